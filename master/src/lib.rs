@@ -1,0 +1,17 @@
+//! The master: hostname database, web and API, publisher, control; the auth portal; the `holdfast` command.
+//!
+//! An edit goes one way: `http` parses it, `inventory` decides, `db` stores, `publish` numbers and signs, `control`
+//! hands it to the agents. Rooms meet in `run`.
+
+pub mod cli;
+pub mod config;
+pub mod control;
+pub mod db;
+pub mod engine;
+pub mod http;
+pub mod inventory;
+pub mod portal;
+pub mod publish;
+pub mod reports;
+pub mod run;
+pub mod telemetry;
