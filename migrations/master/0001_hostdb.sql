@@ -251,3 +251,5 @@ call change.keep_record_of('ipam.iface', 'id');
 call change.keep_record_of('ipam.address', 'ip');
 call change.keep_record_of('boot.template', 'name');
 call change.keep_record_of('boot.entry', 'iface_id');
+-- To find the past of a host by a name that it had.
+create index change_of_name on change.change ((coalesce(after, before) ->> 'name')) where table_name = 'dns.node';

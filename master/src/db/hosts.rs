@@ -128,12 +128,7 @@ pub async fn interfaces(db: &mut PgConnection, hosts: &[Uuid]) -> Result<Vec<Ifa
     .await?;
     let rows = rows.into_iter().map(|row| {
         let entry = row.templates.zip(row.parameters).map(|(templates, parameters)| Ok::<_, DbError>((templates, json(parameters)?)));
-        Ok(IfaceRow {
-            host: row.host_id,
-            mac: row.mac.as_deref().map(word).transpose()?,
-            addresses: super::words(&row.addresses)?,
-            entry: entry.transpose()?,
-        })
+        Ok(IfaceRow { host: row.host_id, mac: row.mac.as_deref().map(word).transpose()?, addresses: super::words(&row.addresses)?, entry: entry.transpose()? })
     });
     rows.collect()
 }
@@ -189,8 +184,7 @@ pub struct HostTexts<'a> {
 pub async fn insert(db: &mut PgConnection, hosts: &[HostTexts<'_>]) -> Result<(), DbError> {
     let ids: Vec<Uuid> = hosts.iter().map(|host| host.id).collect();
     let nodes: Vec<i64> = hosts.iter().map(|host| host.node).collect();
-    let [hardware, os, location, contact, comment] =
-        std::array::from_fn(|n| hosts.iter().map(|host| host.texts[n].to_owned()).collect::<Vec<String>>());
+    let [hardware, os, location, contact, comment] = std::array::from_fn(|n| hosts.iter().map(|host| host.texts[n].to_owned()).collect::<Vec<String>>());
     query!(
         "insert into ipam.host (id, node_id, hardware, os, location, contact, comment)
          select * from unnest($1::uuid[], $2::bigint[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[])",

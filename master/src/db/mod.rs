@@ -7,6 +7,7 @@ pub mod boot;
 pub mod campuses;
 pub mod changes;
 pub mod compose;
+pub mod facts;
 pub mod hosts;
 pub mod nas;
 pub mod subnets;

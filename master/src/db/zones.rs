@@ -2,7 +2,10 @@
 
 use super::{DbError, number, word};
 use holdfast_proto::words::{DomainName, Serial};
+use ipnet::IpNet;
 use sqlx::{PgConnection, query, query_scalar};
+use std::collections::HashMap;
+use std::net::IpAddr;
 
 /// A zone as it is kept. Times in seconds.
 #[derive(Debug, Clone)]
@@ -31,6 +34,59 @@ pub struct ZoneRow {
     pub version: i64,
     /// The serial as last published.
     pub serial: Serial,
+}
+
+/// Zones to be found by the names in them.
+#[derive(Debug, Clone, Default)]
+pub struct ZoneIndex(HashMap<DomainName, ZoneRow>);
+
+impl ZoneIndex {
+    /// Over these zones.
+    pub fn new(zones: Vec<ZoneRow>) -> Self {
+        Self(zones.into_iter().map(|zone| (zone.apex.clone(), zone)).collect())
+    }
+
+    /// The zone that this name is in: the deepest one.
+    pub fn of(&self, name: &DomainName) -> Option<&ZoneRow> {
+        let mut at = Some(name.clone());
+        while let Some(apex) = at {
+            if let Some(zone) = self.0.get(&apex) {
+                return Some(zone);
+            }
+            at = apex.parent();
+        }
+        None
+    }
+
+    /// The zone with exactly this apex.
+    pub fn at(&self, apex: &DomainName) -> Option<&ZoneRow> {
+        self.0.get(apex)
+    }
+}
+
+/// The network whose reverse names lie at and below this name, where it is the whole name of one.
+pub fn reverse_network(name: &DomainName) -> Option<IpNet> {
+    let labels: Vec<&[u8]> = name.labels().collect();
+    let (digits, suffix) = labels.split_at(labels.len().checked_sub(2)?);
+    let (limit, radix) = match (suffix[0], suffix[1]) {
+        (b"in-addr", b"arpa") => (4, 10),
+        (b"ip6", b"arpa") => (32, 16),
+        _ => return None,
+    };
+    let number = |label: &&[u8]| u8::from_str_radix(std::str::from_utf8(label).ok()?, radix).ok().filter(|_| radix == 10 || label.len() == 1);
+    let mut parts: Vec<u8> = digits.iter().rev().map(number).collect::<Option<_>>().filter(|parts: &Vec<u8>| parts.len() <= limit)?;
+    let given = parts.len() as u8;
+    parts.resize(limit, 0);
+    if radix == 10 {
+        return IpNet::new(IpAddr::from(<[u8; 4]>::try_from(parts).ok()?), given * 8).ok();
+    }
+    let octets: Vec<u8> = parts.chunks_exact(2).map(|pair| pair[0] << 4 | pair[1]).collect();
+    IpNet::new(IpAddr::from(<[u8; 16]>::try_from(octets).ok()?), given * 4).ok()
+}
+
+/// The first and last address whose reverse name lies at or below this name.
+pub fn reverse_bounds(name: &DomainName) -> Option<(IpAddr, IpAddr)> {
+    reverse_network(name).map(|net| (net.network(), net.broadcast()))
 }
 
 /// All zones by apex.
@@ -78,14 +134,20 @@ pub async fn insert(db: &mut PgConnection, row: &ZoneRow) -> Result<i64, DbError
     .fetch_one(&mut *db)
     .await?;
     query!("insert into dns.serial (zone_id, serial) values ($1, $2)", id, i64::from(row.serial.0)).execute(&mut *db).await?;
-    let apex = row.apex.without_dot();
-    query!("update dns.node set zone_id = $1 where name = $2 or right(name, length($2) + 1) = '.' || $2", id, apex).execute(db).await?;
+    take_over(db, id, &row.apex).await?;
     Ok(id)
 }
 
-/// Gives a zone's nodes to the nodes' next zone up, for a zone that is to go. Where there is none, they must be gone already.
-pub async fn hand_over(db: &mut PgConnection, from: i64, to: i64) -> Result<(), DbError> {
-    query!("update dns.node set zone_id = $2 where zone_id = $1", from, to).execute(db).await?;
+/// A new zone takes the names at and below its apex from the zone above it; zones below keep theirs.
+async fn take_over(db: &mut PgConnection, id: i64, apex: &DomainName) -> Result<(), DbError> {
+    query!(
+        "update dns.node n set zone_id = $1 from dns.zone z
+         where z.id = n.zone_id and length(z.apex) < length($2) and (n.name = $2 or right(n.name, length($2) + 1) = '.' || $2)",
+        id,
+        apex.without_dot()
+    )
+    .execute(db)
+    .await?;
     Ok(())
 }
 
@@ -145,7 +207,7 @@ pub struct NodeUse {
 /// How these names are used; unused ones are left out.
 pub async fn uses(db: &mut PgConnection, names: &[String]) -> Result<Vec<NodeUse>, DbError> {
     let rows = query!(
-        r#"select n.name, n.id, h.id as "host?", r.target as "target?", (select count(*) from dns.record r where r.node_id = n.id) as "records!"
+        r#"select n.name as "name!", n.id as "id!", h.id as "host?", r.target as "target?", (select count(*) from dns.record r where r.node_id = n.id) as "records!"
            from dns.node n left join ipam.host h on h.node_id = n.id left join dns.record r on r.node_id = n.id and r.rtype = 5
            where n.name = any ($1)"#,
         names
@@ -296,4 +358,20 @@ pub async fn apex_name_servers(db: &mut PgConnection) -> Result<Vec<(i64, Vec<u8
     .fetch_all(db)
     .await?;
     Ok(rows.into_iter().map(|row| (row.id, row.rdata)).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::reverse_network;
+
+    #[test]
+    fn reverse_names_tell_their_network() {
+        let network = |text: &str| reverse_network(&text.parse().unwrap()).map(|net| net.to_string());
+        assert_eq!(network("1.10.in-addr.arpa").as_deref(), Some("10.1.0.0/16"));
+        assert_eq!(network("in-addr.arpa").as_deref(), Some("0.0.0.0/0"));
+        assert_eq!(network("8.b.d.0.1.0.0.2.ip6.arpa").as_deref(), Some("2001:db8::/32"));
+        assert_eq!(network("0-63.4.1.10.in-addr.arpa"), None);
+        assert_eq!(network("300.in-addr.arpa"), None);
+        assert_eq!(network("uni.example"), None);
+    }
 }
