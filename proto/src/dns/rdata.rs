@@ -25,7 +25,7 @@ pub enum RdataError {
     #[error("type {0} cannot be stored in a zone")]
     MetaType(String),
     /// The data ended early.
-    #[error("the {rtype} record ends before its {field}")]
+    #[error("the {rtype} record ends where {field} should follow")]
     Missing {
         /// The type's mnemonic.
         rtype: String,
@@ -560,9 +560,9 @@ mod tests {
         for (rtype, text, part) in [
             ("A", "10.1.4", "not an IPv4 address"),
             ("A", "10.1.4.7 x", "too much"),
-            ("MX", "10", "ends before"),
+            ("MX", "10", "ends where"),
             ("MX", "+10 mail", "0 to 65535"),
-            ("TXT", "", "ends before"),
+            ("TXT", "", "ends where"),
             ("TXT", "\"open", "does not end"),
             ("SOA", "a b 1 3x 1 1 1", "span of time"),
             ("CAA", "0 is-sue x", "property tag"),
