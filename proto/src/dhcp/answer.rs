@@ -86,6 +86,22 @@ pub enum Reason {
 }
 
 impl Reason {
+    /// Every reason.
+    pub const ALL: [Self; 12] = [
+        Self::Malformed,
+        Self::NotRequest,
+        Self::Unsupported,
+        Self::BadRelay,
+        Self::UnknownSubnet,
+        Self::UnknownHost,
+        Self::NoAddress,
+        Self::OtherServerName,
+        Self::OtherServer,
+        Self::TooEarly,
+        Self::Declined,
+        Self::Released,
+    ];
+
     /// The stable word for counters.
     pub fn label(self) -> &'static str {
         match self {

@@ -1,5 +1,7 @@
 //! The numbers of RFC 2132 and its successors that this core knows by name; every other option passes through as bytes.
 
+use super::message::Message;
+
 /// Fills; has no length.
 pub const PAD: u8 = 0;
 /// Subnet mask.
@@ -88,6 +90,26 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// Every kind.
+    pub const ALL: [Self; 11] = [
+        Self::Bootp,
+        Self::Discover,
+        Self::Offer,
+        Self::Request,
+        Self::Decline,
+        Self::Ack,
+        Self::Nak,
+        Self::Release,
+        Self::Inform,
+        Self::Other,
+        Self::Unreadable,
+    ];
+
+    /// The kind of a packet that is not parsed yet.
+    pub fn of(packet: &[u8]) -> Self {
+        Message::parse(packet).map_or(Self::Unreadable, |message| message.kind())
+    }
+
     /// The kind that option 53 names (RFC 2132 section 9.6).
     pub fn from_wire(value: u8) -> Self {
         [Self::Discover, Self::Offer, Self::Request, Self::Decline, Self::Ack, Self::Nak, Self::Release, Self::Inform]

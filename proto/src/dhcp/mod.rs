@@ -15,4 +15,6 @@ mod place;
 pub mod reply;
 pub mod table;
 
-pub use answer::{Destination, Outcome, Peer, Reason, answer};
+pub use answer::{CLIENT_PORT, Destination, Outcome, Peer, Reason, SERVER_PORT, answer};
+pub use code::Kind;
+pub use compose::DEFAULT_LEASE_SECS;
