@@ -15,7 +15,7 @@ use holdfast_proto::words::UnixMillis;
 use interfaces::Interfaces;
 use std::convert::Infallible;
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::{Duration, SystemTime};
 
 /// Room for a boot storm: some ten thousand packets while the loop is elsewhere.
@@ -32,22 +32,22 @@ const ERROR_PAUSE: Duration = Duration::from_millis(50);
 pub struct Settings {
     /// Where to listen. On a port other than 67, which a plain user needs, a reply goes to the address and port that the
     /// packet came from: nobody waits on port 67 or 68 there.
-    pub listen: SocketAddrV4,
+    pub listen: SocketAddr,
     /// This box's host name, for BOOTP clients that ask for one server.
     pub server_name: String,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { listen: SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, SERVER_PORT), server_name: String::new() }
+        Self { listen: SocketAddr::from((Ipv4Addr::UNSPECIFIED, SERVER_PORT)), server_name: String::new() }
     }
 }
 
 /// The port could not be taken.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot listen for BOOTP and DHCP on {listen}: {source}; is another DHCP server running, or the right to use ports below 1024 missing?")]
+#[error("cannot listen for BOOTP and DHCP on {listen}: {source}; look for another DHCP server on the port, and for the right to use ports below 1024")]
 pub struct BindError {
-    listen: SocketAddrV4,
+    listen: SocketAddr,
     source: io::Error,
 }
 
@@ -64,7 +64,10 @@ pub struct Service {
 pub fn bind(settings: &Settings) -> Result<Service, BindError> {
     let options = UdpOptions { broadcast: true, receive_buffer_bytes: Some(RECEIVE_BUFFER_BYTES) };
     let failed = |source| BindError { listen: settings.listen, source };
-    let socket = UdpSocket::bind(settings.listen.into(), options).map_err(failed)?;
+    if settings.listen.is_ipv6() {
+        return Err(failed(io::Error::new(io::ErrorKind::InvalidInput, "BOOTP and DHCP are spoken over IPv4 only")));
+    }
+    let socket = UdpSocket::bind(settings.listen, options).map_err(failed)?;
     Ok(Service { socket, server_name: settings.server_name.clone(), replies_to_source: settings.listen.port() != SERVER_PORT })
 }
 
@@ -100,7 +103,7 @@ impl Service {
 
     fn decide(&self, reader: &Reader, packet: &[u8], received: Received, interfaces: &mut Interfaces, out: &mut Vec<u8>) -> Outcome {
         let local = match received.via.local {
-            Some(std::net::IpAddr::V4(address)) => Some(address),
+            Some(IpAddr::V4(address)) => Some(address),
             _ => None,
         };
         let interface_addresses = interfaces.addresses(received.via.interface);
