@@ -132,6 +132,9 @@ pub struct ReservationRef<'a> {
     pub options: OptionsRef<'a>,
 }
 
+/// An option as (code, data); `None` where a reservation takes it away.
+pub type RowOption<'a> = (u8, Option<&'a [u8]>);
+
 /// Checked options in ascending order of their codes.
 #[derive(Debug, Clone, Copy)]
 pub struct OptionsRef<'a>(&'a [u8]);
@@ -219,7 +222,7 @@ impl<'a> ReservationRef<'a> {
 
 impl<'a> OptionsRef<'a> {
     /// Every option as (code, data), ascending; `None` where it is taken away.
-    pub fn iter(self) -> impl Iterator<Item = (u8, Option<&'a [u8]>)> {
+    pub fn iter(self) -> impl Iterator<Item = RowOption<'a>> {
         let mut rest = Fields(self.0);
         std::iter::from_fn(move || rest.option().ok().flatten())
     }
@@ -257,7 +260,7 @@ impl<'a> Fields<'a> {
         std::str::from_utf8(self.bytes(len)?).map_err(|_| RowError::Text)
     }
 
-    fn option(&mut self) -> Result<Option<(u8, Option<&'a [u8]>)>, RowError> {
+    fn option(&mut self) -> Result<Option<RowOption<'a>>, RowError> {
         if self.0.is_empty() {
             return Ok(None);
         }
