@@ -16,7 +16,7 @@ create table publish.base (
 
 -- One row. Who publishes raises it and checks it in every publishing transaction: a publisher that lost its lock unseen cannot commit.
 create table publish.term (
-  only boolean primary key default true constraint term_is_one_row check (only),
+  singleton boolean primary key default true constraint term_is_one_row check (singleton),
   term bigint not null
 );
 insert into publish.term (term) values (0);

@@ -10,6 +10,7 @@ pub mod compose;
 pub mod facts;
 pub mod hosts;
 pub mod nas;
+pub mod publish;
 pub mod subnets;
 pub mod zones;
 
