@@ -2,6 +2,8 @@
 //!
 //! Queries are checked against the migrations when the program is built (offline data in `.sqlx`, made by `tests/sqlx-prepare`).
 
+pub mod access;
+
 /// The database failed, or one of its constraints refused a row.
 #[derive(Debug, thiserror::Error)]
 #[error("the database: {0}")]

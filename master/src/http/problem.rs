@@ -3,6 +3,7 @@
 //! Handlers say what is wrong by calling one of the constructors; only this file knows statuses and bodies.
 //! What the database or the program got wrong itself is logged here, once, and told outside without its particulars.
 
+use crate::{db::DbError, inventory::Refusal};
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
 use serde::{Deserialize, Serialize};
@@ -157,12 +158,40 @@ impl Problem {
 /// A database error that is nobody's input: unreachable, or a fault.
 impl From<sqlx::Error> for Problem {
     fn from(error: sqlx::Error) -> Self {
-        match error {
-            sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::Tls(_) => {
-                tracing::warn!(event = "http.database_unreachable", cause = %error, "the database does not answer");
-                Self::unavailable()
+        if is_unreachable(&error) { unreachable_database(&error) } else { Self::internal(error) }
+    }
+}
+
+fn is_unreachable(error: &sqlx::Error) -> bool {
+    matches!(error, sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::Tls(_))
+}
+
+fn unreachable_database(error: &dyn std::error::Error) -> Problem {
+    tracing::warn!(event = "http.database_unreachable", cause = %error, "the database does not answer");
+    Problem::unavailable()
+}
+
+impl From<DbError> for Problem {
+    fn from(error: DbError) -> Self {
+        let is_far = std::error::Error::source(&error).and_then(|cause| cause.downcast_ref::<sqlx::Error>()).is_some_and(is_unreachable);
+        if is_far { unreachable_database(&error) } else { Self::internal(error) }
+    }
+}
+
+/// A refusal of the inventory: what only collides with others is 409, what is wrong in itself 422.
+impl From<Refusal> for Problem {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::Invalid(problems) => {
+                let collides = !problems.is_empty() && problems.iter().all(|problem| problem.kind.starts_with("duplicate"));
+                let errors: Vec<FieldError> = problems.into_iter().map(|one| FieldError::new(one.pointer, one.kind, one.detail)).collect();
+                let detail = Self::refused(errors.clone()).detail;
+                if collides { Self::conflict(detail, errors) } else { Self::refused(errors) }
             }
-            other => Self::internal(other),
+            Refusal::Missing(problem) => Self::not_found(problem.detail),
+            Refusal::Forbidden(detail) => Self::forbidden(detail),
+            Refusal::Stale { .. } => Self::stale(),
+            Refusal::Database(error) => error.into(),
         }
     }
 }

@@ -7,13 +7,16 @@ use super::{
     App, Problem,
     secrets::{OneTimePassword, hash_password, password_is, random_bytes, sha256},
 };
-use crate::db::access::{self, PrincipalRow};
-use axum::extract::{ConnectInfo, FromRequestParts};
+use crate::{
+    db::access::{self, PrincipalRow},
+    inventory::{Actor, Role},
+};
+use axum::extract::FromRequestParts;
 use chrono::{DateTime, Duration, Utc};
 use holdfast_proto::words::Secret;
 use http::{HeaderMap, HeaderValue, header, request::Parts};
 use sqlx::PgPool;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use uuid::Uuid;
 
 /// A session ends after this time without a request.
@@ -57,12 +60,10 @@ impl Visitor {
         Self { id: row.id, name: row.name, is_administrator: row.role == "administrator", must_change: row.must_change, via }
     }
 
-    /// Refuses a visitor who may only look.
-    pub fn may_edit(&self) -> Result<(), Problem> {
-        if self.is_administrator {
-            return Ok(());
-        }
-        Err(Problem::forbidden(format!("{} may look at everything and change nothing", self.name)))
+    /// The visitor as the inventory knows people; `via` is the door they came by.
+    pub fn actor(&self, via: &'static str) -> Actor {
+        let role = if self.is_administrator { Role::Administrator } else { Role::Viewer };
+        Actor { name: self.name.clone(), role, via }
     }
 }
 
@@ -109,11 +110,6 @@ fn set_cookie(secret: &str, max_age_secs: i64, secure: bool) -> HeaderValue {
     let flag = if secure { "; Secure" } else { "" };
     let text = format!("{}={secret}; Path=/; Max-Age={max_age_secs}; HttpOnly; SameSite=Strict{flag}", cookie_name(secure));
     HeaderValue::try_from(text).expect("a cookie of hex digits is a header value")
-}
-
-/// The address a request came from, where the listener tells it.
-pub fn peer_address(parts: &Parts) -> Option<IpAddr> {
-    parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip().to_canonical())
 }
 
 /// Checks name and password, and starts a session: the cookie to set.
