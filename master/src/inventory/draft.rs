@@ -3,10 +3,11 @@
 //! A draft holds words that are right by themselves (a `Mac`, a `HostName`); whether they fit what the database holds is
 //! decided by [`super::change`]. The JSON of the API is exactly these drafts, and unknown fields are refused.
 
+pub use crate::db::boot::{BootParameters, OptionDraft};
 use holdfast_proto::snapshot::EncryptedField;
 use holdfast_proto::words::{DomainName, HostName, Mac, Subnet};
 use serde::{Deserialize, Serialize};
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 
 /// One wish to change the hostname database.
 #[derive(Debug, Clone)]
@@ -156,41 +157,6 @@ pub struct InterfaceDraft {
     pub boot: BootParameters,
 }
 
-/// What an interface is told at boot, over the options of its subnet.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct BootParameters {
-    /// Whom to fetch the boot file from (`siaddr`, bootptab `sa`).
-    pub next_server: Option<Ipv4Addr>,
-    /// The name of the boot server (`sname`), at most 63 bytes.
-    pub server_name: String,
-    /// The boot file (bootptab `hd` and `bf`), at most 127 bytes.
-    pub boot_file: String,
-    /// Silent until the client has waited this long, in seconds (bootptab `mw`).
-    pub wait_secs: u16,
-    /// Whether the client is told its name (bootptab `hn`).
-    pub send_host_name: bool,
-    /// Options over the subnet's; one without a value takes the subnet's away.
-    pub options: Vec<OptionDraft>,
-}
-
-impl Default for BootParameters {
-    fn default() -> Self {
-        Self { next_server: None, server_name: String::new(), boot_file: String::new(), wait_secs: 0, send_host_name: true, options: vec![] }
-    }
-}
-
-/// One DHCP option, as wire bytes written in hexadecimal.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct OptionDraft {
-    /// The option's code, 1 to 254.
-    pub code: u8,
-    /// Its value; `None` takes an inherited option away.
-    #[serde(default, with = "hex_bytes")]
-    pub value: Option<Vec<u8>>,
-}
-
 /// A subnet as an admin writes it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -334,19 +300,6 @@ pub struct NasDraft {
     pub secret: EncryptedField,
     /// Whether its requests must carry a Message-Authenticator.
     pub require_message_authenticator: bool,
-}
-
-mod hex_bytes {
-    use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
-
-    pub fn serialize<S: Serializer>(value: &Option<Vec<u8>>, to: S) -> Result<S::Ok, S::Error> {
-        value.as_ref().map(hex::encode).serialize(to)
-    }
-
-    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Vec<u8>>, D::Error> {
-        let text = Option::<String>::deserialize(from)?;
-        text.map(|text| hex::decode(text).map_err(|_| D::Error::custom("an option's value is an even number of hexadecimal digits"))).transpose()
-    }
 }
 
 mod hex_required {
