@@ -173,8 +173,10 @@ fn unreachable_database(error: &dyn std::error::Error) -> Problem {
 
 impl From<DbError> for Problem {
     fn from(error: DbError) -> Self {
-        let is_far = std::error::Error::source(&error).and_then(|cause| cause.downcast_ref::<sqlx::Error>()).is_some_and(is_unreachable);
-        if is_far { unreachable_database(&error) } else { Self::internal(error) }
+        match error {
+            DbError::Failed(error) => error.into(),
+            damaged => Self::internal(damaged),
+        }
     }
 }
 
