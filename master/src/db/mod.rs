@@ -3,6 +3,7 @@
 //! Queries are checked against the migrations when the program is built (offline data in `.sqlx`, made by `tests/sqlx-prepare`).
 //! Words travel as text and are parsed on the way out: what cannot be parsed was not written by this program.
 
+pub mod access;
 pub mod boot;
 pub mod campuses;
 pub mod changes;
