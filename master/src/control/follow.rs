@@ -138,7 +138,8 @@ impl Line {
         let mut latest = self.control.latest.clone();
         let mut heartbeat = tokio::time::interval(HEARTBEAT);
         loop {
-            self.send_what_is_due(&latest.borrow_and_update().clone()).await?;
+            let newest = Arc::clone(&latest.borrow_and_update());
+            self.send_what_is_due(&newest).await?;
             // Acknowledgements first: they are what lets the next generation out.
             tokio::select! {
                 biased;
@@ -147,7 +148,7 @@ impl Line {
                     None => return Ok(()),
                 },
                 changed = latest.changed() => changed.map_err(|_| Status::unavailable("the master stops"))?,
-                _ = heartbeat.tick() => self.send(heartbeat_of(&self.control.latest.borrow().clone())).await?,
+                _ = heartbeat.tick() => self.send(heartbeat_of(&newest)).await?,
             }
         }
     }
@@ -161,7 +162,8 @@ impl Line {
             self.remember(feed, at.generation, at.generation).await;
         }
         tracing::info!(event = "agent_connected", agent = self.name, build = hello.build, "an agent dialled in");
-        self.send(heartbeat_of(&self.control.latest.borrow().clone())).await?;
+        let newest = Arc::clone(&self.control.latest.borrow());
+        self.send(heartbeat_of(&newest)).await?;
         let trust = &self.control.keys.trust;
         if hello.trust_version < trust.draft().version {
             self.send(from_master::Message::Trust(TrustUpdate { trust: trust.bytes().to_vec() })).await?;
