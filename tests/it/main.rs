@@ -2,6 +2,7 @@
 
 mod cables;
 mod clients;
+mod fuzz;
 
 use holdfast_lab::cables::Network;
 
@@ -14,4 +15,9 @@ fn network(behaviour: &str) -> Option<Network> {
             None
         }
     }
+}
+
+/// Whether `tests/run long` asks for the full bars.
+fn is_long() -> bool {
+    std::env::var("HOLDFAST_TEST_SIZE").is_ok_and(|size| size == "long")
 }
