@@ -24,6 +24,8 @@ mod manifest;
 mod reader;
 mod row;
 mod state;
+#[cfg(test)]
+mod tests;
 mod trust;
 mod view;
 
