@@ -3,6 +3,7 @@
 mod cables;
 mod clients;
 mod fuzz;
+mod house;
 
 use holdfast_lab::cables::Network;
 
