@@ -4,6 +4,7 @@ use anyhow::{Context, Result, bail};
 use clap::{Parser, Subcommand};
 use holdfast_lab::cables::{Network, Place};
 use holdfast_lab::fuzz::{self, Outcome, Size, TARGETS};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// Holdfast on one machine: two campuses, a master, and cables to pull.
@@ -32,6 +33,9 @@ enum Command {
         /// Try this one input, in hex, instead
         #[arg(long, requires = "target")]
         input: Option<String>,
+        /// Write the valid inputs into this folder, for cargo-fuzz, instead
+        #[arg(long, requires = "target", conflicts_with = "input")]
+        seeds_to: Option<PathBuf>,
     },
     /// Build the lab's network and open a shell in one of its boxes; the network goes when the shell ends. Needs root
     Net {
@@ -47,6 +51,7 @@ enum Command {
 fn main() -> Result<()> {
     match Arguments::parse().command {
         Command::Fuzz { target, input: Some(input), .. } => try_again(&target.unwrap_or_default(), &input),
+        Command::Fuzz { target, seeds_to: Some(folder), .. } => write_seeds(&target.unwrap_or_default(), &folder),
         Command::Fuzz { target, seconds, inputs, seed, .. } => try_parsers(target.as_deref(), seed, Size { inputs, time: Duration::from_secs(seconds) }),
         Command::Net { place, command } => open_shell(&place, &command),
     }
@@ -62,6 +67,16 @@ fn try_again(target: &str, input: &str) -> Result<()> {
     let input = hex::decode(input).context("the input is no hex")?;
     (named(target)?.run)(&input);
     println!("{target}: no fault with this input");
+    Ok(())
+}
+
+/// The valid inputs, one file each.
+fn write_seeds(target: &str, folder: &Path) -> Result<()> {
+    std::fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    for (number, seed) in (named(target)?.seeds)().iter().enumerate() {
+        let path = folder.join(format!("seed-{number}"));
+        std::fs::write(&path, seed).with_context(|| format!("cannot write {}", path.display()))?;
+    }
     Ok(())
 }
 
