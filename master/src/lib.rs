@@ -10,6 +10,7 @@ pub mod db;
 pub mod engine;
 pub mod http;
 pub mod inventory;
+pub mod keys;
 pub mod portal;
 pub mod publish;
 pub mod reports;

@@ -73,7 +73,18 @@ impl Uplink {
     ) -> Self {
         let address = address.unwrap_or_else(|| identity.master.clone());
         let keepers: BTreeMap<Feed, Keeper> = keepers.into_iter().map(|keeper| (keeper.state().view().feed(), keeper)).collect();
-        let uplink = Self { identity, address, state_dir, keepers, floor, floor_file, spool, clock, state: watch::channel(State::default()).0, incoming: BTreeMap::new() };
+        let uplink = Self {
+            identity,
+            address,
+            state_dir,
+            keepers,
+            floor,
+            floor_file,
+            spool,
+            clock,
+            state: watch::channel(State::default()).0,
+            incoming: BTreeMap::new(),
+        };
         uplink.keepers.keys().for_each(|feed| uplink.show(*feed, None));
         uplink
     }
@@ -294,7 +305,9 @@ impl Uplink {
             let wanted = state.feeds.get(&feed).and_then(|feed| feed.wanted);
             let applied = (view.epoch(), view.generation());
             let digest = keeper.state().digest().to_string();
-            state.feeds.insert(feed, FeedState { wanted: wanted.max(Some(applied)), applied, durable: keeper.durable(), digest, issued_at_ms, last_error: error });
+            state
+                .feeds
+                .insert(feed, FeedState { wanted: wanted.max(Some(applied)), applied, durable: keeper.durable(), digest, issued_at_ms, last_error: error });
         });
     }
 }

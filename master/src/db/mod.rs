@@ -1,1 +1,73 @@
-//! Being built.
+//! SQL, one file per kind of record, and nowhere else. It stores and finds; it decides nothing.
+//!
+//! Queries are checked against the migrations when the program is built (offline data in `.sqlx`, made by `tests/sqlx-prepare`).
+//! Words travel as text and are parsed on the way out: what cannot be parsed was not written by this program.
+
+pub mod access;
+pub mod boot;
+pub mod campuses;
+pub mod changes;
+pub mod compose;
+pub mod facts;
+pub mod hosts;
+pub mod nas;
+pub mod publish;
+pub mod subnets;
+pub mod zones;
+
+use std::{fmt::Display, str::FromStr};
+
+/// The database failed, or one of its constraints refused a row.
+#[derive(Debug, thiserror::Error)]
+pub enum DbError {
+    /// The server, the connection or a constraint.
+    #[error("the database: {0}")]
+    Failed(#[from] sqlx::Error),
+    /// A stored value that this program would not have written.
+    #[error("the database holds a value that this program cannot read: {0}")]
+    Damaged(String),
+}
+
+impl DbError {
+    /// The name of the constraint that refused, where it was one.
+    pub fn constraint(&self) -> Option<&str> {
+        self.database()?.constraint()
+    }
+
+    /// What the constraint says of the row it refused: `Key (ip)=(10.1.4.10) already exists.`
+    pub fn detail(&self) -> Option<&str> {
+        self.database()?.try_downcast_ref::<sqlx::postgres::PgDatabaseError>()?.detail()
+    }
+
+    fn database(&self) -> Option<&dyn sqlx::error::DatabaseError> {
+        match self {
+            Self::Failed(error) => error.as_database_error(),
+            Self::Damaged(_) => None,
+        }
+    }
+}
+
+/// A word out of its column.
+fn word<T: FromStr<Err: Display>>(text: &str) -> Result<T, DbError> {
+    text.parse().map_err(|error: T::Err| DbError::Damaged(error.to_string()))
+}
+
+/// The words of an array column.
+fn words<T: FromStr<Err: Display>>(texts: &[String]) -> Result<Vec<T>, DbError> {
+    texts.iter().map(|text| word(text)).collect()
+}
+
+/// A column that a CHECK keeps within an unsigned type.
+fn number<T: TryFrom<i64>>(value: i64) -> Result<T, DbError> {
+    T::try_from(value).map_err(|_| DbError::Damaged(format!("the number {value}")))
+}
+
+/// The JSON of a column, read as what it was written from.
+fn json<T: serde::de::DeserializeOwned>(value: serde_json::Value) -> Result<T, DbError> {
+    serde_json::from_value(value).map_err(|error| DbError::Damaged(error.to_string()))
+}
+
+/// A value for a JSON column.
+fn to_json(value: &impl serde::Serialize) -> serde_json::Value {
+    serde_json::to_value(value).expect("our own structs have text keys and finite numbers")
+}

@@ -1,1 +1,68 @@
-//! Being built.
+//! Two doors on one room: `pages` for people, `api` for programs. Both parse what comes in, call `inventory`, and say what
+//! came of it; neither decides anything about hosts, and neither knows SQL, generations or agents.
+//!
+//! `run` builds an [`App`], hands in who knows which agent serves what, and serves [`router`].
+
+mod api;
+mod assets;
+mod guard;
+mod pages;
+mod problem;
+mod secrets;
+mod served;
+mod session;
+
+pub use problem::{FieldError, Problem};
+pub use secrets::OneTimePassword;
+pub use served::{Answer, Served, ServedReader};
+pub use session::{create_first_admin, create_token, reset_password};
+
+use axum::{Router, extract::State, middleware, response::IntoResponse, routing::get};
+use http::{StatusCode, header};
+use sqlx::PgPool;
+use std::{sync::Arc, time::Duration};
+
+/// What the doors need to know.
+#[derive(Clone)]
+pub struct App {
+    /// The hostname database.
+    pub pool: PgPool,
+    /// Which agents serve a change set.
+    pub served: ServedReader,
+    /// The text of `/metrics`.
+    pub metrics: Arc<dyn Fn() -> String + Send + Sync>,
+    /// The build, as `version` prints it.
+    pub build: &'static str,
+    /// Whether people come by TLS: cookies are then `Secure`, and browsers are told to stay with it.
+    pub secure: bool,
+}
+
+/// All pages, the API, and what supervisors ask for. Serve it with connect info (`SocketAddr`), which the brake on guessing counts by.
+pub fn router(app: App) -> Router {
+    let supervisors = Router::new().route("/healthz", get(async || "ok\n")).route("/readyz", get(ready)).route("/metrics", get(metrics));
+    Router::new()
+        .merge(pages::routes())
+        .merge(assets::routes())
+        .merge(supervisors)
+        .nest("/api", api::routes())
+        .fallback(pages::not_found)
+        .layer(middleware::from_fn(guard::refuse_other_sites))
+        .layer(middleware::from_fn_with_state(app.clone(), guard::harden))
+        .with_state(app)
+}
+
+async fn metrics(State(app): State<App>) -> impl IntoResponse {
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], (app.metrics)())
+}
+
+/// Ready means that the database answers: without it the master only serves what is published.
+async fn ready(State(app): State<App>) -> (StatusCode, &'static str) {
+    const PATIENCE: Duration = Duration::from_secs(2);
+    match tokio::time::timeout(PATIENCE, app.pool.acquire()).await {
+        Ok(Ok(_)) => (StatusCode::OK, "ready\n"),
+        _ => (StatusCode::SERVICE_UNAVAILABLE, "the database does not answer\n"),
+    }
+}
+
+#[cfg(test)]
+mod tests;

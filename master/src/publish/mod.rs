@@ -1,1 +1,17 @@
-//! Being built.
+//! From committed edits to signed generations: one publisher, however many writers and masters there are.
+//!
+//! A writer's transaction leaves keys in the outbox and nothing else. The publisher takes the keys it can see, reads their
+//! rows as they are *now*, drops what did not change, cuts one generation for each feed that did, and stores it, all in one
+//! transaction; only after its commit is the generation announced, so a number never exists with two contents. A writer
+//! that commits late comes in the next round; a long import holds nobody back. The people's feed is the auth portal's: it
+//! is verified, kept and passed on here, and cannot be read or made.
+
+pub mod compose;
+mod cycle;
+mod history;
+
+mod latest;
+
+pub use cycle::{Publisher, RelayDoor};
+
+pub use latest::{Frame, Latest, Published};

@@ -1,1 +1,53 @@
-//! Being built.
+//! What the boxes observed, into the database: once, however often it is delivered.
+
+use crate::db::publish as db;
+use chrono::{DateTime, Utc};
+use holdfast_proto::control::Report;
+use holdfast_proto::words::NodeId;
+use sqlx::PgPool;
+
+/// Longer details are cut: a report is a sentence.
+const DETAIL_LIMIT_CHARS: usize = 2000;
+const EVENT_LIMIT_CHARS: usize = 64;
+
+/// Where reports arrive.
+#[derive(Debug, Clone)]
+pub struct Inbox {
+    pool: PgPool,
+}
+
+impl Inbox {
+    /// Into this database.
+    pub fn new(pool: PgPool) -> Self {
+        Self { pool }
+    }
+
+    /// Stores a report; gives whether it is safe now, so that the box may forget it.
+    pub async fn take(&self, node: NodeId, name: &str, report: Report) -> bool {
+        let row = db::EventRow {
+            spool: hex::encode(&report.boot_id[..report.boot_id.len().min(32)]),
+            sequence: report.sequence,
+            at: DateTime::from_timestamp_millis(report.at_ms as i64).unwrap_or_else(Utc::now),
+            event: clean(&report.event, EVENT_LIMIT_CHARS),
+            detail: clean(&report.detail, DETAIL_LIMIT_CHARS),
+        };
+        match db::put_event(&self.pool, node, &row).await {
+            Ok(new) => {
+                if new {
+                    tracing::warn!(event = "agent_report", agent = name, report = row.event, detail = row.detail, "an agent reports");
+                    metrics::counter!("holdfast_agent_reports_total", "event" => row.event).increment(1);
+                }
+                true
+            }
+            Err(error) => {
+                tracing::error!(event = "database_failed", %error, "an agent's report could not be stored and will come again");
+                false
+            }
+        }
+    }
+}
+
+/// One line of printable text.
+fn clean(text: &str, limit: usize) -> String {
+    text.chars().take(limit).map(|c| if c.is_control() { ' ' } else { c }).collect()
+}

@@ -1,0 +1,176 @@
+//! One socket's loop: receive, ask the core, send. Owns everything that changes.
+
+use super::duplicates::{Duplicates, RequestKey, Seen};
+use super::verify::{Full, HashPool, KnownPasswords, Tag};
+use super::world::World;
+use arc_swap::ArcSwap;
+use holdfast_proto::net::udp::{Received, UdpSocket, Via};
+use holdfast_proto::radius::packet::{PACKET_LIMIT_BYTES, code};
+use holdfast_proto::radius::{Outcome, PendingCheck, Replied, ReplyBuffer, Verdict, answer};
+use holdfast_proto::words::UnixMillis;
+use metrics::counter;
+use std::convert::Infallible;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+use tokio::sync::mpsc;
+
+/// How long the loop rests after its socket failed, so that a lasting fault does not eat a core.
+const REST_AFTER_ERROR: Duration = Duration::from_millis(20);
+
+/// Where a reply goes.
+#[derive(Debug, Clone, Copy)]
+struct Asker {
+    key: RequestKey,
+    from: SocketAddr,
+    via: Via,
+}
+
+/// A password that was verified in the background.
+struct Verified {
+    asker: Asker,
+    check: Box<PendingCheck>,
+    tag: Tag,
+    right: bool,
+}
+
+pub(super) struct Listener {
+    socket: UdpSocket,
+    world: Arc<ArcSwap<World>>,
+    pool: HashPool,
+    duplicates: Duplicates,
+    known: KnownPasswords,
+    to_loop: mpsc::Sender<Verified>,
+    verified: mpsc::Receiver<Verified>,
+    datagram: Box<[u8; PACKET_LIMIT_BYTES]>,
+    reply: Box<ReplyBuffer>,
+}
+
+impl Listener {
+    pub fn new(socket: UdpSocket, world: Arc<ArcSwap<World>>, pool: HashPool) -> Self {
+        let (to_loop, verified) = mpsc::channel(HashPool::limit());
+        let (datagram, reply) = (Box::new([0; PACKET_LIMIT_BYTES]), Box::new([0; PACKET_LIMIT_BYTES]));
+        Self { socket, world, pool, duplicates: Duplicates::default(), known: KnownPasswords::new(), to_loop, verified, datagram, reply }
+    }
+
+    /// Runs until it is dropped.
+    pub async fn run(mut self) -> Infallible {
+        loop {
+            // Outgoing first, then what comes in.
+            tokio::select! {
+                biased;
+                Some(verified) = self.verified.recv() => self.conclude(verified).await,
+                received = self.socket.recv(&mut self.datagram[..]) => match received {
+                    Ok(received) => self.on_datagram(received).await,
+                    Err(wrong) => rest_after("receive", &wrong).await,
+                },
+            }
+        }
+    }
+
+    async fn on_datagram(&mut self, received: Received) {
+        let Received { len, from, via } = received;
+        counter!("holdfast_radius_requests_total", "code" => code_label(self.datagram.first().copied().filter(|_| len > 0))).increment(1);
+        let now = Instant::now();
+        let Some(key) = RequestKey::of(from, &self.datagram[..len]) else { return silent("malformed") };
+        match self.duplicates.seen(&key, now) {
+            Seen::InProgress => return silent("in_progress"),
+            Seen::Answered(reply) => {
+                counter!("holdfast_radius_duplicates_total").increment(1);
+                return send(&self.socket, reply, from, via).await;
+            }
+            Seen::Never => {}
+        }
+        let world = self.world.load_full();
+        let datagram = &self.datagram[..len];
+        let asker = Asker { key, from, via };
+        match answer(&world.people, &world.access, &world.keys, datagram, from, unix_now(), &mut self.reply) {
+            Outcome::Replied(replied) => {
+                self.duplicates.begin(key, now);
+                self.send_reply(asker, replied).await;
+            }
+            Outcome::Check(check) => self.on_check(asker, check, now).await,
+            Outcome::Silent(reason) => silent(reason.label()),
+        }
+    }
+
+    /// A password: known already, or for the hash threads, or too many wait and the NAS will ask again.
+    async fn on_check(&mut self, asker: Asker, check: Box<PendingCheck>, now: Instant) {
+        self.duplicates.begin(asker.key, now);
+        let tag = self.known.tag(&check);
+        if self.known.knows(&tag, now) {
+            let replied = check.conclude(true, &mut self.reply);
+            return self.send_reply(asker, replied).await;
+        }
+        let to_loop = self.to_loop.clone();
+        let tell = move |check, right| {
+            // The channel holds as many as may wait, so it is full only while this loop is being dropped.
+            let _ = to_loop.try_send(Verified { asker, check, tag, right });
+        };
+        if let Err(Full) = self.pool.submit(check, tell) {
+            self.duplicates.forget(&asker.key);
+            silent("queue_full");
+        }
+    }
+
+    async fn conclude(&mut self, verified: Verified) {
+        let Verified { asker, check, tag, right } = verified;
+        if right {
+            self.known.learn(tag, Instant::now());
+        }
+        let replied = check.conclude(right, &mut self.reply);
+        self.send_reply(asker, replied).await;
+    }
+
+    async fn send_reply(&mut self, asker: Asker, replied: Replied) {
+        let reply = &self.reply[..replied.len];
+        self.duplicates.finish(&asker.key, reply);
+        count_reply(replied.verdict);
+        send(&self.socket, reply, asker.from, asker.via).await;
+    }
+}
+
+async fn send(socket: &UdpSocket, reply: &[u8], to: SocketAddr, via: Via) {
+    if let Err(wrong) = socket.send(reply, to, via).await {
+        rest_after("send", &wrong).await;
+    }
+}
+
+/// A fault of the network is counted, never the end of the service.
+async fn rest_after(verb: &'static str, wrong: &io::Error) {
+    counter!("holdfast_radius_socket_errors_total", "while" => verb).increment(1);
+    tracing::debug!(event = "radius.socket_error", %wrong, "the RADIUS socket failed to {verb}: {wrong}");
+    if verb == "receive" {
+        tokio::time::sleep(REST_AFTER_ERROR).await;
+    }
+}
+
+fn silent(reason: &'static str) {
+    counter!("holdfast_radius_silent_total", "reason" => reason).increment(1);
+}
+
+fn count_reply(verdict: Verdict) {
+    let code = match verdict {
+        Verdict::Accept => "access_accept",
+        Verdict::Alive => "status_alive",
+        Verdict::Reject(why) => {
+            counter!("holdfast_radius_rejects_total", "reason" => why.label()).increment(1);
+            "access_reject"
+        }
+    };
+    counter!("holdfast_radius_replies_total", "code" => code).increment(1);
+}
+
+fn code_label(code: Option<u8>) -> &'static str {
+    match code {
+        Some(code::ACCESS_REQUEST) => "access_request",
+        Some(code::STATUS_SERVER) => "status_server",
+        _ => "other",
+    }
+}
+
+/// The core asks for time and uses it for nothing yet; no answer may ever hang on this clock being right.
+fn unix_now() -> UnixMillis {
+    UnixMillis(SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64))
+}

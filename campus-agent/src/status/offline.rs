@@ -1,0 +1,62 @@
+use crate::store::{Finding, FloorFile, Identity, IdentityError, best_state};
+use crate::telemetry::BUILD;
+use holdfast_proto::snapshot::{Feed, PublicKey, State, Trust};
+use holdfast_proto::words::{Epoch, Generation};
+use std::fmt;
+use std::path::Path;
+
+/// What a box's disk says, with no agent running and no network.
+#[derive(Debug)]
+pub struct OfflineStatus {
+    identity: Identity,
+    snapshots: Vec<(State, Vec<Finding>, Option<(Epoch, Generation)>)>,
+}
+
+/// Verifies everything on the disk, as the agent would at start.
+pub fn read_offline(state_dir: &Path) -> Result<OfflineStatus, IdentityError> {
+    let identity = Identity::read(state_dir)?;
+    let (_, floor) = FloorFile::open(state_dir);
+    let snapshots = Feed::ALL.into_iter().map(|feed| {
+        let (state, findings) = best_state(&state_dir.join("snapshots").join(feed.to_string()), feed, &identity.trust);
+        (state, findings, floor.of(feed))
+    });
+    Ok(OfflineStatus { snapshots: snapshots.collect(), identity })
+}
+
+impl OfflineStatus {
+    /// Whether everything on the disk verified and nothing went back.
+    pub fn is_well(&self) -> bool {
+        self.snapshots.iter().all(|(state, findings, floor)| findings.is_empty() && !went_back(state, *floor))
+    }
+}
+
+fn went_back(state: &State, floor: Option<(Epoch, Generation)>) -> bool {
+    floor.is_some_and(|floor| (state.view().epoch(), state.view().generation()) < floor)
+}
+
+impl fmt::Display for OfflineStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{}: campus agent of {}, master {}, build {BUILD}", self.identity.name, self.identity.trust.draft().name, self.identity.master)?;
+        writeln!(f, "{:<12} {:>10} {:>9}  {:<16}  {:<16}  state", "snapshot", "generation", "rows", "digest", "signed by")?;
+        for (state, findings, floor) in &self.snapshots {
+            let (view, digest) = (state.view(), state.digest().to_string());
+            let verdict = match (findings.is_empty(), went_back(state, *floor)) {
+                (true, false) => "verified",
+                (_, true) => "OLDER than what this disk once held",
+                (false, false) => "verified, with findings",
+            };
+            let signer = signer(&self.identity.trust, state);
+            writeln!(f, "{:<12} {:>10} {:>9}  {:<16}  {signer:<16}  {verdict}", view.feed().to_string(), view.generation(), view.row_count(), &digest[..16])?;
+            for finding in findings {
+                writeln!(f, "  kept out: {}: {}", finding.path.display(), finding.what)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn signer(trust: &Trust, state: &State) -> String {
+    let opened = state.sealed().and_then(|sealed| trust.open(sealed).ok());
+    let key = opened.and_then(|opened| trust.draft().grants.iter().map(|grant| grant.key).find(|key: &PublicKey| key.id() == opened.manifest().key_id));
+    key.map_or_else(|| "-".to_owned(), |key| hex::encode(key.id()))
+}

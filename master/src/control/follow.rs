@@ -1,0 +1,270 @@
+use super::Control;
+use crate::db::publish as db;
+use crate::publish::{Frame, Latest};
+use chrono::{DateTime, Utc};
+use holdfast_proto::control::control_server::Control as ControlService;
+use holdfast_proto::control::{
+    CHUNK_BYTES, Frame as WireFrame, FromAgent, FromMaster, FullChunk, Heartbeat, Hello, Position, ReportAck, TrustUpdate, from_agent, from_master,
+};
+use holdfast_proto::snapshot::Feed;
+use holdfast_proto::words::{Epoch, Generation, NodeId};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::sync::{mpsc, watch};
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Request, Response, Status, Streaming};
+
+/// An idle line still says that it lives, and what time it is.
+const HEARTBEAT: Duration = Duration::from_secs(1);
+/// Messages under way to one agent: pieces of a snapshot wait here while its socket is full.
+const OUTGOING_LIMIT: usize = 4;
+
+/// What an agent acknowledged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Acked {
+    /// Served by all its services.
+    pub applied: Generation,
+    /// Survives a power cut there.
+    pub durable: Generation,
+    /// When we heard of it.
+    pub at: DateTime<Utc>,
+}
+
+/// Which agents hold a line now. Cheap to clone; every clone is the same.
+#[derive(Debug, Clone, Default)]
+pub struct Connected {
+    lines: Arc<Mutex<BTreeMap<NodeId, u64>>>,
+    /// Counts acknowledgements: whoever waits for an agent to serve something waits for this.
+    acks: Arc<watch::Sender<u64>>,
+}
+
+impl Connected {
+    /// The agents with a line.
+    pub fn nodes(&self) -> Vec<NodeId> {
+        self.lines.lock().unwrap_or_else(PoisonError::into_inner).keys().copied().collect()
+    }
+
+    /// Moves whenever an agent acknowledged something.
+    pub fn acks(&self) -> watch::Receiver<u64> {
+        self.acks.subscribe()
+    }
+
+    fn enter(&self, node: NodeId) -> Place {
+        let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
+        let number = lines.values().max().copied().unwrap_or_default() + 1;
+        lines.insert(node, number);
+        metrics::gauge!("holdfast_agents_connected").set(lines.len() as f64);
+        Place { connected: self.clone(), node, number }
+    }
+
+    fn acknowledged(&self) {
+        self.acks.send_modify(|count| *count += 1);
+    }
+}
+
+/// One line's entry; a newer line of the same agent takes it over.
+struct Place {
+    connected: Connected,
+    node: NodeId,
+    number: u64,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut lines = self.connected.lines.lock().unwrap_or_else(PoisonError::into_inner);
+        if lines.get(&self.node) == Some(&self.number) {
+            lines.remove(&self.node);
+        }
+        metrics::gauge!("holdfast_agents_connected").set(lines.len() as f64);
+    }
+}
+
+#[tonic::async_trait]
+impl ControlService for Control {
+    type FollowStream = ReceiverStream<Result<FromMaster, Status>>;
+
+    async fn follow(&self, request: Request<Streaming<FromAgent>>) -> Result<Response<Self::FollowStream>, Status> {
+        let node = self.admit(&request, Some("agent")).await?;
+        let (outgoing, stream) = mpsc::channel(OUTGOING_LIMIT);
+        let line = Line {
+            control: self.clone(),
+            node: NodeId(*node.id.as_bytes()),
+            name: node.name,
+            outgoing,
+            positions: BTreeMap::new(),
+        };
+        tokio::spawn(line.run(request.into_inner()));
+        Ok(Response::new(ReceiverStream::new(stream)))
+    }
+}
+
+/// Where an agent is with one feed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct At {
+    epoch: Epoch,
+    generation: Generation,
+    /// Something is under way that it has not acknowledged: its credit is used.
+    waiting: bool,
+    /// The next thing must be the whole snapshot.
+    wants_full: bool,
+}
+
+/// One agent's line. All that the master keeps of it is where it is.
+struct Line {
+    control: Control,
+    node: NodeId,
+    name: String,
+    outgoing: mpsc::Sender<Result<FromMaster, Status>>,
+    positions: BTreeMap<Feed, At>,
+}
+
+impl Line {
+    async fn run(mut self, mut incoming: Streaming<FromAgent>) {
+        let place = self.control.connected.enter(self.node);
+        let why = match self.follow(&mut incoming).await {
+            Ok(()) => "it hung up".to_owned(),
+            Err(status) => status.message().to_owned(),
+        };
+        drop(place);
+        tracing::info!(event = "agent_gone", agent = self.name, why, "an agent's line ended");
+    }
+
+    async fn follow(&mut self, incoming: &mut Streaming<FromAgent>) -> Result<(), Status> {
+        let Some(from_agent::Message::Hello(hello)) = incoming.message().await?.and_then(|message| message.message) else {
+            return Err(Status::invalid_argument("a line starts with Hello"));
+        };
+        self.greet(&hello).await?;
+        let mut latest = self.control.latest.clone();
+        let mut heartbeat = tokio::time::interval(HEARTBEAT);
+        loop {
+            let newest = Arc::clone(&latest.borrow_and_update());
+            self.send_what_is_due(&newest).await?;
+            // Acknowledgements first: they are what lets the next generation out.
+            tokio::select! {
+                biased;
+                message = incoming.message() => match message?.and_then(|message| message.message) {
+                    Some(message) => self.on_message(message).await?,
+                    None => return Ok(()),
+                },
+                changed = latest.changed() => changed.map_err(|_| Status::unavailable("the master stops"))?,
+                _ = heartbeat.tick() => self.send(heartbeat_of(&newest)).await?,
+            }
+        }
+    }
+
+    async fn greet(&mut self, hello: &Hello) -> Result<(), Status> {
+        for position in &hello.positions {
+            let Some(feed) = position.feed.as_ref().and_then(|feed| feed.known()) else { continue };
+            let at = At { epoch: Epoch(position.epoch), generation: Generation(position.generation), waiting: false, wants_full: false };
+            self.positions.insert(feed, self.checked(feed, at, position));
+            // What it says it has, it serves, and it survived at least one start with it.
+            self.remember(feed, at.generation, at.generation).await;
+        }
+        tracing::info!(event = "agent_connected", agent = self.name, build = hello.build, "an agent dialled in");
+        let newest = Arc::clone(&self.control.latest.borrow());
+        self.send(heartbeat_of(&newest)).await?;
+        let trust = &self.control.keys.trust;
+        if hello.trust_version < trust.draft().version {
+            self.send(from_master::Message::Trust(TrustUpdate { trust: trust.bytes().to_vec() })).await?;
+        }
+        Ok(())
+    }
+
+    /// An agent that is where we are must also hold what we hold; one that is ahead of us tells that *we* went back.
+    fn checked(&self, feed: Feed, at: At, position: &Position) -> At {
+        let latest = self.control.latest.borrow();
+        let state = latest.state(feed);
+        let ours = (state.view().epoch(), state.view().generation());
+        if (at.epoch, at.generation) > ours {
+            tracing::error!(event = "agent_is_ahead", agent = self.name, %feed, agent_generation = at.generation.0, generation = ours.1.0,
+                "an agent holds a newer signed generation than this master: was the master restored from backup?");
+        }
+        let differs = (at.epoch, at.generation) == ours && state.digest().0[..] != position.digest[..] && at.generation.0 > 0;
+        At { wants_full: differs, ..at }
+    }
+
+    async fn on_message(&mut self, message: from_agent::Message) -> Result<(), Status> {
+        match message {
+            from_agent::Message::Ack(ack) => {
+                let Some(feed) = ack.feed.as_ref().and_then(|feed| feed.known()) else { return Ok(()) };
+                let at = At { epoch: Epoch(ack.epoch), generation: Generation(ack.applied), waiting: false, wants_full: false };
+                self.positions.insert(feed, at);
+                self.remember(feed, Generation(ack.applied), Generation(ack.durable)).await;
+            }
+            from_agent::Message::Refused(refused) => {
+                let Some(feed) = refused.feed.as_ref().and_then(|feed| feed.known()) else { return Ok(()) };
+                tracing::error!(event = "generation_refused", agent = self.name, %feed, why = refused.reason, "an agent kept a generation out");
+                // Without the wish for the whole snapshot there is nothing better to send until there is something newer.
+                if let Some(at) = self.positions.get_mut(&feed) {
+                    (at.waiting, at.wants_full) = (!refused.want_full, refused.want_full);
+                }
+            }
+            from_agent::Message::Report(report) => {
+                let ack = ReportAck { boot_id: report.boot_id.clone(), sequence: report.sequence };
+                // Unstored reports stay in the agent's spool and come again with the next line.
+                if self.control.inbox.take(self.node, &self.name, report).await {
+                    self.send(from_master::Message::ReportAck(ack)).await?;
+                }
+            }
+            from_agent::Message::Hello(_) => return Err(Status::invalid_argument("Hello comes once")),
+        }
+        Ok(())
+    }
+
+    async fn remember(&self, feed: Feed, applied: Generation, durable: Generation) {
+        if applied.0 > 0
+            && let Err(error) = db::put_served(&self.control.pool, self.node, feed, applied, durable, Utc::now()).await
+        {
+            tracing::error!(event = "database_failed", %error, "what an agent serves could not be written down");
+        }
+        self.control.connected.acknowledged();
+    }
+
+    /// For every feed with credit: the next generation, or the whole snapshot where that alone helps.
+    async fn send_what_is_due(&mut self, latest: &Latest) -> Result<(), Status> {
+        for (feed, published) in &latest.feeds {
+            let newest = (published.state.view().epoch(), published.state.view().generation());
+            let Some(at) = self.positions.get(feed).copied() else { continue };
+            if at.waiting || (!at.wants_full && (at.epoch, at.generation) >= newest) {
+                continue;
+            }
+            match published.after(at.epoch, at.generation).filter(|frame| !at.wants_full && frame.payload.len() <= CHUNK_BYTES) {
+                Some(frame) => self.send(frame_of(*feed, &frame)).await?,
+                None => self.send_full(*feed, &published.state).await?,
+            }
+            self.positions.insert(*feed, At { waiting: true, wants_full: false, ..at });
+        }
+        Ok(())
+    }
+
+    async fn send_full(&self, feed: Feed, state: &holdfast_proto::snapshot::State) -> Result<(), Status> {
+        let Some(sealed) = state.sealed() else { return Ok(()) };
+        let rows = state.encode_rows();
+        let total = rows.len() as u64;
+        tracing::info!(event = "full_snapshot_sent", agent = self.name, %feed, generation = state.view().generation().0, bytes = total, "sending the whole snapshot");
+        let pieces = rows.chunks(CHUNK_BYTES).chain(rows.is_empty().then_some(&[][..]));
+        for (index, piece) in pieces.enumerate() {
+            let sealed = if index == 0 { sealed.bytes().to_vec() } else { Vec::new() };
+            let chunk = FullChunk { feed: Some(feed.into()), sealed, rows: piece.to_vec(), offset: (index * CHUNK_BYTES) as u64, total };
+            self.send(from_master::Message::Full(chunk)).await?;
+        }
+        Ok(())
+    }
+
+    async fn send(&self, message: from_master::Message) -> Result<(), Status> {
+        self.outgoing.send(Ok(FromMaster { message: Some(message) })).await.map_err(|_| Status::unavailable("the agent hung up"))
+    }
+}
+
+fn frame_of(feed: Feed, frame: &Frame) -> from_master::Message {
+    from_master::Message::Frame(WireFrame { feed: Some(feed.into()), sealed: frame.sealed.clone(), payload: frame.payload.clone() })
+}
+
+fn heartbeat_of(latest: &Latest) -> from_master::Message {
+    let positions = latest.feeds.iter().map(|(feed, published)| {
+        let view = published.state.view();
+        Position { feed: Some((*feed).into()), epoch: view.epoch().0, generation: view.generation().0, digest: Vec::new() }
+    });
+    from_master::Message::Heartbeat(Heartbeat { now_ms: Utc::now().timestamp_millis() as u64, latest: positions.collect() })
+}

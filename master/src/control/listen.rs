@@ -1,0 +1,109 @@
+//! Where agents and the portal dial in: our own TLS acceptor under tonic, so that a call knows who makes it.
+
+use crate::keys::{Caller, caller};
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, mpsc};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::transport::server::Connected;
+
+/// Handshakes at once: a master that comes back is called by every box at the same time.
+const HANDSHAKE_LIMIT: usize = 256;
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// One line from a box.
+pub struct Line {
+    stream: TlsStream<TcpStream>,
+    info: LineInfo,
+}
+
+/// Who is at the other end.
+#[derive(Debug, Clone, Copy)]
+pub struct LineInfo {
+    /// The address it dials from.
+    pub from: SocketAddr,
+    /// The box, where it showed a certificate of ours.
+    pub caller: Option<Caller>,
+}
+
+/// Accepts for ever; each handshake runs by itself, so a caller that dawdles holds up nobody.
+pub fn accept(listener: TcpListener, config: Arc<rustls::ServerConfig>) -> ReceiverStream<io::Result<Line>> {
+    let (lines, incoming) = mpsc::channel(HANDSHAKE_LIMIT);
+    let acceptor = TlsAcceptor::from(config);
+    let places = Arc::new(Semaphore::new(HANDSHAKE_LIMIT));
+    tokio::spawn(async move {
+        loop {
+            let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
+            let accepted = tokio::select! {
+                accepted = listener.accept() => accepted,
+                () = lines.closed() => return,
+            };
+            let (stream, from) = match accepted {
+                Ok(accepted) => accepted,
+                Err(error) => {
+                    tracing::warn!(event = "accept_failed", %error, "a box could not dial in");
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                    continue;
+                }
+            };
+            let (lines, acceptor) = (lines.clone(), acceptor.clone());
+            tokio::spawn(async move {
+                match tokio::time::timeout(HANDSHAKE_TIMEOUT, handshake(acceptor, stream, from)).await {
+                    Ok(Ok(line)) => drop(lines.send(Ok(line)).await),
+                    Ok(Err(error)) => refused(from, &error.to_string()),
+                    Err(_) => refused(from, "the handshake took too long"),
+                }
+                drop(place);
+            });
+        }
+    });
+    ReceiverStream::new(incoming)
+}
+
+fn refused(from: SocketAddr, why: &str) {
+    metrics::counter!("holdfast_control_handshakes_refused_total").increment(1);
+    tracing::warn!(event = "handshake_refused", %from, why, "a caller is no box of ours");
+}
+
+async fn handshake(acceptor: TlsAcceptor, stream: TcpStream, from: SocketAddr) -> io::Result<Line> {
+    stream.set_nodelay(true)?;
+    let stream = acceptor.accept(stream).await?;
+    let caller = stream.get_ref().1.peer_certificates().and_then(|chain| caller(chain.first()?));
+    Ok(Line { stream, info: LineInfo { from, caller } })
+}
+
+impl Connected for Line {
+    type ConnectInfo = LineInfo;
+
+    fn connect_info(&self) -> LineInfo {
+        self.info
+    }
+}
+
+impl AsyncRead for Line {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(cx, buffer)
+    }
+}
+
+impl AsyncWrite for Line {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}

@@ -1,0 +1,251 @@
+//! Everything that a name has, from whatever table it comes: the records stored at it, the addresses and HINFO of its host,
+//! the PTR of an address, the SOA of its zone; and where in its zone it stands.
+//!
+//! A name depends on more than its own rows: an empty name exists while something lies below it, and a delegation above it
+//! makes it glue. So the names between a key and its apex are looked at with it.
+
+use super::zones::{ZoneIndex, ZoneRow, reverse_bounds};
+use super::{DbError, compose, zones};
+use holdfast_proto::dns::{Place, rtype};
+use holdfast_proto::words::DomainName;
+use sqlx::PgConnection;
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::net::IpAddr;
+
+/// One name as it is to be answered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NameFacts {
+    /// The name.
+    pub name: DomainName,
+    /// Its zone's number and apex; `None` where it lies in none of ours.
+    pub zone: Option<(i64, DomainName)>,
+    /// Where it stands there.
+    pub place: Place,
+    /// Whether the name exists: with records, as a host or zone, or as a name with others below it.
+    pub exists: bool,
+    /// Its records by type and data.
+    pub records: Vec<RecordFact>,
+}
+
+/// One record as it is to be answered.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct RecordFact {
+    /// Its type.
+    pub rtype: u16,
+    /// Its data in wire form.
+    pub rdata: Vec<u8>,
+    /// Its TTL in seconds: of its set the lowest.
+    pub ttl: u32,
+}
+
+/// The facts of these names and of the names between them and their apexes.
+pub async fn names(db: &mut PgConnection, keys: impl IntoIterator<Item = DomainName>) -> Result<Vec<NameFacts>, DbError> {
+    let zones = ZoneIndex::new(zones::all(db).await?);
+    let names: Vec<DomainName> = with_ancestors(keys, &zones).into_iter().collect();
+    let texts: Vec<String> = names.iter().map(DomainName::without_dot).collect();
+    let mut found = gather(db, &names, &texts).await?;
+    let empty: Vec<&DomainName> = names.iter().filter(|name| !found.known.contains(*name) && zones.of(name).is_some_and(|zone| zone.apex != **name)).collect();
+    let above = with_descendants(db, &empty).await?;
+    found.known.extend(above);
+    Ok(names.iter().map(|name| found.facts(name, &zones)).collect())
+}
+
+/// The keys and every name between them and the apex of their zone.
+fn with_ancestors(keys: impl IntoIterator<Item = DomainName>, zones: &ZoneIndex) -> BTreeSet<DomainName> {
+    let mut names = BTreeSet::new();
+    for key in keys {
+        let apex = zones.of(&key).map(|zone| zone.apex.clone());
+        let mut next = Some(key);
+        while let Some(name) = next {
+            let parent = apex.as_ref().filter(|apex| **apex != name).and_then(|_| name.parent()).filter(|parent| Some(parent) != apex.as_ref());
+            next = names.insert(name).then_some(parent).flatten();
+        }
+    }
+    names
+}
+
+/// What the tables say about some names.
+#[derive(Default)]
+struct Found {
+    known: HashSet<DomainName>,
+    records: HashMap<DomainName, Vec<(u16, Option<u32>, Vec<u8>)>>,
+}
+
+async fn gather(db: &mut PgConnection, names: &[DomainName], texts: &[String]) -> Result<Found, DbError> {
+    let mut found = Found::default();
+    let (known, stored) = compose::records(db, texts).await?;
+    found.known.extend(known);
+    for record in stored {
+        found.add(record.name, record.rtype, record.ttl, record.rdata);
+    }
+    for host in compose::hosts(db, texts).await? {
+        for address in host.addresses {
+            let (rtype, rdata) = address_record(address);
+            found.add(host.name.clone(), rtype, None, rdata);
+        }
+        if !host.hardware.is_empty() && !host.os.is_empty() {
+            found.add(host.name, rtype::HINFO, None, [counted(&host.hardware), counted(&host.os)].concat());
+        }
+    }
+    let reversed: Vec<String> = names.iter().filter_map(DomainName::reversed_address).map(|address| address.to_string()).collect();
+    for (address, host) in compose::pointers(db, &reversed).await? {
+        let name = DomainName::reverse_of(address);
+        found.known.insert(name.clone());
+        found.add(name, rtype::PTR, None, host.wire().to_vec());
+    }
+    Ok(found)
+}
+
+fn address_record(address: IpAddr) -> (u16, Vec<u8>) {
+    match address {
+        IpAddr::V4(v4) => (rtype::A, v4.octets().to_vec()),
+        IpAddr::V6(v6) => (rtype::AAAA, v6.octets().to_vec()),
+    }
+}
+
+/// A character string, RFC 1035 section 3.3; the database keeps it within 255 bytes.
+fn counted(text: &str) -> Vec<u8> {
+    let bytes = &text.as_bytes()[..text.len().min(255)];
+    [&[bytes.len() as u8], bytes].concat()
+}
+
+async fn with_descendants(db: &mut PgConnection, names: &[&DomainName]) -> Result<Vec<DomainName>, DbError> {
+    let texts: Vec<String> = names.iter().map(|name| name.without_dot()).collect();
+    let bounds: Vec<Option<(IpAddr, IpAddr)>> = names.iter().map(|name| reverse_bounds(name)).collect();
+    let first: Vec<Option<String>> = bounds.iter().map(|bounds| bounds.map(|(first, _)| first.to_string())).collect();
+    let last: Vec<Option<String>> = bounds.iter().map(|bounds| bounds.map(|(_, last)| last.to_string())).collect();
+    compose::with_descendants(db, &texts, &first, &last).await
+}
+
+impl Found {
+    fn add(&mut self, name: DomainName, rtype: u16, ttl: Option<u32>, rdata: Vec<u8>) {
+        self.records.entry(name).or_default().push((rtype, ttl, rdata));
+    }
+
+    fn has_ns(&self, name: &DomainName) -> bool {
+        self.records.get(name).is_some_and(|records| records.iter().any(|(rtype, ..)| *rtype == rtype::NS))
+    }
+
+    fn facts(&self, name: &DomainName, zones: &ZoneIndex) -> NameFacts {
+        let Some(zone) = zones.of(name) else {
+            return NameFacts { name: name.clone(), zone: None, place: Place::Inside, exists: false, records: vec![] };
+        };
+        let place = self.place(name, zone);
+        let exists = place == Place::Apex || self.known.contains(name);
+        let records = self.records_at(name, zone);
+        NameFacts { name: name.clone(), zone: Some((zone.id, zone.apex.clone())), place, exists, records }
+    }
+
+    fn place(&self, name: &DomainName, zone: &ZoneRow) -> Place {
+        if *name == zone.apex {
+            return Place::Apex;
+        }
+        let mut above = name.parent();
+        while let Some(ancestor) = above.filter(|ancestor| *ancestor != zone.apex) {
+            if self.has_ns(&ancestor) {
+                return Place::BelowCut;
+            }
+            above = ancestor.parent();
+        }
+        if self.has_ns(name) { Place::Cut } else { Place::Inside }
+    }
+
+    fn records_at(&self, name: &DomainName, zone: &ZoneRow) -> Vec<RecordFact> {
+        let stored = self.records.get(name).map_or(&[][..], Vec::as_slice);
+        // An alias has nothing beside it (RFC 1034 section 3.6.2); only a derived PTR could try.
+        let alias = stored.iter().any(|(rtype, ..)| *rtype == rtype::CNAME);
+        let kept = stored.iter().filter(|(rtype, ..)| !alias || *rtype == rtype::CNAME);
+        let mut records: Vec<RecordFact> =
+            kept.map(|(rtype, ttl, rdata)| RecordFact { rtype: *rtype, ttl: ttl.unwrap_or(zone.ttl), rdata: rdata.clone() }).collect();
+        if *name == zone.apex {
+            records.push(RecordFact { rtype: rtype::SOA, ttl: zone.ttl, rdata: soa(zone) });
+        }
+        records.sort();
+        records.dedup_by(|later, earlier| later.rtype == earlier.rtype && later.rdata == earlier.rdata);
+        share_ttls(&mut records);
+        records
+    }
+}
+
+/// The records of a set share a TTL (RFC 2181 section 5.2): the lowest that one of them was given.
+fn share_ttls(records: &mut [RecordFact]) {
+    for set in records.chunk_by_mut(|one, next| one.rtype == next.rtype) {
+        let lowest = set.iter().map(|record| record.ttl).min().unwrap_or_default();
+        set.iter_mut().for_each(|record| record.ttl = lowest);
+    }
+}
+
+/// RFC 1035 section 3.3.13.
+fn soa(zone: &ZoneRow) -> Vec<u8> {
+    let mut rdata = [zone.primary_ns.wire(), zone.mailbox.wire()].concat();
+    for number in [zone.serial.0, zone.refresh, zone.retry, zone.expire, zone.minimum] {
+        rdata.extend_from_slice(&number.to_be_bytes());
+    }
+    rdata
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use holdfast_proto::words::Serial;
+
+    fn name(text: &str) -> DomainName {
+        text.parse().unwrap()
+    }
+
+    fn zone(id: i64, apex: &str) -> ZoneRow {
+        let ns = name("ns.uni.example");
+        let (primary_ns, mailbox) = (ns.clone(), name("hostmaster.uni.example"));
+        ZoneRow {
+            id,
+            apex: name(apex),
+            network: None,
+            primary_ns,
+            mailbox,
+            refresh: 1,
+            retry: 2,
+            expire: 3,
+            minimum: 4,
+            ttl: 86_400,
+            version: 1,
+            serial: Serial(7),
+        }
+    }
+
+    #[test]
+    fn a_key_brings_the_names_up_to_its_apex_and_no_others() {
+        let zones = ZoneIndex::new(vec![zone(1, "uni.example")]);
+        let names = with_ancestors([name("a.b.uni.example"), name("c.b.uni.example"), name("x.other.example"), name("uni.example")], &zones);
+        let expected = ["a.b.uni.example", "b.uni.example", "c.b.uni.example", "uni.example", "x.other.example"];
+        assert_eq!(names, expected.into_iter().map(name).collect());
+    }
+
+    #[test]
+    fn a_delegation_makes_glue_of_what_is_below() {
+        let zones = ZoneIndex::new(vec![zone(1, "uni.example"), zone(2, "law.uni.example")]);
+        let mut found = Found::default();
+        found.add(name("cs.uni.example"), rtype::NS, None, name("ns.cs.uni.example").wire().to_vec());
+        found.add(name("law.uni.example"), rtype::NS, None, name("ns.uni.example").wire().to_vec());
+        let place = |text| found.facts(&name(text), &zones).place;
+        assert_eq!(place("cs.uni.example"), Place::Cut);
+        assert_eq!(place("a.ns.cs.uni.example"), Place::BelowCut);
+        assert_eq!(place("law.uni.example"), Place::Apex);
+        assert_eq!(place("www.law.uni.example"), Place::Inside);
+        assert_eq!(place("www.uni.example"), Place::Inside);
+    }
+
+    #[test]
+    fn sets_share_the_lowest_ttl_doubles_fall_together_and_an_alias_is_alone() {
+        let zones = ZoneIndex::new(vec![zone(1, "uni.example")]);
+        let mut found = Found::default();
+        let www = name("www.uni.example");
+        found.add(www.clone(), rtype::A, None, vec![10, 1, 4, 7]);
+        found.add(www.clone(), rtype::A, Some(300), vec![10, 1, 4, 7]);
+        found.add(www.clone(), rtype::A, None, vec![10, 1, 4, 8]);
+        let facts = found.facts(&www, &zones);
+        let sets: Vec<_> = facts.records.iter().map(|record| (record.ttl, record.rdata[3])).collect();
+        assert_eq!(sets, [(300, 7), (300, 8)]);
+        found.add(www.clone(), rtype::CNAME, None, name("web.uni.example").wire().to_vec());
+        assert_eq!(found.facts(&www, &zones).records.len(), 1);
+    }
+}

@@ -1,0 +1,325 @@
+//! Hosts, interfaces and addresses.
+
+use super::boot::BootParameters;
+use super::{DbError, json, word};
+use chrono::{DateTime, Utc};
+use holdfast_proto::words::{DomainName, HostName, Mac, Subnet};
+use sqlx::{PgConnection, query, query_scalar};
+use std::net::IpAddr;
+use uuid::Uuid;
+
+/// A host as it is kept.
+#[derive(Debug, Clone)]
+pub struct HostRow {
+    /// Its identity.
+    pub id: Uuid,
+    /// Its node.
+    pub node: i64,
+    /// Its name.
+    pub name: HostName,
+    /// See the draft.
+    pub hardware: String,
+    /// See the draft.
+    pub os: String,
+    /// See the draft.
+    pub location: String,
+    /// See the draft.
+    pub contact: String,
+    /// See the draft.
+    pub comment: String,
+    /// How often it was changed.
+    pub version: i64,
+    /// When it was made.
+    pub created_at: DateTime<Utc>,
+    /// When it was last changed.
+    pub updated_at: DateTime<Utc>,
+}
+
+/// Which hosts.
+#[derive(Debug, Clone, Copy)]
+pub struct HostFilter<'a> {
+    /// Exactly this name.
+    pub name: Option<&'a str>,
+    /// Only names after this one.
+    pub after: Option<&'a str>,
+    /// Part of a name or an address.
+    pub part: Option<&'a str>,
+    /// Part of a hardware address: hexadecimal digits alone.
+    pub mac_part: Option<&'a str>,
+    /// How many at most.
+    pub limit: i64,
+}
+
+/// Hosts by name.
+pub async fn find(db: &mut PgConnection, filter: HostFilter<'_>) -> Result<Vec<HostRow>, DbError> {
+    let rows = query!(
+        "select h.id, h.node_id, n.name, h.hardware, h.os, h.location, h.contact, h.comment, h.version, h.created_at, h.updated_at
+         from ipam.host h join dns.node n on n.id = h.node_id
+         where ($1::text is null or n.name = $1) and ($2::text is null or n.name > $2)
+           and ($3::text is null or position($3 in n.name) > 0
+             or exists (select from ipam.address a where a.host_id = h.id and position($3 in host(a.ip)) > 0)
+             or ($4::text is not null and exists (
+                  select from ipam.iface i where i.host_id = h.id and position($4 in replace(i.mac::text, ':', '')) > 0)))
+         order by n.name limit $5",
+        filter.name,
+        filter.after,
+        filter.part,
+        filter.mac_part,
+        filter.limit
+    )
+    .fetch_all(db)
+    .await?;
+    let rows = rows.into_iter().map(|row| {
+        Ok(HostRow {
+            id: row.id,
+            node: row.node_id,
+            name: word(&row.name)?,
+            hardware: row.hardware,
+            os: row.os,
+            location: row.location,
+            contact: row.contact,
+            comment: row.comment,
+            version: row.version,
+            created_at: row.created_at,
+            updated_at: row.updated_at,
+        })
+    });
+    rows.collect()
+}
+
+/// Takes the row lock of a host, so that edits of it follow one another; its version.
+pub async fn lock(db: &mut PgConnection, id: Uuid) -> Result<i64, DbError> {
+    Ok(query_scalar!("select version from ipam.host where id = $1 for update", id).fetch_one(db).await?)
+}
+
+/// The identity of the host that last had this name, even when it is gone.
+pub async fn last_with_name(db: &mut PgConnection, name: &str) -> Result<Option<Uuid>, DbError> {
+    let sql = query_scalar!(
+        r#"select h.host_id from change.change n join change.change h on h.table_name = 'ipam.host'
+             and coalesce(h.after, h.before) ->> 'node_id' = n.key and h.host_id is not null
+           where n.table_name = 'dns.node' and coalesce(n.after, n.before) ->> 'name' = $1 order by h.ordinal desc limit 1"#,
+        name
+    );
+    Ok(sql.fetch_optional(db).await?.flatten())
+}
+
+/// An interface as it is kept.
+#[derive(Debug, Clone)]
+pub struct IfaceRow {
+    /// Its host.
+    pub host: Uuid,
+    /// Its hardware address.
+    pub mac: Option<Mac>,
+    /// Its addresses, ascending.
+    pub addresses: Vec<IpAddr>,
+    /// Its boot entry: templates and parameters.
+    pub entry: Option<(Vec<String>, BootParameters)>,
+}
+
+/// The interfaces of these hosts in order.
+pub async fn interfaces(db: &mut PgConnection, hosts: &[Uuid]) -> Result<Vec<IfaceRow>, DbError> {
+    let rows = query!(
+        r#"select i.host_id, i.mac::text as mac, array(select host(a.ip) from ipam.address a where a.iface_id = i.id order by a.ip) as "addresses!",
+             e.templates as "templates?", e.parameters as "parameters?"
+           from ipam.iface i left join boot.entry e on e.iface_id = i.id where i.host_id = any ($1) order by i.host_id, i.ordinal"#,
+        hosts
+    )
+    .fetch_all(db)
+    .await?;
+    let rows = rows.into_iter().map(|row| {
+        let entry = row.templates.zip(row.parameters).map(|(templates, parameters)| Ok::<_, DbError>((templates, json(parameters)?)));
+        Ok(IfaceRow { host: row.host_id, mac: row.mac.as_deref().map(word).transpose()?, addresses: super::words(&row.addresses)?, entry: entry.transpose()? })
+    });
+    rows.collect()
+}
+
+/// The aliases of hosts.
+pub async fn aliases(db: &mut PgConnection, hosts: &[Uuid]) -> Result<Vec<(Uuid, DomainName)>, DbError> {
+    let rows = query!(
+        "select h.id, a.name from ipam.host h join dns.node n on n.id = h.node_id join dns.record r on r.target = n.name join dns.node a on a.id = r.node_id
+         where h.id = any ($1) order by a.name",
+        hosts
+    )
+    .fetch_all(db)
+    .await?;
+    rows.into_iter().map(|row| Ok((row.id, word(&row.name)?))).collect()
+}
+
+/// Who has these addresses.
+pub async fn address_owners(db: &mut PgConnection, addresses: &[String]) -> Result<Vec<(IpAddr, Uuid, HostName)>, DbError> {
+    let rows = query!(
+        r#"select host(a.ip) as "ip!", a.host_id, n.name from ipam.address a join ipam.host h on h.id = a.host_id join dns.node n on n.id = h.node_id
+           where a.ip = any ($1::text[]::inet[])"#,
+        addresses
+    )
+    .fetch_all(db)
+    .await?;
+    rows.into_iter().map(|row| Ok((word(&row.ip)?, row.host_id, word(&row.name)?))).collect()
+}
+
+/// Where these hardware addresses are known: subnet, address, host, its name.
+pub async fn mac_owners(db: &mut PgConnection, macs: &[String]) -> Result<Vec<(i64, Mac, Uuid, HostName)>, DbError> {
+    let rows = query!(
+        r#"select l.subnet_id, l.mac::text as "mac!", i.host_id, n.name from ipam.link l join ipam.iface i on i.id = l.iface_id
+           join ipam.host h on h.id = i.host_id join dns.node n on n.id = h.node_id where l.mac = any ($1::text[]::macaddr[])"#,
+        macs
+    )
+    .fetch_all(db)
+    .await?;
+    rows.into_iter().map(|row| Ok((row.subnet_id, word(&row.mac)?, row.host_id, word(&row.name)?))).collect()
+}
+
+/// The texts of a host.
+#[derive(Debug)]
+pub struct HostTexts<'a> {
+    /// Its identity.
+    pub id: Uuid,
+    /// Its node.
+    pub node: i64,
+    /// Hardware, operating system, location, contact, comment.
+    pub texts: [&'a str; 5],
+}
+
+/// Keeps new hosts.
+pub async fn insert(db: &mut PgConnection, hosts: &[HostTexts<'_>]) -> Result<(), DbError> {
+    let ids: Vec<Uuid> = hosts.iter().map(|host| host.id).collect();
+    let nodes: Vec<i64> = hosts.iter().map(|host| host.node).collect();
+    let [hardware, os, location, contact, comment] = std::array::from_fn(|n| hosts.iter().map(|host| host.texts[n].to_owned()).collect::<Vec<String>>());
+    query!(
+        "insert into ipam.host (id, node_id, hardware, os, location, contact, comment)
+         select * from unnest($1::uuid[], $2::bigint[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[])",
+        &ids,
+        &nodes,
+        &hardware,
+        &os,
+        &location,
+        &contact,
+        &comment
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// Changes a host's texts; its new version.
+pub async fn update(db: &mut PgConnection, host: &HostTexts<'_>) -> Result<i64, DbError> {
+    let [hardware, os, location, contact, comment] = host.texts;
+    let sql = query_scalar!(
+        "update ipam.host set hardware = $2, os = $3, location = $4, contact = $5, comment = $6, version = version + 1, updated_at = now()
+         where id = $1 returning version",
+        host.id,
+        hardware,
+        os,
+        location,
+        contact,
+        comment
+    );
+    Ok(sql.fetch_one(db).await?)
+}
+
+/// An interface to be kept.
+#[derive(Debug)]
+pub struct NewIface {
+    /// Its identity.
+    pub id: Uuid,
+    /// Its host.
+    pub host: Uuid,
+    /// Its place among the host's interfaces.
+    pub ordinal: i32,
+    /// Its hardware address.
+    pub mac: Option<Mac>,
+}
+
+/// An address to be kept, with the subnet it lies in.
+#[derive(Debug)]
+pub struct NewAddress {
+    /// The address.
+    pub ip: IpAddr,
+    /// Its interface.
+    pub iface: Uuid,
+    /// The interface's host.
+    pub host: Uuid,
+    /// The interface's hardware address.
+    pub mac: Option<Mac>,
+    /// The subnet's number.
+    pub subnet: i64,
+    /// The subnet's network.
+    pub network: Subnet,
+}
+
+/// Keeps interfaces, their places on subnets and their addresses.
+pub async fn insert_interfaces(db: &mut PgConnection, ifaces: &[NewIface], addresses: &[NewAddress]) -> Result<(), DbError> {
+    insert_ifaces(db, ifaces).await?;
+    let mut links: Vec<&NewAddress> = addresses.iter().collect();
+    links.sort_by_key(|link| (link.iface, link.subnet));
+    links.dedup_by_key(|link| (link.iface, link.subnet));
+    insert_links(db, &links).await?;
+    insert_addresses(db, addresses).await
+}
+
+async fn insert_ifaces(db: &mut PgConnection, ifaces: &[NewIface]) -> Result<(), DbError> {
+    let ids: Vec<Uuid> = ifaces.iter().map(|iface| iface.id).collect();
+    let hosts: Vec<Uuid> = ifaces.iter().map(|iface| iface.host).collect();
+    let ordinals: Vec<i32> = ifaces.iter().map(|iface| iface.ordinal).collect();
+    let macs: Vec<Option<String>> = ifaces.iter().map(|iface| iface.mac.map(|mac| mac.to_string())).collect();
+    query!(
+        "insert into ipam.iface (id, host_id, ordinal, mac) select i, h, o, m::macaddr from unnest($1::uuid[], $2::uuid[], $3::int[], $4::text[]) as t (i, h, o, m)",
+        &ids,
+        &hosts,
+        &ordinals,
+        &macs as _
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+async fn insert_links(db: &mut PgConnection, links: &[&NewAddress]) -> Result<(), DbError> {
+    let ifaces: Vec<Uuid> = links.iter().map(|link| link.iface).collect();
+    let subnets: Vec<i64> = links.iter().map(|link| link.subnet).collect();
+    let macs: Vec<Option<String>> = links.iter().map(|link| link.mac.map(|mac| mac.to_string())).collect();
+    query!(
+        "insert into ipam.link (iface_id, subnet_id, mac) select i, s, m::macaddr from unnest($1::uuid[], $2::bigint[], $3::text[]) as t (i, s, m)",
+        &ifaces,
+        &subnets,
+        &macs as _
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+async fn insert_addresses(db: &mut PgConnection, addresses: &[NewAddress]) -> Result<(), DbError> {
+    let ips: Vec<String> = addresses.iter().map(|address| address.ip.to_string()).collect();
+    let ifaces: Vec<Uuid> = addresses.iter().map(|address| address.iface).collect();
+    let hosts: Vec<Uuid> = addresses.iter().map(|address| address.host).collect();
+    let subnets: Vec<i64> = addresses.iter().map(|address| address.subnet).collect();
+    let networks: Vec<String> = addresses.iter().map(|address| address.network.to_string()).collect();
+    query!(
+        "insert into ipam.address (ip, iface_id, host_id, subnet_id, network)
+         select a::inet, i, h, s, n::cidr from unnest($1::text[], $2::uuid[], $3::uuid[], $4::bigint[], $5::text[]) as t (a, i, h, s, n)",
+        &ips,
+        &ifaces,
+        &hosts,
+        &subnets,
+        &networks
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// Deletes a host's interfaces with all that hangs on them, children first.
+pub async fn delete_interfaces(db: &mut PgConnection, host: Uuid) -> Result<(), DbError> {
+    query!("delete from boot.entry where host_id = $1", host).execute(&mut *db).await?;
+    query!("delete from ipam.address where host_id = $1", host).execute(&mut *db).await?;
+    query!("delete from ipam.link l using ipam.iface i where i.id = l.iface_id and i.host_id = $1", host).execute(&mut *db).await?;
+    query!("delete from ipam.iface where host_id = $1", host).execute(db).await?;
+    Ok(())
+}
+
+/// Deletes a host whose interfaces are gone.
+pub async fn delete(db: &mut PgConnection, host: Uuid) -> Result<(), DbError> {
+    query!("delete from ipam.host where id = $1", host).execute(db).await?;
+    Ok(())
+}

@@ -1,0 +1,106 @@
+//! Subnets.
+
+use super::boot::OptionDraft;
+use super::{DbError, json, to_json, word, words};
+use holdfast_proto::words::{DomainName, Subnet};
+use sqlx::{PgConnection, query, query_scalar};
+use std::net::IpAddr;
+
+/// A subnet as it is kept.
+#[derive(Debug, Clone)]
+pub struct SubnetRow {
+    /// Its number; of a new one 0.
+    pub id: i64,
+    /// The network.
+    pub network: Subnet,
+    /// Its campus's number.
+    pub campus_id: i64,
+    /// Its campus's name.
+    pub campus: String,
+    /// Its router.
+    pub gateway: Option<IpAddr>,
+    /// The domain its hosts are told.
+    pub domain: Option<DomainName>,
+    /// The DNS servers its hosts are told; empty: the agents.
+    pub dns_servers: Vec<IpAddr>,
+    /// Further options.
+    pub options: Vec<OptionDraft>,
+    /// How often it was changed.
+    pub version: i64,
+    /// How many addresses are in use.
+    pub used: i64,
+}
+
+/// All subnets by network.
+pub async fn all(db: &mut PgConnection) -> Result<Vec<SubnetRow>, DbError> {
+    let rows = query!(
+        r#"select s.id, s.network::text as "network!", s.campus_id, c.name as campus, host(s.gateway) as gateway, s.domain,
+             array(select host(d) from unnest(s.dns_servers) d) as "dns_servers!", s.options, s.version,
+             (select count(*) from ipam.address a where a.subnet_id = s.id) as "used!"
+           from ipam.subnet s join org.campus c on c.id = s.campus_id order by s.network"#
+    )
+    .fetch_all(db)
+    .await?;
+    let rows = rows.into_iter().map(|row| {
+        Ok(SubnetRow {
+            id: row.id,
+            network: word(&row.network)?,
+            campus_id: row.campus_id,
+            campus: row.campus,
+            gateway: row.gateway.as_deref().map(word).transpose()?,
+            domain: row.domain.as_deref().map(word).transpose()?,
+            dns_servers: words(&row.dns_servers)?,
+            options: json(row.options)?,
+            version: row.version,
+            used: row.used,
+        })
+    });
+    rows.collect()
+}
+
+/// Every subnet's number and network: enough to place addresses.
+pub async fn networks(db: &mut PgConnection) -> Result<Vec<(i64, Subnet)>, DbError> {
+    let rows = query!(r#"select id, network::text as "network!" from ipam.subnet"#).fetch_all(db).await?;
+    rows.into_iter().map(|row| Ok((row.id, word(&row.network)?))).collect()
+}
+
+/// Keeps a new subnet.
+pub async fn insert(db: &mut PgConnection, row: &SubnetRow) -> Result<(), DbError> {
+    let servers: Vec<String> = row.dns_servers.iter().map(IpAddr::to_string).collect();
+    query!(
+        "insert into ipam.subnet (campus_id, network, gateway, domain, dns_servers, options)
+         values ($1, $2::text::cidr, $3::text::inet, $4, $5::text[]::inet[], $6)",
+        row.campus_id,
+        row.network.to_string(),
+        row.gateway.map(|gateway| gateway.to_string()),
+        row.domain.as_ref().map(DomainName::without_dot),
+        &servers,
+        to_json(&row.options)
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// Changes a subnet; its new version.
+pub async fn update(db: &mut PgConnection, row: &SubnetRow) -> Result<i64, DbError> {
+    let servers: Vec<String> = row.dns_servers.iter().map(IpAddr::to_string).collect();
+    let sql = query_scalar!(
+        "update ipam.subnet set campus_id = $2, network = $3::text::cidr, gateway = $4::text::inet, domain = $5, dns_servers = $6::text[]::inet[],
+           options = $7, version = version + 1 where id = $1 returning version",
+        row.id,
+        row.campus_id,
+        row.network.to_string(),
+        row.gateway.map(|gateway| gateway.to_string()),
+        row.domain.as_ref().map(DomainName::without_dot),
+        &servers,
+        to_json(&row.options)
+    );
+    Ok(sql.fetch_one(db).await?)
+}
+
+/// Deletes a subnet that nobody is on.
+pub async fn delete(db: &mut PgConnection, id: i64) -> Result<(), DbError> {
+    query!("delete from ipam.subnet where id = $1", id).execute(db).await?;
+    Ok(())
+}

@@ -1,0 +1,165 @@
+//! `/hosts`: list, add, read, replace, patch, delete, history.
+
+use super::{
+    BODY_LIMIT_BYTES,
+    request::{Json as Body, Parameters, check_if_match, merge_patch, open_cursor, read, seal_cursor},
+    write::{Outcome, Wish, answer, is_known, make, with_header},
+};
+use crate::{
+    http::{App, Problem, session::Visitor},
+    inventory::{self, Edit, Host, HostDraft, HostQuery},
+};
+use axum::{
+    Json, Router,
+    extract::{Path, State},
+    response::{IntoResponse, Response},
+    routing::get,
+};
+use holdfast_proto::words::HostName;
+use http::{HeaderMap, StatusCode, Uri, header};
+use serde::Serialize;
+
+/// Without these there is no host.
+const REQUIRED: &[&str] = &["name"];
+
+pub(super) fn routes() -> Router<App> {
+    Router::new()
+        .route("/hosts", get(list).post(add))
+        .route("/hosts/{name}", get(show).put(replace).patch(patch).delete(delete))
+        .route("/hosts/{name}/history", get(history))
+}
+
+/// Every list looks like this.
+#[derive(Serialize)]
+pub(super) struct Page<T> {
+    /// The objects.
+    pub items: Vec<T>,
+    /// The cursor of the next page; none at the end.
+    pub next: Option<String>,
+}
+
+async fn list(State(app): State<App>, _: Visitor, uri: Uri) -> Result<Json<Page<Host>>, Problem> {
+    let parameters = Parameters::of(&uri, &["search", "name__ic", "limit", "cursor"])?;
+    let part = parameters.text("name__ic").map(str::to_lowercase);
+    if part.is_some() && parameters.text("search").is_some() {
+        return Err(super::request::wrong_parameter("name__ic", "give either search or name__ic".into()));
+    }
+    let query = HostQuery {
+        search: parameters.text("search").map(str::to_owned).or_else(|| part.clone()).filter(|text| !text.trim().is_empty()),
+        cursor: parameters.text("cursor").map(open_cursor).transpose()?,
+        limit: parameters.number("limit", 1..=1000)?.unwrap_or(0),
+    };
+    let mut page = inventory::host_list(&app.pool, &query).await?;
+    // The search also looks at addresses; a page may then be shorter than asked for, which cursors allow.
+    if let Some(part) = part {
+        page.hosts.retain(|host| host.draft.name.to_string().contains(&part));
+    }
+    Ok(Json(Page { items: page.hosts, next: page.next.as_deref().map(seal_cursor) }))
+}
+
+async fn add(State(app): State<App>, visitor: Visitor, uri: Uri, Body(body): Body<BODY_LIMIT_BYTES>) -> Result<Response, Problem> {
+    let wish = Wish::of(&uri)?;
+    let draft: HostDraft = read(body, REQUIRED)?;
+    let name = draft.name.clone();
+    let outcome = make(&app, &visitor, &wish, Edit::HostAdd(draft), None).await?;
+    let response = tell(&app, &wish, outcome, &name, StatusCode::CREATED).await?;
+    Ok(with_header(response, header::LOCATION, &format!("/api/v1/hosts/{name}")))
+}
+
+async fn show(State(app): State<App>, _: Visitor, Path(name): Path<String>, headers: HeaderMap, uri: Uri) -> Result<Response, Problem> {
+    Parameters::of(&uri, &[])?;
+    let host = find(&app, &name).await?;
+    let tag = etag(&host);
+    if is_known(&headers, &tag) {
+        return Ok(with_header(StatusCode::NOT_MODIFIED.into_response(), header::ETAG, &tag));
+    }
+    Ok(with_header(Json(host).into_response(), header::ETAG, &tag))
+}
+
+async fn replace(
+    State(app): State<App>,
+    visitor: Visitor,
+    Path(name): Path<String>,
+    headers: HeaderMap,
+    uri: Uri,
+    Body(body): Body<BODY_LIMIT_BYTES>,
+) -> Result<Response, Problem> {
+    let wish = Wish::of(&uri)?;
+    let draft: HostDraft = read(body, REQUIRED)?;
+    let host = find(&app, &name).await?;
+    check_if_match(&headers, &etag(&host))?;
+    set(&app, &visitor, &wish, host, draft).await
+}
+
+async fn patch(
+    State(app): State<App>,
+    visitor: Visitor,
+    Path(name): Path<String>,
+    headers: HeaderMap,
+    uri: Uri,
+    Body(body): Body<BODY_LIMIT_BYTES>,
+) -> Result<Response, Problem> {
+    let wish = Wish::of(&uri)?;
+    let host = find(&app, &name).await?;
+    check_if_match(&headers, &etag(&host))?;
+    let mut merged = serde_json::to_value(&host.draft).map_err(Problem::internal)?;
+    merge_patch(&mut merged, body);
+    let draft: HostDraft = read(merged, REQUIRED)?;
+    set(&app, &visitor, &wish, host, draft).await
+}
+
+/// `If-Match: *` was compared with what is there now, too: the version read here is the one that must still hold at the write.
+async fn set(app: &App, visitor: &Visitor, wish: &Wish, host: Host, draft: HostDraft) -> Result<Response, Problem> {
+    let name = draft.name.clone();
+    let edit = Edit::HostSet { name: host.draft.name, draft };
+    let outcome = make(app, visitor, wish, edit, Some(host.version)).await?;
+    tell(app, wish, outcome, &name, StatusCode::OK).await
+}
+
+async fn delete(State(app): State<App>, visitor: Visitor, Path(name): Path<String>, headers: HeaderMap, uri: Uri) -> Result<Response, Problem> {
+    let wish = Wish::of(&uri)?;
+    let host = find(&app, &name).await?;
+    check_if_match(&headers, &etag(&host))?;
+    let outcome = make(&app, &visitor, &wish, Edit::HostDelete { name: host.draft.name }, Some(host.version)).await?;
+    Ok(answer(&app, &wish, outcome, None::<Host>, StatusCode::OK).await)
+}
+
+async fn history(State(app): State<App>, _: Visitor, Path(name): Path<String>, uri: Uri) -> Result<Response, Problem> {
+    Parameters::of(&uri, &[])?;
+    let entries = inventory::history(&app.pool, &parse_name(&name)?).await?;
+    if entries.is_empty() {
+        return Err(unknown(&name));
+    }
+    Ok(Json(Page { items: entries, next: None }).into_response())
+}
+
+async fn tell(app: &App, wish: &Wish, outcome: Outcome, name: &HostName, status: StatusCode) -> Result<Response, Problem> {
+    let host = match &outcome {
+        Outcome::Would(_) => None,
+        Outcome::Did(_) => inventory::host_by_name(&app.pool, name).await?,
+    };
+    let tag = host.as_ref().map(etag);
+    let response = answer(app, wish, outcome, host, status).await;
+    Ok(match tag {
+        Some(tag) => with_header(response, header::ETAG, &tag),
+        None => response,
+    })
+}
+
+async fn find(app: &App, name: &str) -> Result<Host, Problem> {
+    inventory::host_by_name(&app.pool, &parse_name(name)?).await?.ok_or_else(|| unknown(name))
+}
+
+fn parse_name(name: &str) -> Result<HostName, Problem> {
+    name.parse().map_err(|wrong| Problem::not_found(format!("there is no such host: {wrong}")))
+}
+
+fn unknown(name: &str) -> Problem {
+    Problem::not_found(format!("there is no host named {name}"))
+}
+
+/// The identity is part of it, so that a host made anew under an old name is never taken for the old one.
+fn etag(host: &Host) -> String {
+    format!("\"{}-{}\"", host.id.simple(), host.version.0)
+}
+

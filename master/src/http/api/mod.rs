@@ -1,0 +1,36 @@
+//! The door for programs: `/api/v1`, plural nouns, natural keys, JSON in and out, and problems for everything that is refused.
+//!
+//! Every write takes `dry_run`, `reason`, `wait=all` and `timeout`; every change of something that is there needs `If-Match`.
+
+mod hosts;
+mod import;
+mod networks;
+mod request;
+mod tokens;
+mod write;
+
+pub use request::{open_cursor, read as read_draft, seal_cursor};
+
+use super::{App, Problem};
+use axum::{Router, routing::get};
+
+/// The longest body of an ordinary request.
+const BODY_LIMIT_BYTES: usize = 256 * 1024;
+/// The longest import: a bootptab of 100 000 hosts is about 15 MB.
+const IMPORT_LIMIT_BYTES: usize = 64 * 1024 * 1024;
+
+/// Everything below `/api`.
+pub fn routes() -> Router<App> {
+    let v1 = Router::new()
+        .merge(hosts::routes())
+        .merge(networks::routes())
+        .merge(import::routes())
+        .merge(tokens::routes())
+        .route("/changes/{id}", get(write::change))
+        .layer(axum::extract::DefaultBodyLimit::disable());
+    Router::new().nest("/v1", v1).fallback(no_such_address).method_not_allowed_fallback(async || Problem::method_not_allowed())
+}
+
+async fn no_such_address(uri: http::Uri) -> Problem {
+    Problem::not_found(format!("there is nothing at {}", uri.path()))
+}

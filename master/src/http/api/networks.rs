@@ -1,0 +1,104 @@
+//! `/subnets`, `/zones` and `/campuses`: list, read, add. Changing them comes with a later issue.
+
+use super::{
+    BODY_LIMIT_BYTES,
+    hosts::Page,
+    request::{Json as Body, Parameters, read},
+    write::{Wish, answer, make, with_header},
+};
+use crate::{
+    http::{App, Problem, session::Visitor},
+    inventory::{self, CampusDraft, Edit, SubnetDraft, SubnetObject, ZoneDraft, ZoneObject},
+};
+use axum::{
+    Json, Router,
+    extract::{Path, State},
+    response::{IntoResponse, Response},
+    routing::get,
+};
+use holdfast_proto::words::{DomainName, Subnet};
+use http::{StatusCode, Uri, header};
+
+pub(super) fn routes() -> Router<App> {
+    Router::new()
+        .route("/subnets", get(subnets).post(add_subnet))
+        .route("/subnets/{address}/{length}", get(subnet))
+        .route("/zones", get(zones).post(add_zone))
+        .route("/zones/{apex}", get(zone))
+        .route("/campuses", get(campuses).post(add_campus))
+        .route("/campuses/{name}", get(campus))
+}
+
+async fn subnets(State(app): State<App>, _: Visitor, uri: Uri) -> Result<Json<Page<SubnetObject>>, Problem> {
+    Parameters::of(&uri, &[])?;
+    Ok(Json(Page { items: inventory::subnets(&app.pool).await?, next: None }))
+}
+
+async fn subnet(State(app): State<App>, _: Visitor, Path((address, length)): Path<(String, String)>) -> Result<Response, Problem> {
+    let text = format!("{address}/{length}");
+    let found = find_subnet(&app, &text.parse().map_err(|wrong| Problem::not_found(format!("there is no such subnet: {wrong}")))?).await?;
+    let found = found.ok_or_else(|| Problem::not_found(format!("there is no subnet {text}")))?;
+    let etag = format!("\"{}\"", found.version.0);
+    Ok(with_header(Json(found).into_response(), header::ETAG, &etag))
+}
+
+async fn find_subnet(app: &App, network: &Subnet) -> Result<Option<SubnetObject>, Problem> {
+    Ok(inventory::subnets(&app.pool).await?.into_iter().find(|subnet| subnet.draft.network == *network))
+}
+
+async fn add_subnet(State(app): State<App>, visitor: Visitor, uri: Uri, Body(body): Body<BODY_LIMIT_BYTES>) -> Result<Response, Problem> {
+    let wish = Wish::of(&uri)?;
+    let draft: SubnetDraft = read(body, &["network", "campus"])?;
+    let network = draft.network;
+    let outcome = make(&app, &visitor, &wish, Edit::SubnetAdd(draft), None).await?;
+    let object = find_subnet(&app, &network).await?;
+    Ok(with_header(answer(&app, &wish, outcome, object, StatusCode::CREATED).await, header::LOCATION, &format!("/api/v1/subnets/{network}")))
+}
+
+async fn zones(State(app): State<App>, _: Visitor, uri: Uri) -> Result<Json<Page<ZoneObject>>, Problem> {
+    Parameters::of(&uri, &[])?;
+    Ok(Json(Page { items: inventory::zones(&app.pool).await?, next: None }))
+}
+
+async fn zone(State(app): State<App>, _: Visitor, Path(apex): Path<String>) -> Result<Response, Problem> {
+    let name = apex.parse().map_err(|wrong| Problem::not_found(format!("there is no such zone: {wrong}")))?;
+    let found = find_zone(&app, &name).await?.ok_or_else(|| Problem::not_found(format!("there is no zone {apex}")))?;
+    let etag = format!("\"{}\"", found.version.0);
+    Ok(with_header(Json(found).into_response(), header::ETAG, &etag))
+}
+
+async fn find_zone(app: &App, apex: &DomainName) -> Result<Option<ZoneObject>, Problem> {
+    Ok(inventory::zones(&app.pool).await?.into_iter().find(|zone| zone.draft.apex == *apex))
+}
+
+async fn add_zone(State(app): State<App>, visitor: Visitor, uri: Uri, Body(body): Body<BODY_LIMIT_BYTES>) -> Result<Response, Problem> {
+    let wish = Wish::of(&uri)?;
+    let draft: ZoneDraft = read(body, &["apex", "primary_ns", "mailbox"])?;
+    let apex = draft.apex.clone();
+    let outcome = make(&app, &visitor, &wish, Edit::ZoneAdd(draft), None).await?;
+    let object = find_zone(&app, &apex).await?;
+    let place = format!("/api/v1/zones/{}", apex.without_dot());
+    Ok(with_header(answer(&app, &wish, outcome, object, StatusCode::CREATED).await, header::LOCATION, &place))
+}
+
+async fn campuses(State(app): State<App>, _: Visitor, uri: Uri) -> Result<Json<Page<CampusDraft>>, Problem> {
+    Parameters::of(&uri, &[])?;
+    Ok(Json(Page { items: inventory::campuses(&app.pool).await?, next: None }))
+}
+
+async fn campus(State(app): State<App>, _: Visitor, Path(name): Path<String>) -> Result<Json<CampusDraft>, Problem> {
+    find_campus(&app, &name).await?.map(Json).ok_or_else(|| Problem::not_found(format!("there is no campus {name}")))
+}
+
+async fn find_campus(app: &App, name: &str) -> Result<Option<CampusDraft>, Problem> {
+    Ok(inventory::campuses(&app.pool).await?.into_iter().find(|campus| campus.name == name))
+}
+
+async fn add_campus(State(app): State<App>, visitor: Visitor, uri: Uri, Body(body): Body<BODY_LIMIT_BYTES>) -> Result<Response, Problem> {
+    let wish = Wish::of(&uri)?;
+    let draft: CampusDraft = read(body, &["name"])?;
+    let name = draft.name.clone();
+    let outcome = make(&app, &visitor, &wish, Edit::CampusAdd(draft), None).await?;
+    let object = find_campus(&app, &name).await?;
+    Ok(with_header(answer(&app, &wish, outcome, object, StatusCode::CREATED).await, header::LOCATION, &format!("/api/v1/campuses/{name}")))
+}

@@ -1,0 +1,117 @@
+//! What all writes have in common: dry run or change, ETag of what came of it, and waiting until agents serve it.
+
+use super::request::{OF_WRITES, Parameters};
+use crate::{
+    http::{App, Problem, Served, session::Visitor},
+    inventory::{self, Applied, Edit, Effects, Version},
+};
+use axum::{
+    Json,
+    extract::{Path, State},
+    response::{IntoResponse, Response},
+};
+use http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
+use serde::Serialize;
+use std::time::Duration;
+use uuid::Uuid;
+
+/// What a write asks for beside the edit itself.
+pub struct Wish {
+    /// Tell the effects and do nothing.
+    pub dry_run: bool,
+    /// Why, for the history.
+    pub reason: String,
+    /// Wait so long for agents.
+    pub wait: Option<Duration>,
+}
+
+impl Wish {
+    /// Reads the parameters of a write.
+    pub fn of(uri: &Uri) -> Result<Self, Problem> {
+        let parameters = Parameters::of(uri, OF_WRITES)?;
+        Ok(Self { dry_run: parameters.flag("dry_run")?, reason: parameters.text("reason").unwrap_or_default().to_owned(), wait: parameters.wait()? })
+    }
+}
+
+/// The answer to a write.
+#[derive(Debug, Serialize)]
+pub struct Written<T> {
+    /// Whether nothing was done.
+    pub dry_run: bool,
+    /// The change set, for the history and `/changes/{id}`; none for a dry run.
+    pub change_set: Option<Uuid>,
+    /// The object as it is now; none for a dry run or when it is gone.
+    pub object: Option<T>,
+    /// What agents answer differently.
+    pub effects: Effects,
+    /// Which agents serve it; empty for a dry run.
+    pub propagation: Vec<Served>,
+}
+
+/// What came of an edit: either effects alone, or an applied change.
+pub enum Outcome {
+    /// A dry run.
+    Would(Effects),
+    /// Done.
+    Did(Applied),
+}
+
+/// Makes the edit, or tells what it would do.
+pub async fn make(app: &App, visitor: &Visitor, wish: &Wish, edit: Edit, if_match: Option<Version>) -> Result<Outcome, Problem> {
+    let actor = visitor.actor("api");
+    if wish.dry_run {
+        return Ok(Outcome::Would(inventory::preview(&app.pool, &actor, edit).await?));
+    }
+    Ok(Outcome::Did(inventory::apply(&app.pool, &actor, &wish.reason, edit, if_match).await?))
+}
+
+/// Tells what came of it, after waiting for agents where that was wished.
+pub async fn answer<T: Serialize>(app: &App, wish: &Wish, outcome: Outcome, object: Option<T>, status: StatusCode) -> Response {
+    match outcome {
+        Outcome::Would(effects) => {
+            let none = Written::<T> { dry_run: true, change_set: None, object: None, effects, propagation: vec![] };
+            Json(none).into_response()
+        }
+        Outcome::Did(applied) => {
+            let propagation = propagation(app, applied.change_set, wish.wait).await;
+            let written = Written { dry_run: false, change_set: Some(applied.change_set), object, effects: applied.effects, propagation };
+            (status, Json(written)).into_response()
+        }
+    }
+}
+
+async fn propagation(app: &App, change_set: Uuid, wait: Option<Duration>) -> Vec<Served> {
+    match wait {
+        Some(at_most) => app.served.wait(change_set, at_most).await,
+        None => app.served.now(change_set).await,
+    }
+}
+
+/// Adds a header whose value is made of printable ASCII.
+pub fn with_header(mut response: Response, name: header::HeaderName, value: &str) -> Response {
+    if let Ok(value) = HeaderValue::try_from(value) {
+        response.headers_mut().insert(name, value);
+    }
+    response
+}
+
+/// Whether the reader already has this version (If-None-Match, weak comparison).
+pub fn is_known(headers: &HeaderMap, etag: &str) -> bool {
+    let given = headers.get_all(header::IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
+    given.flat_map(|line| line.split(',')).any(|tag| matches!(tag.trim(), "*") || tag.trim().trim_start_matches("W/") == etag)
+}
+
+/// `GET /changes/{id}`: which agents serve a change set.
+pub async fn change(State(app): State<App>, _: Visitor, Path(id): Path<String>, uri: Uri) -> Result<Response, Problem> {
+    #[derive(Serialize)]
+    struct Change {
+        change_set: Uuid,
+        served_by_all: bool,
+        propagation: Vec<Served>,
+    }
+    let parameters = Parameters::of(&uri, &["wait", "timeout"])?;
+    let change_set = Uuid::try_parse(&id).map_err(|_| Problem::not_found(format!("\"{id}\" is not the id of a change set")))?;
+    let propagation = propagation(&app, change_set, parameters.wait()?).await;
+    let served_by_all = crate::http::served::all_serve(&propagation);
+    Ok(Json(Change { change_set, served_by_all, propagation }).into_response())
+}

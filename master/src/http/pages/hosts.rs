@@ -1,0 +1,154 @@
+//! Looking at hosts: the list, one host, and who serves a change.
+
+use super::{Frame, Person, Refused, page, story};
+use crate::{
+    http::{
+        App, Problem, Served,
+        api::{open_cursor, seal_cursor},
+        served::all_serve,
+    },
+    inventory::{self, Host, HostQuery},
+};
+use askama::Template;
+use axum::{
+    extract::{Path, Query, State},
+    response::{Html, IntoResponse, Response},
+};
+use chrono::{DateTime, Utc};
+use holdfast_proto::words::HostName;
+use serde::Deserialize;
+use uuid::Uuid;
+
+/// How many hosts stand on a page.
+const PAGE_LENGTH: u32 = 50;
+
+#[derive(Template)]
+#[template(path = "hosts.html")]
+pub(super) struct HostsPage {
+    pub frame: Frame,
+    pub search: String,
+    pub hosts: Vec<Host>,
+    pub paged: bool,
+    pub next: Option<String>,
+    /// A host that was just deleted, and who knows it already.
+    pub gone: Option<String>,
+    pub follow: Option<String>,
+}
+
+#[derive(Deserialize)]
+pub(super) struct ListQuery {
+    #[serde(default)]
+    search: String,
+    cursor: Option<String>,
+    gone: Option<String>,
+    change: Option<Uuid>,
+}
+
+pub(super) async fn list(State(app): State<App>, Person(visitor): Person, Query(given): Query<ListQuery>) -> Result<Response, Refused> {
+    let search = given.search.trim().to_owned();
+    let cursor = given.cursor.as_deref().map(open_cursor).transpose()?;
+    let paged = cursor.is_some();
+    let query = HostQuery { search: Some(search.clone()).filter(|text| !text.is_empty()), cursor, limit: PAGE_LENGTH };
+    let found = inventory::host_list(&app.pool, &query).await?;
+    let follow = match given.change {
+        Some(change_set) => Some(follow(&app, change_set).await?),
+        None => None,
+    };
+    let next = found.next.as_deref().map(seal_cursor);
+    page(HostsPage { frame: Frame::of(&app, &visitor), search, hosts: found.hosts, paged, next, gone: given.gone, follow })
+}
+
+fn addresses(host: &Host) -> Vec<String> {
+    host.draft.interfaces.iter().flat_map(|interface| &interface.addresses).map(ToString::to_string).collect()
+}
+
+fn macs(host: &Host) -> Vec<String> {
+    host.draft.interfaces.iter().filter_map(|interface| interface.mac).map(|mac| mac.to_string()).collect()
+}
+
+#[derive(Template)]
+#[template(path = "host.html")]
+pub(super) struct HostPage {
+    pub frame: Frame,
+    pub host: Host,
+    pub history: Vec<story::Step>,
+    pub saved: bool,
+    pub follow: Option<String>,
+}
+
+#[derive(Deserialize)]
+pub(super) struct ShowQuery {
+    saved: Option<Uuid>,
+}
+
+pub(super) async fn show(
+    State(app): State<App>,
+    Person(visitor): Person,
+    Path(name): Path<String>,
+    Query(given): Query<ShowQuery>,
+) -> Result<Response, Refused> {
+    let host = find(&app, &name).await?;
+    let history = story::tell(inventory::history(&app.pool, &host.draft.name).await?);
+    let newest = given.saved.or_else(|| history.first().map(|step| step.change_set));
+    let follow = match newest {
+        Some(change_set) => Some(follow(&app, change_set).await?),
+        None => None,
+    };
+    page(HostPage { frame: Frame::of(&app, &visitor), host, history, saved: given.saved.is_some(), follow })
+}
+
+fn facts(host: &Host) -> [(&'static str, &str); 5] {
+    let draft = &host.draft;
+    [("Location", &draft.location), ("Contact", &draft.contact), ("Machine", &draft.hardware), ("System", &draft.os), ("Comment", &draft.comment)]
+}
+
+fn hexadecimal(bytes: &[u8]) -> String {
+    hex::encode(bytes)
+}
+
+/// The host of a page's address.
+pub(super) async fn find(app: &App, name: &str) -> Result<Host, Refused> {
+    let unknown = || Problem::not_found(format!("there is no host named {name}"));
+    let parsed: HostName = name.parse().map_err(|_| unknown())?;
+    Ok(inventory::host_by_name(&app.pool, &parsed).await?.ok_or_else(unknown)?)
+}
+
+#[derive(Template)]
+#[template(path = "served.html")]
+pub(super) struct ServedPart {
+    pub served: Vec<Served>,
+    pub done: bool,
+}
+
+impl ServedPart {
+    /// Asking again is over when all agents serve it, not only those that can be reached.
+    pub(super) fn new(served: Vec<Served>) -> Self {
+        let done = all_serve(&served) && served.iter().all(|one| one.since.is_some());
+        Self { served, done }
+    }
+}
+
+/// The time of day, to the millisecond; with the day where it is not today's.
+fn clock(at: &DateTime<Utc>) -> String {
+    let is_today = at.date_naive() == Utc::now().date_naive();
+    at.format(if is_today { "%H:%M:%S%.3f" } else { "%Y-%m-%d %H:%M:%S%.3f" }).to_string()
+}
+
+/// The part of a page that is asked for again until it is done.
+pub(super) async fn served(State(app): State<App>, _: Person, Path(id): Path<Uuid>) -> Result<Response, Refused> {
+    Ok(Html(ServedPart::new(app.served.now(id).await).render()?).into_response())
+}
+
+#[derive(Template)]
+#[template(path = "follow.html")]
+struct FollowPart {
+    change_set: Uuid,
+    served: String,
+    done: bool,
+}
+
+async fn follow(app: &App, change_set: Uuid) -> Result<String, Refused> {
+    let part = ServedPart::new(app.served.now(change_set).await);
+    let done = part.done;
+    Ok(FollowPart { change_set, served: part.render()?, done }.render()?)
+}

@@ -1,0 +1,339 @@
+//! What an admin asks for: drafts of objects, and the one list of edits.
+//!
+//! A draft holds words that are right by themselves (a `Mac`, a `HostName`); whether they fit what the database holds is
+//! decided by [`super::change`]. The JSON of the API is exactly these drafts, and unknown fields are refused.
+
+pub use crate::db::boot::{BootParameters, OptionDraft};
+use holdfast_proto::snapshot::EncryptedField;
+use holdfast_proto::words::{DomainName, HostName, Mac, Subnet};
+use serde::{Deserialize, Serialize};
+use std::net::IpAddr;
+
+/// One wish to change the hostname database.
+#[derive(Debug, Clone)]
+pub enum Edit {
+    /// A new host.
+    HostAdd(HostDraft),
+    /// Many new hosts at once: problems point at `/17/name`. The path of every import.
+    HostsAdd(Vec<HostDraft>),
+    /// The host becomes as the draft says, its name included.
+    HostSet {
+        /// The name it has now.
+        name: HostName,
+        /// What it shall be.
+        draft: HostDraft,
+    },
+    /// The host goes, with its addresses, its aliases and the records at its name.
+    HostDelete {
+        /// Its name.
+        name: HostName,
+    },
+    /// A new subnet.
+    SubnetAdd(SubnetDraft),
+    /// The subnet becomes as the draft says.
+    SubnetSet {
+        /// The network it has now.
+        network: Subnet,
+        /// What it shall be.
+        draft: SubnetDraft,
+    },
+    /// An empty subnet goes.
+    SubnetDelete {
+        /// Its network.
+        network: Subnet,
+    },
+    /// A new campus.
+    CampusAdd(CampusDraft),
+    /// The campus becomes as the draft says.
+    CampusSet {
+        /// The name it has now.
+        name: String,
+        /// What it shall be.
+        draft: CampusDraft,
+    },
+    /// A new zone; names of ours that lie within it move into it.
+    ZoneAdd(ZoneDraft),
+    /// The zone becomes as the draft says; its apex stays.
+    ZoneSet {
+        /// Its apex.
+        apex: DomainName,
+        /// What it shall be.
+        draft: ZoneDraft,
+    },
+    /// A zone without names below its apex goes.
+    ZoneDelete {
+        /// Its apex.
+        apex: DomainName,
+    },
+    /// A new record.
+    RecordAdd(RecordDraft),
+    /// Many new records at once: problems point at `/17/name`.
+    RecordsAdd(Vec<RecordDraft>),
+    /// The record with this name, type and data goes.
+    RecordDelete(RecordDraft),
+    /// A bootptab template, new or changed.
+    TemplatePut(TemplateDraft),
+    /// A NAS, new or changed (found by its name).
+    NasPut(NasDraft),
+    /// The NAS goes.
+    NasDelete {
+        /// Its name.
+        name: String,
+    },
+}
+
+impl Edit {
+    /// What a refusal calls the object.
+    pub fn object(&self) -> &'static str {
+        match self {
+            Self::HostAdd(_) | Self::HostsAdd(_) | Self::HostSet { .. } | Self::HostDelete { .. } => "hosts",
+            Self::SubnetAdd(_) | Self::SubnetSet { .. } | Self::SubnetDelete { .. } => "subnets",
+            Self::CampusAdd(_) | Self::CampusSet { .. } => "campuses",
+            Self::ZoneAdd(_) | Self::ZoneSet { .. } | Self::ZoneDelete { .. } => "zones",
+            Self::RecordAdd(_) | Self::RecordsAdd(_) | Self::RecordDelete(_) => "records",
+            Self::TemplatePut(_) => "boot templates",
+            Self::NasPut(_) | Self::NasDelete { .. } => "NASs",
+        }
+    }
+}
+
+/// A host as an admin writes it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HostDraft {
+    /// The full name.
+    pub name: HostName,
+    /// Its network interfaces; the usual host has one.
+    #[serde(default)]
+    pub interfaces: Vec<InterfaceDraft>,
+    /// The machine, as HINFO says it; empty where unknown.
+    #[serde(default)]
+    pub hardware: String,
+    /// The operating system, as HINFO says it. HINFO is published when both are set.
+    #[serde(default)]
+    pub os: String,
+    /// Where it stands: campus, building, room.
+    #[serde(default)]
+    pub location: String,
+    /// Whom to ask.
+    #[serde(default)]
+    pub contact: String,
+    /// Anything else.
+    #[serde(default)]
+    pub comment: String,
+    /// Other names for it (CNAME).
+    #[serde(default)]
+    pub aliases: Vec<DomainName>,
+}
+
+impl HostDraft {
+    /// The typical host: one interface, one address.
+    pub fn simple(name: HostName, mac: Option<Mac>, address: IpAddr) -> Self {
+        Self { interfaces: vec![InterfaceDraft { mac, addresses: vec![address], ..InterfaceDraft::default() }], ..Self::named(name) }
+    }
+
+    /// A host of which only the name is known.
+    pub fn named(name: HostName) -> Self {
+        let none = String::new;
+        Self { name, interfaces: vec![], hardware: none(), os: none(), location: none(), contact: none(), comment: none(), aliases: vec![] }
+    }
+}
+
+/// One network interface of a host.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct InterfaceDraft {
+    /// Its hardware address; without one there is no boot entry.
+    #[serde(default)]
+    pub mac: Option<Mac>,
+    /// Its addresses, each inside one of our subnets.
+    #[serde(default)]
+    pub addresses: Vec<IpAddr>,
+    /// The bootptab templates it was written with, for export; they are already worked into `boot`.
+    #[serde(default)]
+    pub templates: Vec<String>,
+    /// What it is told at boot, over its subnet's options.
+    #[serde(default)]
+    pub boot: BootParameters,
+}
+
+/// A subnet as an admin writes it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SubnetDraft {
+    /// The network.
+    pub network: Subnet,
+    /// The campus it belongs to, by name.
+    pub campus: String,
+    /// Its router, inside it.
+    #[serde(default)]
+    pub gateway: Option<IpAddr>,
+    /// The domain its hosts are told.
+    #[serde(default)]
+    pub domain: Option<DomainName>,
+    /// The DNS servers its hosts are told; empty: the campus agents, the home one first.
+    #[serde(default)]
+    pub dns_servers: Vec<IpAddr>,
+    /// Further options.
+    #[serde(default)]
+    pub options: Vec<OptionDraft>,
+}
+
+/// A campus as an admin writes it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CampusDraft {
+    /// Its name: a short word.
+    pub name: String,
+    /// Where its agent answers.
+    #[serde(default)]
+    pub service_address: Option<IpAddr>,
+}
+
+/// A zone as an admin writes it. Times in seconds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ZoneDraft {
+    /// Its apex.
+    pub apex: DomainName,
+    /// The name server that the SOA names.
+    pub primary_ns: DomainName,
+    /// The mailbox of the SOA, as a domain name.
+    pub mailbox: DomainName,
+    /// The NS records of the apex, over and above any `RecordAdd`.
+    #[serde(default)]
+    pub name_servers: Vec<DomainName>,
+    /// How often secondaries ask.
+    #[serde(default = "ZoneDraft::refresh_default")]
+    pub refresh: u32,
+    /// How soon they ask again after a failure.
+    #[serde(default = "ZoneDraft::retry_default")]
+    pub retry: u32,
+    /// When they give up.
+    #[serde(default = "ZoneDraft::expire_default")]
+    pub expire: u32,
+    /// How long "there is no such name" may be remembered (RFC 2308).
+    #[serde(default = "ZoneDraft::minimum_default")]
+    pub minimum: u32,
+    /// The TTL of records that have none of their own.
+    #[serde(default = "ZoneDraft::ttl_default")]
+    pub ttl: u32,
+    /// The serial to start from; it only counts when the zone is new.
+    #[serde(default)]
+    pub serial: Option<u32>,
+}
+
+impl ZoneDraft {
+    fn refresh_default() -> u32 {
+        10_800
+    }
+    fn retry_default() -> u32 {
+        3_600
+    }
+    fn expire_default() -> u32 {
+        604_800
+    }
+    fn minimum_default() -> u32 {
+        3_600
+    }
+    fn ttl_default() -> u32 {
+        86_400
+    }
+
+    /// A zone with the usual times.
+    pub fn usual(apex: DomainName, primary_ns: DomainName, mailbox: DomainName) -> Self {
+        Self {
+            apex,
+            name_servers: vec![primary_ns.clone()],
+            primary_ns,
+            mailbox,
+            refresh: Self::refresh_default(),
+            retry: Self::retry_default(),
+            expire: Self::expire_default(),
+            minimum: Self::minimum_default(),
+            ttl: Self::ttl_default(),
+            serial: None,
+        }
+    }
+}
+
+/// A record that no host implies: MX, TXT, SRV, CNAME, NS at a cut, an address outside our subnets...
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RecordDraft {
+    /// The owner name, in one of our zones.
+    pub name: DomainName,
+    /// The type's number.
+    pub rtype: u16,
+    /// Its TTL in seconds; the zone's where there is none.
+    #[serde(default)]
+    pub ttl: Option<u32>,
+    /// The data: uncompressed wire form, names in lower case; hexadecimal in JSON.
+    #[serde(with = "hex_required")]
+    pub rdata: Vec<u8>,
+    /// The data as people write it.
+    pub text: String,
+}
+
+/// A bootptab template: an object of its own, so that it can be shown and exported.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TemplateDraft {
+    /// Its name, such as `.north-cc`.
+    pub name: String,
+    /// The templates it builds on (`tc`), in order.
+    #[serde(default)]
+    pub parents: Vec<String>,
+    /// Its own tags in order, as written: `sm=0xfffffc00`, `hn`, `lg@`.
+    #[serde(default)]
+    pub tags: Vec<String>,
+}
+
+/// A NAS. Its secret is encrypted before it comes here: the database never sees a readable one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NasDraft {
+    /// Its name.
+    pub name: String,
+    /// The source addresses it may use.
+    pub prefix: Subnet,
+    /// The shared secret, encrypted for the row that `prefix` names.
+    pub secret: EncryptedField,
+    /// Whether its requests must carry a Message-Authenticator.
+    pub require_message_authenticator: bool,
+}
+
+mod hex_required {
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+
+    pub fn serialize<S: Serializer>(value: &[u8], to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(&hex::encode(value))
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<u8>, D::Error> {
+        let text = String::deserialize(from)?;
+        hex::decode(text).map_err(|_| D::Error::custom("the data of a record is an even number of hexadecimal digits"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{HostDraft, SubnetDraft};
+
+    #[test]
+    fn the_json_of_a_host_needs_only_a_name_and_refuses_strange_fields() {
+        let host: HostDraft = serde_json::from_str(r#"{"name": "www.uni.example", "interfaces": [{"addresses": ["10.1.4.7"]}]}"#).unwrap();
+        assert!(host.interfaces[0].boot.send_host_name);
+        let back: HostDraft = serde_json::from_str(&serde_json::to_string(&host).unwrap()).unwrap();
+        assert_eq!(back, host);
+        assert!(serde_json::from_str::<HostDraft>(r#"{"name": "www.uni.example", "colour": "blue"}"#).is_err());
+    }
+
+    #[test]
+    fn options_are_written_in_hexadecimal() {
+        let text = r#"{"network": "10.1.4.0/22", "campus": "north", "options": [{"code": 51, "value": "00000e10"}, {"code": 42}]}"#;
+        let subnet: SubnetDraft = serde_json::from_str(text).unwrap();
+        assert_eq!(subnet.options[0].value.as_deref(), Some(&[0, 0, 14, 16][..]));
+        assert_eq!(subnet.options[1].value, None);
+        assert!(serde_json::from_str::<SubnetDraft>(&text.replace("00000e10", "0")).is_err());
+    }
+}

@@ -1,0 +1,319 @@
+//! From keys to rows: what the snapshots must hold for the objects behind the outbox.
+//!
+//! A key names a row even when its object is gone; then the row is taken away. Nothing here compares with what is published:
+//! the publisher drops the rows that are as they were, asks [`bump_serials`] for the zones of the others, and adds those rows.
+
+use crate::db::boot::OptionDraft;
+use crate::db::campuses::{self, CampusRow};
+use crate::db::changes::OutboxKey;
+use crate::db::compose::{self as facts, NasFacts, ReservationFacts, SubnetFacts};
+use crate::db::facts::{NameFacts, RecordFact};
+use crate::db::{self, DbError, zones};
+use holdfast_proto::dhcp::table::{self as dhcp, Reservation, SubnetRow};
+use holdfast_proto::dns::{NODE, Node, RrSet, ZONE, ZoneRow};
+use holdfast_proto::radius::{NAS, Nas, nas_key};
+use holdfast_proto::snapshot::{Change, EncryptedField, Feed};
+use holdfast_proto::words::{DomainName, Mac, Subnet};
+use ipnet::{IpNet, Ipv4Net};
+use sqlx::PgConnection;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::net::{IpAddr, Ipv4Addr};
+use std::str::FromStr;
+
+/// How long a reserved host may keep its address before it asks again, where its subnet does not say: half a day, in seconds.
+const LEASE_DEFAULT_SECS: u32 = 43_200;
+/// The hardware type of Ethernet (RFC 1700).
+const ETHERNET: u8 = 1;
+
+/// One row to be put or deleted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ComposedRow {
+    /// The feed that it belongs to.
+    pub feed: Feed,
+    /// What shall become of it.
+    pub change: Change,
+    /// The zone whose serial rises when the row is not as it was.
+    pub zone: Option<i64>,
+}
+
+/// Keys or rows that cannot be composed.
+#[derive(Debug, thiserror::Error)]
+pub enum ComposeError {
+    /// The database failed.
+    #[error(transparent)]
+    Database(#[from] DbError),
+    /// An outbox key that no trigger of ours writes.
+    #[error("the outbox holds the key \"{key}\" of {subject}, which is none")]
+    Key {
+        /// Its subject.
+        subject: String,
+        /// The key.
+        key: String,
+    },
+    /// A NAS's secret that was not encrypted by us.
+    #[error("the secret of NAS {0} is not an encrypted field: set it again")]
+    Secret(String),
+}
+
+/// The rows behind these keys, each once.
+pub async fn compose(db: &mut PgConnection, keys: &[OutboxKey]) -> Result<Vec<ComposedRow>, ComposeError> {
+    let keys = Keys::sort(keys)?;
+    let mut rows = zone_rows(db, &keys.zones).await?;
+    rows.extend(name_rows(db, keys.names).await?);
+    rows.extend(subnet_rows(db, &keys.subnets).await?);
+    rows.extend(reservation_rows(db, &keys.reservations).await?);
+    rows.extend(nas_rows(db, &keys.nas).await?);
+    Ok(rows)
+}
+
+/// Raises the serials of zones, once each, and gives the rows that carry them: the zone's own and its apex. They replace earlier
+/// rows of the same keys. Called in the publisher's transaction with the zones in which some row really changed.
+pub async fn bump_serials(db: &mut PgConnection, ids: &[i64]) -> Result<Vec<ComposedRow>, ComposeError> {
+    let raised: Vec<zones::ZoneRow> = zones::all(db).await?.into_iter().filter(|zone| ids.contains(&zone.id)).collect();
+    let ids: Vec<i64> = raised.iter().map(|zone| zone.id).collect();
+    let serials: Vec<i64> = raised.iter().map(|zone| i64::from(zone.serial.next().0)).collect();
+    zones::set_serials(db, &ids, &serials).await?;
+    let apexes: BTreeSet<DomainName> = raised.into_iter().map(|zone| zone.apex).collect();
+    let mut rows = zone_rows(db, &apexes).await?;
+    rows.extend(name_rows(db, apexes).await?);
+    Ok(rows)
+}
+
+/// Outbox keys by subject, each once.
+#[derive(Default)]
+struct Keys {
+    names: BTreeSet<DomainName>,
+    zones: BTreeSet<DomainName>,
+    subnets: BTreeSet<Subnet>,
+    reservations: BTreeSet<(Subnet, Mac)>,
+    nas: BTreeSet<Subnet>,
+}
+
+impl Keys {
+    fn sort(keys: &[OutboxKey]) -> Result<Self, ComposeError> {
+        let mut sorted = Self::default();
+        for key in keys {
+            sorted.add(key).ok_or_else(|| ComposeError::Key { subject: key.subject.clone(), key: key.key.clone() })?;
+        }
+        Ok(sorted)
+    }
+
+    fn add(&mut self, OutboxKey { subject, key }: &OutboxKey) -> Option<()> {
+        match subject.as_str() {
+            "name" => self.names.insert(parsed(key)?),
+            "zone" => self.zones.insert(parsed(key)?),
+            "subnet" => self.subnets.insert(parsed(key)?),
+            "nas" => self.nas.insert(parsed(key)?),
+            "reservation" => {
+                let (network, mac) = key.split_once(' ')?;
+                self.reservations.insert((parsed(network)?, parsed(mac)?))
+            }
+            _ => return None,
+        };
+        Some(())
+    }
+}
+
+fn parsed<T: FromStr>(text: &str) -> Option<T> {
+    text.parse().ok()
+}
+
+async fn zone_rows(db: &mut PgConnection, apexes: &BTreeSet<DomainName>) -> Result<Vec<ComposedRow>, ComposeError> {
+    if apexes.is_empty() {
+        return Ok(vec![]);
+    }
+    let zones = zones::ZoneIndex::new(zones::all(db).await?);
+    let rows = apexes.iter().map(|apex| {
+        let zone = zones.at(apex);
+        let value = zone.map(|zone| ZoneRow { serial: zone.serial }.encode());
+        ComposedRow { feed: Feed::ZONE, change: Change { table: ZONE, key: apex.wire().to_vec(), value }, zone: zone.map(|zone| zone.id) }
+    });
+    Ok(rows.collect())
+}
+
+async fn name_rows(db: &mut PgConnection, names: BTreeSet<DomainName>) -> Result<Vec<ComposedRow>, ComposeError> {
+    if names.is_empty() {
+        return Ok(vec![]);
+    }
+    Ok(db::facts::names(db, names).await?.iter().map(name_row).collect())
+}
+
+/// The row of one name, or its end.
+fn name_row(facts: &NameFacts) -> ComposedRow {
+    let node = facts.zone.as_ref().filter(|_| facts.exists).map(|(_, apex)| {
+        let rrsets = facts.records.chunk_by(|one, next| one.rtype == next.rtype).map(rrset).collect();
+        Node { place: facts.place, apex_labels: apex.label_count() as u8, rrsets }
+    });
+    let change = Change { table: NODE, key: facts.name.wire().to_vec(), value: node.map(|node| node.encode()) };
+    ComposedRow { feed: Feed::ZONE, change, zone: facts.zone.as_ref().map(|(id, _)| *id) }
+}
+
+fn rrset(records: &[RecordFact]) -> RrSet {
+    RrSet { rtype: records[0].rtype, ttl: records[0].ttl, rdatas: records.iter().map(|record| record.rdata.clone()).collect() }
+}
+
+async fn subnet_rows(db: &mut PgConnection, networks: &BTreeSet<Subnet>) -> Result<Vec<ComposedRow>, ComposeError> {
+    if networks.is_empty() {
+        return Ok(vec![]);
+    }
+    let texts: Vec<String> = networks.iter().map(Subnet::to_string).collect();
+    let campuses = campuses::all(db).await?;
+    let found: HashMap<Subnet, SubnetFacts> = facts::subnets(db, &texts).await?.into_iter().map(|facts| (facts.network, facts)).collect();
+    let rows = networks.iter().filter_map(|network| {
+        let net = v4(network)?;
+        let value = found.get(network).map(|facts| SubnetRow { campus: facts.campus.clone(), options: subnet_options(net, facts, &campuses) }.encode());
+        Some(bootptab_row(Change { table: dhcp::SUBNET, key: dhcp::subnet_key(net).to_vec(), value }))
+    });
+    Ok(rows.collect())
+}
+
+fn bootptab_row(change: Change) -> ComposedRow {
+    ComposedRow { feed: Feed::BOOTPTAB, change, zone: None }
+}
+
+fn v4(network: &Subnet) -> Option<Ipv4Net> {
+    match network.net() {
+        IpNet::V4(net) => Some(net),
+        IpNet::V6(_) => None,
+    }
+}
+
+/// What every host on the subnet is told: what follows from the subnet itself, with its own options over it.
+fn subnet_options(net: Ipv4Net, facts: &SubnetFacts, campuses: &[CampusRow]) -> Vec<(u8, Vec<u8>)> {
+    let mut options = BTreeMap::from([(1, net.netmask().octets().to_vec()), (51, LEASE_DEFAULT_SECS.to_be_bytes().to_vec())]);
+    if let Some(IpAddr::V4(gateway)) = facts.gateway {
+        options.insert(3, gateway.octets().to_vec());
+    }
+    let servers = dns_servers(facts, campuses);
+    if !servers.is_empty() {
+        options.insert(6, servers.iter().flat_map(Ipv4Addr::octets).collect());
+    }
+    if let Some(domain) = &facts.domain {
+        options.insert(15, domain.without_dot().into_bytes());
+    }
+    for OptionDraft { code, value } in &facts.options {
+        match value {
+            Some(value) => drop(options.insert(*code, value.clone())),
+            None => drop(options.remove(code)),
+        }
+    }
+    options.into_iter().collect()
+}
+
+/// The subnet's own servers, or the agents: the one at home first, then the others by campus name.
+fn dns_servers(facts: &SubnetFacts, campuses: &[CampusRow]) -> Vec<Ipv4Addr> {
+    let only_v4 = |address: IpAddr| if let IpAddr::V4(v4) = address { Some(v4) } else { None };
+    if !facts.dns_servers.is_empty() {
+        return facts.dns_servers.iter().copied().filter_map(only_v4).collect();
+    }
+    let mut agents: Vec<&CampusRow> = campuses.iter().collect();
+    agents.sort_by_key(|campus| (campus.name != facts.campus, &campus.name));
+    agents.into_iter().filter_map(|campus| campus.service_address.and_then(only_v4)).collect()
+}
+
+async fn reservation_rows(db: &mut PgConnection, places: &BTreeSet<(Subnet, Mac)>) -> Result<Vec<ComposedRow>, ComposeError> {
+    if places.is_empty() {
+        return Ok(vec![]);
+    }
+    let networks: Vec<String> = places.iter().map(|(network, _)| network.to_string()).collect();
+    let macs: Vec<String> = places.iter().map(|(_, mac)| mac.to_string()).collect();
+    let found = facts::reservations(db, &networks, &macs).await?;
+    let found: HashMap<(Subnet, Mac), ReservationFacts> = found.into_iter().map(|facts| ((facts.network, facts.mac), facts)).collect();
+    let rows = places.iter().filter_map(|place| {
+        let key = dhcp::reservation_key(v4(&place.0)?, ETHERNET, &place.1.0);
+        let value = found.get(place).map(|facts| reservation(facts).encode());
+        Some(bootptab_row(Change { table: dhcp::RESERVATION, key, value }))
+    });
+    Ok(rows.collect())
+}
+
+fn reservation(facts: &ReservationFacts) -> Reservation {
+    let parameters = &facts.parameters;
+    Reservation {
+        address: facts.address,
+        host_name: facts.host.to_string(),
+        send_host_name: parameters.send_host_name,
+        next_server: parameters.next_server,
+        server_name: parameters.server_name.clone(),
+        boot_file: parameters.boot_file.clone(),
+        wait_secs: parameters.wait_secs,
+        options: parameters.options.iter().map(|option| (option.code, option.value.clone())).collect(),
+    }
+}
+
+async fn nas_rows(db: &mut PgConnection, prefixes: &BTreeSet<Subnet>) -> Result<Vec<ComposedRow>, ComposeError> {
+    if prefixes.is_empty() {
+        return Ok(vec![]);
+    }
+    let texts: Vec<String> = prefixes.iter().map(Subnet::to_string).collect();
+    let found: HashMap<Subnet, NasFacts> = facts::nas(db, &texts).await?.into_iter().map(|facts| (facts.prefix, facts)).collect();
+    let rows = prefixes.iter().map(|prefix| {
+        let value = found.get(prefix).map(nas).transpose()?.map(|nas| nas.encode());
+        Ok(ComposedRow { feed: Feed::ACCESS, change: Change { table: NAS, key: nas_key(prefix.net()), value }, zone: None })
+    });
+    rows.collect()
+}
+
+fn nas(facts: &NasFacts) -> Result<Nas, ComposeError> {
+    let secret = EncryptedField::from_bytes(&facts.secret).map_err(|_| ComposeError::Secret(facts.name.clone()))?;
+    Ok(Nas { name: facts.name.clone(), secret, require_message_authenticator: facts.require_message_authenticator })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use holdfast_proto::dns::Place;
+
+    fn campus(name: &str, address: Option<&str>) -> CampusRow {
+        CampusRow { id: 1, name: name.to_owned(), service_address: address.map(|text| text.parse().unwrap()) }
+    }
+
+    fn subnet() -> SubnetFacts {
+        SubnetFacts {
+            network: "10.2.4.0/22".parse().unwrap(),
+            campus: "south".to_owned(),
+            gateway: Some("10.2.4.1".parse().unwrap()),
+            domain: None,
+            dns_servers: vec![],
+            options: vec![],
+        }
+    }
+
+    #[test]
+    fn hosts_are_told_the_agent_at_home_first() {
+        let campuses = [campus("island", None), campus("north", Some("10.1.4.2")), campus("south", Some("10.2.4.2")), campus("six", Some("2001:db8::2"))];
+        let options = subnet_options("10.2.4.0/22".parse().unwrap(), &subnet(), &campuses);
+        let servers = options.iter().find(|(code, _)| *code == 6).unwrap();
+        assert_eq!(servers.1, [10, 2, 4, 2, 10, 1, 4, 2]);
+        assert!(options.contains(&(1, vec![255, 255, 252, 0])));
+    }
+
+    #[test]
+    fn a_subnets_own_options_go_over_what_follows_from_it() {
+        let mut facts = subnet();
+        facts.dns_servers = vec!["10.9.9.9".parse().unwrap()];
+        facts.options = vec![OptionDraft { code: 3, value: None }, OptionDraft { code: 51, value: Some(vec![0, 0, 0, 9]) }];
+        let options = subnet_options("10.2.4.0/22".parse().unwrap(), &facts, &[campus("south", Some("10.2.4.2"))]);
+        assert_eq!(options, [(1, vec![255, 255, 252, 0]), (6, vec![10, 9, 9, 9]), (51, vec![0, 0, 0, 9])]);
+    }
+
+    #[test]
+    fn a_name_that_is_gone_is_a_deleted_row_of_its_zone() {
+        let name: DomainName = "www.uni.example".parse().unwrap();
+        let zone = Some((4, "uni.example".parse().unwrap()));
+        let gone = NameFacts { name: name.clone(), zone, place: Place::Inside, exists: false, records: vec![] };
+        let row = name_row(&gone);
+        assert_eq!((row.change, row.zone), (Change::delete(NODE, name.wire()), Some(4)));
+        let empty = name_row(&NameFacts { exists: true, ..gone });
+        assert_eq!(Node::decode(&empty.change.value.unwrap()).unwrap(), Node { place: Place::Inside, apex_labels: 2, rrsets: vec![] });
+    }
+
+    #[test]
+    fn keys_are_read_once_and_strange_ones_named() {
+        let key = |subject: &str, key: &str| OutboxKey { subject: subject.to_owned(), key: key.to_owned() };
+        let keys = [key("name", "www.uni.example"), key("name", "www.uni.example"), key("reservation", "10.1.4.0/22 08:00:20:db:b6:7f")];
+        let sorted = Keys::sort(&keys).unwrap();
+        assert_eq!((sorted.names.len(), sorted.reservations.len()), (1, 1));
+        assert!(Keys::sort(&[key("lease", "x")]).is_err());
+    }
+}

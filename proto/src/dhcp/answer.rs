@@ -1,0 +1,246 @@
+//! The decision: who is told what, who is refused, and when to say nothing.
+//!
+//! Why it exists: any agent may answer for any reserved host, because the answer is a function of the signed rows and
+//! of the packet alone. What it refuses: to guess. An unknown host gets silence, since another server may know it; a NAK
+//! goes only to a host whose reservation on this very subnet says otherwise. How: the packet is read, its place found,
+//! and what the client is doing told apart by options 54 and 50 and by `ciaddr` (RFC 2131 section 4.3.2).
+
+use super::code::{self, Kind};
+use super::compose::Composer;
+use super::message::{BOOTREQUEST, Message};
+use super::place::{Place, is_unicast};
+use crate::snapshot::View;
+use crate::words::UnixMillis;
+use std::net::{Ipv4Addr, SocketAddr};
+
+/// Where clients listen.
+pub const CLIENT_PORT: u16 = 68;
+/// Where servers and relays listen.
+pub const SERVER_PORT: u16 = 67;
+
+/// Who asks, and on which of our doors.
+#[derive(Debug, Clone, Copy)]
+pub struct Peer<'a> {
+    /// The packet's source.
+    pub from: SocketAddr,
+    /// The address of ours that the packet came to; for a broadcast, one that the system would answer from.
+    pub local: Option<Ipv4Addr>,
+    /// The addresses of the interface that it came in on.
+    pub interface_addresses: &'a [Ipv4Addr],
+    /// Our own host name, for BOOTP clients that ask for one server (RFC 951 section 3, `sname`).
+    pub server_name: &'a str,
+}
+
+/// What became of a packet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// `out` holds the reply.
+    Replied {
+        /// Its kind, for counters; [`Kind::Bootp`] for BOOTP.
+        kind: Kind,
+        /// Where it goes.
+        to: Destination,
+    },
+    /// Nothing is sent.
+    Silent(Reason),
+}
+
+/// Where a reply goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Destination {
+    /// To the relay, port 67.
+    Relay(Ipv4Addr, u16),
+    /// To a client that has its address and answers ARP, port 68.
+    Unicast(Ipv4Addr, u16),
+    /// To 255.255.255.255, port 68, on the interface that the request came in on.
+    BroadcastOnArrivalInterface,
+}
+
+/// Why nothing is sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Reason {
+    /// No BOOTP header, or a hardware address that cannot be.
+    Malformed,
+    /// Another server's reply.
+    NotRequest,
+    /// An unknown message type, or a REQUEST that asks for nothing.
+    Unsupported,
+    /// The relay's address is no host's address.
+    BadRelay,
+    /// The place that the packet comes from is on no subnet of ours.
+    UnknownSubnet,
+    /// Nothing is reserved for this host there.
+    UnknownHost,
+    /// The interface has no address yet to answer from.
+    NoAddress,
+    /// A BOOTP client wants the server of another name.
+    OtherServerName,
+    /// The client took another server's offer.
+    OtherServer,
+    /// The client has not waited long enough (bootptab `mw`).
+    TooEarly,
+    /// The client says that its address is in use by somebody else.
+    Declined,
+    /// The client gave its address back; the reservation stays.
+    Released,
+}
+
+impl Reason {
+    /// Every reason.
+    pub const ALL: [Self; 12] = [
+        Self::Malformed,
+        Self::NotRequest,
+        Self::Unsupported,
+        Self::BadRelay,
+        Self::UnknownSubnet,
+        Self::UnknownHost,
+        Self::NoAddress,
+        Self::OtherServerName,
+        Self::OtherServer,
+        Self::TooEarly,
+        Self::Declined,
+        Self::Released,
+    ];
+
+    /// The stable word for counters.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Malformed => "malformed",
+            Self::NotRequest => "not_request",
+            Self::Unsupported => "unsupported",
+            Self::BadRelay => "bad_relay",
+            Self::UnknownSubnet => "unknown_subnet",
+            Self::UnknownHost => "unknown_host",
+            Self::NoAddress => "no_address",
+            Self::OtherServerName => "other_server_name",
+            Self::OtherServer => "other_server",
+            Self::TooEarly => "too_early",
+            Self::Declined => "declined",
+            Self::Released => "released",
+        }
+    }
+}
+
+/// What a DHCP client wants with its REQUEST (RFC 2131 section 4.3.2), and the address that it means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Want {
+    /// SELECTING: it takes an offer.
+    Offered(Ipv4Addr),
+    /// INIT-REBOOT: it had this address before.
+    Remembered(Ipv4Addr),
+    /// RENEWING or REBINDING: it uses this address. Without leases both get the same answer.
+    InUse(Ipv4Addr),
+}
+
+/// Answers one packet. The reply, if any, is left in `out`, whose room is used again. Time changes nothing yet: there are no leases.
+pub fn answer(view: &View, packet: &[u8], peer: Peer<'_>, _now: UnixMillis, out: &mut Vec<u8>) -> Outcome {
+    out.clear();
+    decide(view, packet, &peer, out).unwrap_or_else(Outcome::Silent)
+}
+
+fn decide(view: &View, packet: &[u8], peer: &Peer<'_>, out: &mut Vec<u8>) -> Result<Outcome, Reason> {
+    let request = Message::parse(packet).map_err(|_| Reason::Malformed)?;
+    if request.op != BOOTREQUEST {
+        return Err(Reason::NotRequest);
+    }
+    let kind = request.kind();
+    match kind {
+        Kind::Bootp | Kind::Discover | Kind::Request | Kind::Inform => {}
+        Kind::Decline => return Err(Reason::Declined),
+        Kind::Release => return Err(Reason::Released),
+        _ => return Err(Reason::Unsupported),
+    }
+    if !request.giaddr.is_unspecified() && !is_unicast(view, request.giaddr) {
+        return Err(Reason::BadRelay);
+    }
+    let want = if kind == Kind::Request { Some(want_of(&request, peer)?) } else { None };
+    let place = Place::of(view, &request, peer)?;
+    let server = server_address(&request, &place, peer).ok_or(Reason::NoAddress)?;
+    let composer = Composer { request: &request, place: &place, server };
+    let reply = match (kind, want) {
+        (Kind::Bootp, _) => bootp(&composer, peer, out)?,
+        (_, Some(want)) => grant(&composer, want, out)?,
+        (Kind::Discover, None) => {
+            waited(&composer)?;
+            send(&composer, Kind::Offer, out)
+        }
+        (_, None) => send(&composer, Kind::Ack, out),
+    };
+    Ok(Outcome::Replied { kind: reply, to: destination(&request, &place, reply) })
+}
+
+fn bootp(composer: &Composer<'_>, peer: &Peer<'_>, out: &mut Vec<u8>) -> Result<Kind, Reason> {
+    let (asked, ours) = (composer.request.sname, composer.place.reservation.server_name);
+    let is_meant = asked.is_empty() || [peer.server_name, first_label(peer.server_name), ours].iter().any(|name| asked.eq_ignore_ascii_case(name.as_bytes()));
+    if !is_meant {
+        return Err(Reason::OtherServerName);
+    }
+    waited(composer)?;
+    composer.bootp(out);
+    Ok(Kind::Bootp)
+}
+
+fn grant(composer: &Composer<'_>, want: Want, out: &mut Vec<u8>) -> Result<Kind, Reason> {
+    let (Want::Offered(address) | Want::Remembered(address) | Want::InUse(address)) = want;
+    // A client that took our offer, or that renews, asks us; only the others ask everybody.
+    if matches!(want, Want::Remembered(_)) {
+        waited(composer)?;
+    }
+    if address != composer.place.reservation.address {
+        composer.nak(out);
+        return Ok(Kind::Nak);
+    }
+    Ok(send(composer, Kind::Ack, out))
+}
+
+fn send(composer: &Composer<'_>, kind: Kind, out: &mut Vec<u8>) -> Kind {
+    composer.dhcp(kind, out);
+    kind
+}
+
+fn waited(composer: &Composer<'_>) -> Result<(), Reason> {
+    let enough = composer.request.elapsed_secs() >= composer.place.reservation.wait_secs;
+    if enough { Ok(()) } else { Err(Reason::TooEarly) }
+}
+
+fn want_of(request: &Message<'_>, peer: &Peer<'_>) -> Result<Want, Reason> {
+    let requested = request.options.address(code::REQUESTED_ADDRESS);
+    let in_use = Some(request.ciaddr).filter(|address| !address.is_unspecified());
+    if request.options.has(code::SERVER_IDENTIFIER) {
+        let server = request.options.address(code::SERVER_IDENTIFIER).ok_or(Reason::Unsupported)?;
+        let is_ours = peer.local == Some(server) || peer.interface_addresses.contains(&server);
+        return match requested.or(in_use) {
+            _ if !is_ours => Err(Reason::OtherServer),
+            Some(address) => Ok(Want::Offered(address)),
+            None => Err(Reason::Unsupported),
+        };
+    }
+    in_use.map(Want::InUse).or(requested.map(Want::Remembered)).ok_or(Reason::Unsupported)
+}
+
+/// Who we are to this client: an address on its own subnet if it is on our wire, or the one that the relay asked.
+fn server_address(request: &Message<'_>, place: &Place<'_>, peer: &Peer<'_>) -> Option<Ipv4Addr> {
+    let neighbour = peer.interface_addresses.iter().copied().find(|address| place.net.contains(address));
+    let neighbour = neighbour.filter(|_| request.giaddr.is_unspecified());
+    neighbour.or(peer.local).or(peer.interface_addresses.first().copied())
+}
+
+/// RFC 2131 section 4.1 for DHCP, RFC 1542 section 5.4 for BOOTP. A client without an address cannot answer ARP: its
+/// reply is broadcast even where its B bit is clear, which both allow.
+fn destination(request: &Message<'_>, place: &Place<'_>, reply: Kind) -> Destination {
+    let relay = Some(request.giaddr).filter(|relay| !relay.is_unspecified()).map(|relay| Destination::Relay(relay, SERVER_PORT));
+    let client = Some(request.ciaddr).filter(|client| place.can_hold(*client)).map(|client| Destination::Unicast(client, CLIENT_PORT));
+    let to = match (reply, request.kind()) {
+        (Kind::Nak, _) => relay,
+        (Kind::Bootp, _) | (_, Kind::Inform) => client.or(relay),
+        _ => relay.or(client),
+    };
+    to.unwrap_or(Destination::BroadcastOnArrivalInterface)
+}
+
+fn first_label(name: &str) -> &str {
+    name.split('.').next().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests;
