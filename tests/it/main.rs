@@ -1,2 +1,25 @@
-//! Being built.
-fn main() {}
+//! The behaviours of Holdfast, one file each, in one program.
+
+mod cables;
+mod clients;
+mod deployment;
+mod fuzz;
+mod house;
+
+use holdfast_lab::cables::Network;
+
+/// The lab's network, or `None`, said plainly, where this user may not have one. CI may not go without.
+fn network(behaviour: &str) -> Option<Network> {
+    match holdfast_lab::netns::hindrance() {
+        None => Some(Network::build().expect("the network is built")),
+        Some(reason) => {
+            holdfast_lab::skipped(behaviour, &reason);
+            None
+        }
+    }
+}
+
+/// Whether `tests/run long` asks for the full bars.
+fn is_long() -> bool {
+    std::env::var("HOLDFAST_TEST_SIZE").is_ok_and(|size| size == "long")
+}

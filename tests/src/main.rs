@@ -1,2 +1,105 @@
-//! Being built.
-fn main() {}
+//! `holdfast-lab`: the demo, the measurements, the fuzz driver and a look at the network.
+
+use anyhow::{Context, Result, bail};
+use clap::{Parser, Subcommand};
+use holdfast_lab::cables::{Network, Place};
+use holdfast_lab::fuzz::{self, Outcome, Size, TARGETS};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// Holdfast on one machine: two campuses, a master, and cables to pull.
+#[derive(Debug, Parser)]
+#[command(name = "holdfast-lab", version)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Try broken inputs on the parsers; the same seed tries the same inputs
+    Fuzz {
+        /// The parser; all of them where none is named
+        target: Option<String>,
+        /// For how long, each
+        #[arg(long, default_value_t = 10)]
+        seconds: u64,
+        /// How many inputs at most, each
+        #[arg(long, default_value_t = u64::MAX)]
+        inputs: u64,
+        /// Where the mutator starts
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+        /// Try this one input, in hex, instead
+        #[arg(long, requires = "target")]
+        input: Option<String>,
+        /// Write the valid inputs into this folder, for cargo-fuzz, instead
+        #[arg(long, requires = "target", conflicts_with = "input")]
+        seeds_to: Option<PathBuf>,
+    },
+    /// Build the lab's network and open a shell in one of its boxes; the network goes when the shell ends. Needs root
+    Net {
+        /// The box: master, north, south, router-north, host-north, nas-north, ...
+        #[arg(default_value = "host-north")]
+        place: String,
+        /// What to run there instead of a shell
+        #[arg(trailing_var_arg = true)]
+        command: Vec<String>,
+    },
+}
+
+fn main() -> Result<()> {
+    match Arguments::parse().command {
+        Command::Fuzz { target, input: Some(input), .. } => try_again(&target.unwrap_or_default(), &input),
+        Command::Fuzz { target, seeds_to: Some(folder), .. } => write_seeds(&target.unwrap_or_default(), &folder),
+        Command::Fuzz { target, seconds, inputs, seed, .. } => try_parsers(target.as_deref(), seed, Size { inputs, time: Duration::from_secs(seconds) }),
+        Command::Net { place, command } => open_shell(&place, &command),
+    }
+}
+
+fn named(target: &str) -> Result<&'static fuzz::Target> {
+    let names: Vec<_> = TARGETS.iter().map(|target| target.name).collect();
+    fuzz::target(target).with_context(|| format!("there is no parser \"{target}\": they are {}", names.join(", ")))
+}
+
+/// One input, with its panic where it falls.
+fn try_again(target: &str, input: &str) -> Result<()> {
+    let input = hex::decode(input).context("the input is no hex")?;
+    (named(target)?.run)(&input);
+    println!("{target}: no fault with this input");
+    Ok(())
+}
+
+/// The valid inputs, one file each.
+fn write_seeds(target: &str, folder: &Path) -> Result<()> {
+    std::fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    for (number, seed) in (named(target)?.seeds)().iter().enumerate() {
+        let path = folder.join(format!("seed-{number}"));
+        std::fs::write(&path, seed).with_context(|| format!("cannot write {}", path.display()))?;
+    }
+    Ok(())
+}
+
+/// Mutated inputs, until time or number is up or one breaks the parser.
+fn try_parsers(target: Option<&str>, seed: u64, size: Size) -> Result<()> {
+    let targets = target.map_or(Ok(TARGETS.iter().collect()), |target| Ok::<_, anyhow::Error>(vec![named(target)?]))?;
+    for target in targets {
+        match fuzz::run(target, seed, size) {
+            Outcome::Clean { inputs } => println!("{}: {inputs} inputs, none breaks it", target.name),
+            Outcome::Broken { input, said } => bail!("{} breaks: {said}\nagain: holdfast-lab fuzz {} --input {}", target.name, target.name, hex::encode(input)),
+        }
+    }
+    Ok(())
+}
+
+/// Builds the network and gives the terminal to a shell in one box, or to the command given.
+fn open_shell(place: &str, command: &[String]) -> Result<()> {
+    let place = Place::named(place).with_context(|| format!("there is no box \"{place}\": they are {}", Place::names().join(", ")))?;
+    let network = Network::build()?;
+    println!("The boxes, for `ip netns exec`:");
+    Place::names().iter().filter_map(|name| Place::named(name)).for_each(|place| println!("  {}", network.at(place).name()));
+    let shell = std::env::var("SHELL").unwrap_or_else(|_| "/bin/sh".into());
+    let (program, arguments) = command.split_first().map_or((shell.as_str(), command), |(program, rest)| (program.as_str(), rest));
+    network.at(place).command(program).args(arguments).status().with_context(|| format!("cannot start {program}"))?;
+    Ok(())
+}

@@ -1,0 +1,64 @@
+use holdfast_lab::cables::{Cable, Campus, End, Network, Place};
+
+/// The lab's own ground: if cables cannot be trusted, nothing that is measured on them can.
+#[test]
+fn a_cable_carries_until_it_is_unplugged_and_again_when_plugged_in() {
+    let Some(network) = super::network("cables") else { return };
+    let (north, south) = (Campus::North, Campus::South);
+    let agent = Place::Agent(north);
+    assert!(network.reaches(agent, Network::MASTER).unwrap(), "the uplink");
+    assert!(network.reaches(Place::Host(north), north.agent()).unwrap(), "the campus");
+    assert!(network.reaches(Place::Host(north), south.agent()).unwrap(), "the other campus");
+    assert!(network.reaches(agent, south.agent()).unwrap(), "from agent to agent");
+    for end in [End::Far, End::Own] {
+        network.unplug(Cable::Uplink(north), end).unwrap();
+        assert!(!network.reaches(agent, Network::MASTER).unwrap(), "the uplink is out at its {end:?} end");
+        assert!(network.reaches(Place::Agent(south), Network::MASTER).unwrap(), "the other uplink is not");
+        assert!(network.reaches(Place::Host(north), north.agent()).unwrap(), "nor is the campus");
+        network.plug_in(Cable::Uplink(north)).unwrap();
+        assert!(network.reaches(agent, Network::MASTER).unwrap(), "the uplink is back");
+    }
+}
+
+#[test]
+fn a_box_with_every_cable_out_reaches_nobody_and_comes_back() {
+    let Some(network) = super::network("cables") else { return };
+    let north = Campus::North;
+    for end in [End::Far, End::Own] {
+        network.unplug_all(Place::Agent(north), end).unwrap();
+        assert!(!network.reaches(Place::Host(north), north.agent()).unwrap());
+        assert!(!network.reaches(Place::Agent(north), Network::MASTER).unwrap());
+        assert!(network.reaches(Place::Host(north), Campus::South.agent()).unwrap(), "its neighbours do not notice");
+        network.plug_in_all(Place::Agent(north)).unwrap();
+        assert!(network.reaches(Place::Host(north), north.agent()).unwrap());
+        assert!(network.reaches(Place::Agent(north), Campus::South.agent()).unwrap());
+    }
+}
+
+#[test]
+fn the_far_end_leaves_addresses_alone_and_the_own_end_does_not() {
+    let Some(network) = super::network("cables") else { return };
+    let addresses = || network.at(Place::Agent(Campus::North)).ip(&["addr", "show", "dev", "lan"]).unwrap();
+    let lan = Cable::Lan(Campus::North);
+    network.unplug(lan, End::Far).unwrap();
+    let seen = addresses();
+    assert!(seen.contains("NO-CARRIER") && seen.contains("10.1.4.2/22") && seen.contains("2001:db8:1::2/64"), "{seen}");
+    network.plug_in(lan).unwrap();
+    network.unplug(lan, End::Own).unwrap();
+    let seen = addresses();
+    assert!(seen.contains("10.1.4.2/22") && !seen.contains("2001:db8:1::2/64"), "{seen}");
+}
+
+#[test]
+fn a_network_takes_its_namespaces_away_even_when_a_test_panics() {
+    let Some(network) = super::network("cables") else { return };
+    let name = network.at(Place::Master).name().to_owned();
+    let here = || std::path::Path::new("/run/netns").join(&name).exists();
+    assert!(here());
+    let fallen = std::panic::catch_unwind(std::panic::AssertUnwindSafe(move || {
+        let _network = network;
+        panic!("on purpose");
+    }));
+    assert!(fallen.is_err());
+    assert!(!here());
+}

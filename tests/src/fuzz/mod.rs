@@ -1,0 +1,123 @@
+//! Seeded mutation of everything that reads bytes from outside.
+//!
+//! Why it exists: no packet, file or line may panic a core, and that has to be tried on every change, on stable Rust, in
+//! seconds. Each target is a plain `fn(&[u8])` with seeds made by code; the same functions are driven by coverage-guided
+//! cargo-fuzz on demand (`tests/fuzz-cargo`). A run is told by its seed number and can be repeated exactly.
+
+mod mutate;
+mod snapshot;
+
+pub use mutate::Mutator;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::{Duration, Instant};
+
+/// One parser under test.
+#[derive(Debug, Clone, Copy)]
+pub struct Target {
+    /// Its name on the command line.
+    pub name: &'static str,
+    /// Valid inputs, which the mutator starts from.
+    pub seeds: fn() -> Vec<Vec<u8>>,
+    /// Takes any bytes; panics where an invariant is broken.
+    pub run: fn(&[u8]),
+}
+
+/// All targets.
+pub const TARGETS: &[Target] = &[Target { name: "snapshot", seeds: snapshot::seeds, run: snapshot::target }];
+
+/// How long to try: whichever comes first.
+#[derive(Debug, Clone, Copy)]
+pub struct Size {
+    /// Inputs at most.
+    pub inputs: u64,
+    /// Time at most.
+    pub time: Duration,
+}
+
+/// What a run found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// Nothing, after this many inputs.
+    Clean {
+        /// Inputs tried.
+        inputs: u64,
+    },
+    /// An input that breaks the target, cut down as far as it still does.
+    Broken {
+        /// The input.
+        input: Vec<u8>,
+        /// What the panic said.
+        said: String,
+    },
+}
+
+/// The target of this name.
+pub fn target(name: &str) -> Option<&'static Target> {
+    TARGETS.iter().find(|target| target.name == name)
+}
+
+/// Tries the seeds as they are, then mutations of them.
+///
+/// # Panics
+/// Where a target has no seeds: it would be tried on noise alone and look well.
+pub fn run(target: &Target, seed: u64, size: Size) -> Outcome {
+    let seeds = (target.seeds)();
+    assert!(!seeds.is_empty(), "the target {} has no seeds", target.name);
+    let deadline = Instant::now() + size.time;
+    let mut mutator = Mutator::new(seed);
+    let mut inputs = 0;
+    let mut given = seeds.iter().cloned();
+    while inputs < size.inputs && Instant::now() < deadline {
+        let input = given.next().unwrap_or_else(|| mutator.mutate(&seeds));
+        if let Some(said) = breaks(target, &input) {
+            let (input, said) = shorten(target, input, said);
+            return Outcome::Broken { input, said };
+        }
+        inputs += 1;
+    }
+    Outcome::Clean { inputs }
+}
+
+/// What the panic said, where these bytes break the target.
+fn breaks(target: &Target, input: &[u8]) -> Option<String> {
+    let panic = catch_unwind(AssertUnwindSafe(|| (target.run)(input))).err()?;
+    let text = panic.downcast_ref::<String>().cloned();
+    Some(text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned())).unwrap_or_else(|| "a panic without words".into()))
+}
+
+/// Takes halves, quarters, ... and at last single bytes away for as long as the target still breaks.
+fn shorten(target: &Target, mut input: Vec<u8>, mut said: String) -> (Vec<u8>, String) {
+    let mut piece = input.len() / 2;
+    while piece > 0 {
+        let mut at = 0;
+        while at + piece <= input.len() {
+            let mut shorter = input.clone();
+            shorter.drain(at..at + piece);
+            match breaks(target, &shorter) {
+                Some(words) => (input, said) = (shorter, words),
+                None => at += piece,
+            }
+        }
+        piece /= 2;
+    }
+    (input, said)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn trips(bytes: &[u8]) {
+        assert!(!bytes.windows(2).any(|pair| pair == [0xff, 0xff]), "two bytes of ff");
+    }
+
+    #[test]
+    fn a_fault_is_found_shortened_and_found_again_by_its_seed() {
+        let target = Target { name: "trips", seeds: || vec![b"a valid input of some length".to_vec()], run: trips };
+        let size = Size { inputs: 200_000, time: Duration::from_secs(20) };
+        let found = run(&target, 1, size);
+        assert_eq!(found, Outcome::Broken { input: vec![0xff, 0xff], said: "two bytes of ff".into() });
+        assert_eq!(run(&target, 1, size), found);
+    }
+}
