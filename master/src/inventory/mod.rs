@@ -7,16 +7,23 @@
 
 mod draft;
 mod effects;
+mod hosts;
+mod names;
+mod places;
+mod present;
 mod read;
 mod refusal;
+mod services;
+mod world;
 
 pub use draft::{BootParameters, CampusDraft, Edit, HostDraft, InterfaceDraft, NasDraft, OptionDraft, RecordDraft, SubnetDraft, TemplateDraft, ZoneDraft};
 pub use effects::{BootEffect, Effects, RecordEffect};
 pub use read::{HistoryEntry, Host, HostPage, HostQuery, SubnetObject, ZoneObject, campuses, history, host_by_name, host_list, subnets, templates, zones};
 pub use refusal::{Problem, Refusal};
 
+use crate::db::{DbError, changes, subnets};
 use serde::{Deserialize, Serialize};
-use sqlx::{PgPool, Postgres, Transaction};
+use sqlx::{Connection, PgConnection, PgPool, Postgres, Transaction};
 use uuid::Uuid;
 
 /// Who asks.
@@ -78,30 +85,92 @@ pub struct Applied {
 /// reason; later ones join it. After a refusal the transaction must be rolled back.
 pub async fn change(tx: &mut Transaction<'_, Postgres>, actor: &Actor, reason: &str, edit: Edit) -> Result<Changed, Refusal> {
     authorise(actor, Action::Write, edit.object())?;
-    let _ = (tx, reason);
-    Err(Refusal::Database(crate::db::DbError::from(sqlx::Error::PoolClosed)))
+    let change_set = change_set(tx, actor, reason).await?;
+    let version = Box::pin(make(tx, edit)).await.map_err(refusal::from_constraint)?;
+    Ok(Changed { change_set, version })
 }
 
 /// Tells what the edit would do, and does nothing.
 pub async fn preview(pool: &PgPool, actor: &Actor, edit: Edit) -> Result<Effects, Refusal> {
-    let mut tx = pool.begin().await.map_err(crate::db::DbError::from)?;
-    change(&mut tx, actor, "preview", edit).await?;
-    Ok(Effects::default())
+    let mut tx = pool.begin().await.map_err(DbError::from)?;
+    let effects = rehearse(&mut tx, actor, edit).await;
+    tx.rollback().await.map_err(DbError::from)?;
+    effects
 }
 
 /// Makes one edit in a transaction of its own. With `if_match` only when the object still has that version.
 pub async fn apply(pool: &PgPool, actor: &Actor, reason: &str, edit: Edit, if_match: Option<Version>) -> Result<Applied, Refusal> {
-    let mut tx = pool.begin().await.map_err(crate::db::DbError::from)?;
-    let _ = if_match;
+    let mut tx = pool.begin().await.map_err(DbError::from)?;
+    authorise(actor, Action::Write, edit.object())?;
+    if let Some(version) = if_match {
+        match_version(&mut tx, &edit, version).await?;
+    }
+    let effects = rehearse(&mut tx, actor, edit.clone()).await?;
     let changed = change(&mut tx, actor, reason, edit).await?;
-    tx.commit().await.map_err(crate::db::DbError::from)?;
-    Ok(Applied { change_set: changed.change_set, version: changed.version, effects: Effects::default() })
+    tx.commit().await.map_err(DbError::from)?;
+    Ok(Applied { change_set: changed.change_set, version: changed.version, effects })
 }
 
 /// The one place that says who may do what. `object` is what the refusal calls it.
 pub fn authorise(actor: &Actor, action: Action, object: &str) -> Result<(), Refusal> {
     match (actor.role, action) {
         (Role::Administrator, _) | (_, Action::Read) => Ok(()),
-        (Role::Viewer, Action::Write) => Err(Refusal::Forbidden(format!("{} may look at {object} but not change it: ask an administrator", actor.name))),
+        (Role::Viewer, Action::Write) => Err(Refusal::Forbidden(format!("{} may look at {object} but not change them: ask an administrator", actor.name))),
     }
+}
+
+async fn change_set(db: &mut PgConnection, actor: &Actor, reason: &str) -> Result<Uuid, DbError> {
+    if let Some(open) = changes::current(db).await? {
+        return Ok(open);
+    }
+    let id = Uuid::now_v7();
+    changes::open(db, id, &actor.name, reason, actor.via).await?;
+    Ok(id)
+}
+
+async fn make(db: &mut PgConnection, edit: Edit) -> Result<Option<Version>, Refusal> {
+    let in_batch = |n: usize| format!("/{n}");
+    let alone = |_: usize| String::new();
+    match edit {
+        Edit::HostAdd(draft) => hosts::add(db, &[draft], alone).await.map(Some),
+        Edit::HostsAdd(drafts) => hosts::add(db, &drafts, in_batch).await.map(|_| None),
+        Edit::HostSet { name, draft } => hosts::set(db, &name, &draft).await.map(Some),
+        Edit::HostDelete { name } => hosts::delete(db, &name).await.map(|()| None),
+        Edit::SubnetAdd(draft) => places::add_subnet(db, &draft).await.map(Some),
+        Edit::SubnetSet { network, draft } => places::set_subnet(db, network, &draft).await.map(Some),
+        Edit::SubnetDelete { network } => places::delete_subnet(db, network).await.map(|()| None),
+        Edit::CampusAdd(draft) => places::add_campus(db, &draft).await.map(|()| None),
+        Edit::CampusSet { name, draft } => places::set_campus(db, &name, &draft).await.map(|()| None),
+        Edit::ZoneAdd(draft) => names::add_zone(db, &draft).await.map(Some),
+        Edit::ZoneSet { apex, draft } => names::set_zone(db, &apex, &draft).await.map(Some),
+        Edit::ZoneDelete { apex } => names::delete_zone(db, &apex).await.map(|()| None),
+        Edit::RecordAdd(draft) => names::add_records(db, &[draft], alone).await.map(|()| None),
+        Edit::RecordsAdd(drafts) => names::add_records(db, &drafts, in_batch).await.map(|()| None),
+        Edit::RecordDelete(draft) => names::delete_record(db, &draft).await.map(|()| None),
+        Edit::TemplatePut(draft) => services::put_template(db, &draft).await.map(|()| None),
+        Edit::NasPut(draft) => services::put_nas(db, &draft).await.map(|()| None),
+        Edit::NasDelete { name } => services::delete_nas(db, &name).await.map(|()| None),
+    }
+}
+
+/// Does the edit, looks at what it touched, takes it back, and looks again at how that was before.
+async fn rehearse(tx: &mut Transaction<'_, Postgres>, actor: &Actor, edit: Edit) -> Result<Effects, Refusal> {
+    let mut inner = tx.begin().await.map_err(DbError::from)?;
+    let changed = change(&mut inner, actor, "preview", edit).await?;
+    let keys = changes::outbox_keys(&mut inner, changed.change_set).await?;
+    let after = effects::state(&mut inner, &keys).await?;
+    inner.rollback().await.map_err(DbError::from)?;
+    let before = effects::state(tx, &keys).await?;
+    Ok(effects::between(before, after))
+}
+
+/// Refuses when the object of the edit is not at this version any more. Takes the row lock of a host.
+async fn match_version(db: &mut PgConnection, edit: &Edit, version: Version) -> Result<(), Refusal> {
+    let now = match edit {
+        Edit::HostSet { name, .. } | Edit::HostDelete { name } => hosts::existing(db, name).await?.version,
+        Edit::SubnetSet { network, .. } | Edit::SubnetDelete { network } => places::existing_subnet(&subnets::all(db).await?, *network)?.version,
+        Edit::ZoneSet { apex, .. } | Edit::ZoneDelete { apex } => names::existing_zone(&world::World::of_names(db, vec![]).await?, apex)?.version,
+        _ => return Ok(()),
+    };
+    if now == version.0 { Ok(()) } else { Err(Refusal::Stale { now: Version(now) }) }
 }

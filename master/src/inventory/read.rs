@@ -1,11 +1,13 @@
 //! What is in the hostname database, for the page, the API and the imports.
 
-use super::{CampusDraft, HostDraft, SubnetDraft, TemplateDraft, Version, ZoneDraft};
-use crate::db::DbError;
+use super::{CampusDraft, HostDraft, InterfaceDraft, SubnetDraft, TemplateDraft, Version, ZoneDraft};
+use crate::db::hosts::{HostFilter, HostRow, IfaceRow};
+use crate::db::{self, DbError};
 use chrono::{DateTime, Utc};
-use holdfast_proto::words::{HostName, Serial};
+use holdfast_proto::words::{DomainName, HostName, Serial};
 use serde::Serialize;
-use sqlx::PgPool;
+use sqlx::{PgConnection, PgPool};
+use std::collections::HashMap;
 use uuid::Uuid;
 
 /// A host as it is.
@@ -89,44 +91,170 @@ pub struct HistoryEntry {
     pub after: Option<serde_json::Value>,
 }
 
+/// The most hosts of one page.
+const PAGE_LIMIT: u32 = 1000;
+/// The hosts of a page when the caller does not say.
+const PAGE_DEFAULT: u32 = 100;
+/// The most rows of a history.
+const HISTORY_LIMIT: i64 = 500;
+
 /// The host with this name.
 pub async fn host_by_name(pool: &PgPool, name: &HostName) -> Result<Option<Host>, DbError> {
-    let _ = (pool, name);
-    Ok(None)
+    let mut db = pool.acquire().await?;
+    let text = name.to_string();
+    let filter = HostFilter { name: Some(&text), after: None, part: None, mac_part: None, limit: 1 };
+    let rows = db::hosts::find(&mut db, filter).await?;
+    Ok(complete(&mut db, rows).await?.pop())
 }
 
 /// One page of hosts, by name.
 pub async fn host_list(pool: &PgPool, query: &HostQuery) -> Result<HostPage, DbError> {
-    let _ = (pool, query);
-    Ok(HostPage { hosts: vec![], next: None })
+    let mut db = pool.acquire().await?;
+    let limit = if query.limit == 0 { PAGE_DEFAULT } else { query.limit.min(PAGE_LIMIT) } as usize;
+    let part = query.search.as_deref().map(str::trim).filter(|text| !text.is_empty()).map(str::to_lowercase);
+    let mac_part = part.as_deref().and_then(mac_digits);
+    let filter = HostFilter { name: None, after: query.cursor.as_deref(), part: part.as_deref(), mac_part: mac_part.as_deref(), limit: limit as i64 + 1 };
+    let mut rows = db::hosts::find(&mut db, filter).await?;
+    let more = rows.len() > limit;
+    rows.truncate(limit);
+    let next = rows.last().filter(|_| more).map(|row| row.name.to_string());
+    Ok(HostPage { hosts: complete(&mut db, rows).await?, next })
+}
+
+/// The digits of a hardware address in any spelling, where the text can be a part of one.
+fn mac_digits(text: &str) -> Option<String> {
+    /// Fewer digits match too much to be meant.
+    const LEAST_DIGITS: usize = 4;
+    let bare = text.strip_prefix("0x").unwrap_or(text);
+    let digits: String = bare.chars().filter(|c| !matches!(c, ':' | '-' | '.')).collect();
+    (digits.len() >= LEAST_DIGITS && digits.chars().all(|c| c.is_ascii_hexdigit())).then_some(digits)
+}
+
+/// Rows with their interfaces and aliases.
+async fn complete(db: &mut PgConnection, rows: Vec<HostRow>) -> Result<Vec<Host>, DbError> {
+    let ids: Vec<Uuid> = rows.iter().map(|row| row.id).collect();
+    let mut interfaces: HashMap<Uuid, Vec<InterfaceDraft>> = HashMap::new();
+    for row in db::hosts::interfaces(db, &ids).await? {
+        interfaces.entry(row.host).or_default().push(interface(row));
+    }
+    let mut aliases: HashMap<Uuid, Vec<DomainName>> = HashMap::new();
+    for (host, alias) in db::hosts::aliases(db, &ids).await? {
+        aliases.entry(host).or_default().push(alias);
+    }
+    let host = |row: HostRow| Host {
+        id: row.id,
+        version: Version(row.version),
+        created_at: row.created_at,
+        updated_at: row.updated_at,
+        draft: HostDraft {
+            name: row.name,
+            interfaces: interfaces.remove(&row.id).unwrap_or_default(),
+            hardware: row.hardware,
+            os: row.os,
+            location: row.location,
+            contact: row.contact,
+            comment: row.comment,
+            aliases: aliases.remove(&row.id).unwrap_or_default(),
+        },
+    };
+    Ok(rows.into_iter().map(host).collect())
+}
+
+/// An interface as an admin would write it.
+pub(super) fn interface(row: IfaceRow) -> InterfaceDraft {
+    let (templates, boot) = row.entry.unwrap_or_default();
+    InterfaceDraft { mac: row.mac, addresses: row.addresses, templates, boot }
 }
 
 /// All subnets, by network.
 pub async fn subnets(pool: &PgPool) -> Result<Vec<SubnetObject>, DbError> {
-    let _ = pool;
-    Ok(vec![])
+    let rows = db::subnets::all(&mut *pool.acquire().await?).await?;
+    let object = |row: db::subnets::SubnetRow| SubnetObject {
+        version: Version(row.version),
+        used: row.used,
+        draft: SubnetDraft {
+            network: row.network,
+            campus: row.campus,
+            gateway: row.gateway,
+            domain: row.domain,
+            dns_servers: row.dns_servers,
+            options: row.options,
+        },
+    };
+    Ok(rows.into_iter().map(object).collect())
 }
 
 /// All zones, by apex.
 pub async fn zones(pool: &PgPool) -> Result<Vec<ZoneObject>, DbError> {
-    let _ = pool;
-    Ok(vec![])
+    let mut db = pool.acquire().await?;
+    let mut servers: HashMap<i64, Vec<DomainName>> = HashMap::new();
+    for (zone, rdata) in db::zones::apex_name_servers(&mut db).await? {
+        servers.entry(zone).or_default().extend(DomainName::from_wire(&rdata));
+    }
+    let object = |row: db::zones::ZoneRow| ZoneObject {
+        version: Version(row.version),
+        published: row.serial,
+        draft: ZoneDraft {
+            name_servers: servers.remove(&row.id).unwrap_or_default(),
+            apex: row.apex,
+            primary_ns: row.primary_ns,
+            mailbox: row.mailbox,
+            refresh: row.refresh,
+            retry: row.retry,
+            expire: row.expire,
+            minimum: row.minimum,
+            ttl: row.ttl,
+            serial: None,
+        },
+    };
+    Ok(db::zones::all(&mut db).await?.into_iter().map(object).collect())
 }
 
 /// All campuses, by name.
 pub async fn campuses(pool: &PgPool) -> Result<Vec<CampusDraft>, DbError> {
-    let _ = pool;
-    Ok(vec![])
+    let rows = db::campuses::all(&mut *pool.acquire().await?).await?;
+    Ok(rows.into_iter().map(|row| CampusDraft { name: row.name, service_address: row.service_address }).collect())
 }
 
 /// All bootptab templates, by name.
 pub async fn templates(pool: &PgPool) -> Result<Vec<TemplateDraft>, DbError> {
-    let _ = pool;
-    Ok(vec![])
+    let rows = db::boot::templates(&mut *pool.acquire().await?).await?;
+    Ok(rows.into_iter().map(|row| TemplateDraft { name: row.name, parents: row.parents, tags: row.tags }).collect())
 }
 
-/// What happened to a host, newest first.
+/// What happened to the host that has this name, or had it last: newest first, the last 500 rows.
 pub async fn history(pool: &PgPool, name: &HostName) -> Result<Vec<HistoryEntry>, DbError> {
-    let _ = (pool, name);
-    Ok(vec![])
+    let mut db = pool.acquire().await?;
+    let text = name.to_string();
+    let filter = HostFilter { name: Some(&text), after: None, part: None, mac_part: None, limit: 1 };
+    let id = match db::hosts::find(&mut db, filter).await?.pop() {
+        Some(row) => Some(row.id),
+        None => db::hosts::last_with_name(&mut db, &text).await?,
+    };
+    let Some(id) = id else { return Ok(vec![]) };
+    let rows = db::changes::of_host(&mut db, id, HISTORY_LIMIT).await?;
+    let entry = |row: db::changes::ChangeRow| HistoryEntry {
+        change_set: row.change_set,
+        actor: row.actor,
+        via: row.via,
+        reason: row.reason,
+        at: row.at,
+        table: row.table_name,
+        before: row.before,
+        after: row.after,
+    };
+    Ok(rows.into_iter().map(entry).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::mac_digits;
+
+    #[test]
+    fn parts_of_hardware_addresses_are_found_in_any_spelling() {
+        assert_eq!(mac_digits("08:00:20:db").as_deref(), Some("080020db"));
+        assert_eq!(mac_digits("0x0800.20db").as_deref(), Some("080020db"));
+        assert_eq!(mac_digits("www"), None);
+        assert_eq!(mac_digits("ab"), None);
+    }
 }

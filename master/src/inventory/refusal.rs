@@ -52,3 +52,39 @@ impl From<Problem> for Refusal {
         Self::Invalid(vec![problem])
     }
 }
+
+/// What a constraint of the database means, where the rules were asked first and someone else was faster.
+const CONSTRAINTS: [(&str, &str, &str); 21] = [
+    ("address_taken", "duplicate-address", "the address was taken by another host in this moment"),
+    ("address_inside_subnet", "address-outside-subnets", "an address would lie outside its subnet: move its host first"),
+    ("address_usable", "address-not-usable", "an address would be the network or broadcast address of its subnet"),
+    ("address_on_link", "subnet-in-use", "an interface still has addresses on this subnet"),
+    ("address_of_subnet", "subnet-in-use", "the subnet still has addresses: move or delete their hosts first"),
+    ("link_subnet_id_fkey", "subnet-in-use", "the subnet still has interfaces on it: move or delete their hosts first"),
+    ("mac_taken", "duplicate-mac", "the hardware address was given to another host on this subnet in this moment"),
+    ("name_taken", "duplicate-name", "the name was taken in this moment"),
+    ("name_shape", "bad-name", "the name is not one that can be kept"),
+    ("host_name_taken", "duplicate-name", "the name is that of another host"),
+    ("host_name_is_alias", "name-is-alias", "the name is an alias"),
+    ("alias_is_alone", "name-is-alias", "an alias can have no other record, and a name with records cannot become an alias"),
+    ("one_cname_per_name", "name-is-alias", "the name is an alias already"),
+    ("record_taken", "duplicate-record", "the name has this record already"),
+    ("zone_taken", "duplicate-name", "there is such a zone already"),
+    ("node_zone_id_fkey", "zone-in-use", "the zone still has names: delete or move them first"),
+    ("subnet_taken", "subnet-overlap", "there is such a subnet already"),
+    ("subnet_overlap", "subnet-overlap", "the subnet overlaps another one"),
+    ("campus_name_taken", "duplicate-name", "there is such a campus already"),
+    ("campus_name_shape", "bad-name", "a campus is named by a short word of small letters, digits and hyphens"),
+    ("nas_prefix_taken", "duplicate-address", "another NAS has this prefix"),
+];
+
+/// Turns a constraint's refusal into a problem; leaves everything else as it is.
+pub(super) fn from_constraint(refusal: Refusal) -> Refusal {
+    let Refusal::Database(error) = refusal else { return refusal };
+    let Some(name) = error.constraint() else { return Refusal::Database(error) };
+    let detail = error.detail().map(|detail| format!(" ({detail})")).unwrap_or_default();
+    match CONSTRAINTS.iter().find(|(constraint, ..)| *constraint == name) {
+        Some((_, kind, sentence)) => Problem::new(kind, "", format!("{sentence}{detail}")).into(),
+        None => Problem::new("against-a-rule", "", format!("the database's rule {name} refuses this{detail}")).into(),
+    }
+}

@@ -1,0 +1,329 @@
+//! Hosts: what a draft must fulfil, and how it becomes rows.
+
+use super::draft::{HostDraft, InterfaceDraft};
+use super::world::{Owner, World};
+use super::{BootParameters, Problem, Refusal, Version};
+use crate::db::boot::{self, NewEntry};
+use crate::db::hosts::{self, HostFilter, HostRow, HostTexts, NewAddress, NewIface};
+use crate::db::zones::{self, NewNode, NewRecord, NodeUse};
+use holdfast_proto::dns::rtype;
+use holdfast_proto::words::{DomainName, HostName};
+use sqlx::PgConnection;
+use std::net::IpAddr;
+use uuid::Uuid;
+
+/// The longest character string of HINFO (RFC 1035 section 3.3), in bytes.
+const HINFO_LIMIT_BYTES: usize = 255;
+/// The longest free text of a host, in bytes: a page, not a book.
+const TEXT_LIMIT_BYTES: usize = 4096;
+/// What fits into BOOTP's `sname` and `file` with their final zero (RFC 951), in bytes.
+const SERVER_NAME_LIMIT_BYTES: usize = 63;
+const BOOT_FILE_LIMIT_BYTES: usize = 127;
+/// The longest value of one option (RFC 2132), in bytes.
+const OPTION_LIMIT_BYTES: usize = 255;
+
+/// Adds hosts. `at` gives the pointer to a draft: empty for a single one, `/17` in a batch.
+pub(super) async fn add(db: &mut PgConnection, drafts: &[HostDraft], at: impl Fn(usize) -> String) -> Result<Version, Refusal> {
+    let mut world = World::load(db, &drafts.iter().collect::<Vec<_>>()).await?;
+    let ids: Vec<Uuid> = drafts.iter().map(|_| Uuid::now_v7()).collect();
+    let mut problems = Vec::new();
+    for (n, draft) in drafts.iter().enumerate() {
+        let owner = Owner { id: ids[n], name: draft.name.clone() };
+        check(draft, &at(n), &world, None, &mut problems);
+        claim(draft, owner, &mut world);
+    }
+    if !problems.is_empty() {
+        return Err(Refusal::Invalid(problems));
+    }
+    write(db, drafts, &ids, &world).await?;
+    Ok(Version(1))
+}
+
+/// Makes a host what the draft says.
+pub(super) async fn set(db: &mut PgConnection, name: &HostName, draft: &HostDraft) -> Result<Version, Refusal> {
+    let host = existing(db, name).await?;
+    let world = World::load(db, &[draft]).await?;
+    let mut problems = Vec::new();
+    check(draft, "", &world, Some(&host), &mut problems);
+    if !problems.is_empty() {
+        return Err(Refusal::Invalid(problems));
+    }
+    set_interfaces(db, &host, draft, &world).await?;
+    set_names(db, &host, draft, &world).await?;
+    Ok(Version(hosts::update(db, &texts(draft, host.id, host.node)).await?))
+}
+
+/// Deletes a host with its interfaces, its aliases and the records at its name.
+pub(super) async fn delete(db: &mut PgConnection, name: &HostName) -> Result<(), Refusal> {
+    let host = existing(db, name).await?;
+    hosts::delete_interfaces(db, host.id).await?;
+    let mut nodes: Vec<i64> = zones::aliases_of(db, name.domain()).await?.into_iter().map(|(node, _)| node).collect();
+    nodes.push(host.node);
+    zones::delete_records_of(db, &nodes).await?;
+    hosts::delete(db, host.id).await?;
+    zones::delete_unused_nodes(db, &nodes).await?;
+    Ok(())
+}
+
+/// The host with this name, its row locked.
+pub(super) async fn existing(db: &mut PgConnection, name: &HostName) -> Result<HostRow, Refusal> {
+    let text = name.to_string();
+    let filter = HostFilter { name: Some(&text), after: None, part: None, mac_part: None, limit: 1 };
+    let missing = || Refusal::Missing(Problem::new("no-such-host", "", format!("there is no host {name}")));
+    let mut host = hosts::find(db, filter).await?.into_iter().next().ok_or_else(missing)?;
+    host.version = hosts::lock(db, host.id).await?;
+    Ok(host)
+}
+
+/// All problems of one draft. `own` is the host that it changes.
+pub(super) fn check(draft: &HostDraft, at: &str, world: &World, own: Option<&HostRow>, problems: &mut Vec<Problem>) {
+    let mut add = |kind, pointer: String, detail: String| problems.push(Problem::new(kind, format!("{at}{pointer}"), detail));
+    check_name(draft, world, own, &mut add);
+    check_texts(draft, &mut add);
+    for (n, alias) in draft.aliases.iter().enumerate() {
+        check_alias(draft, n, alias, world, own, &mut add);
+    }
+    for (n, iface) in draft.interfaces.iter().enumerate() {
+        check_addresses(draft, n, iface, world, own, &mut add);
+        check_boot(n, &iface.boot, &mut add);
+    }
+}
+
+type Add<'a> = dyn FnMut(&'static str, String, String) + 'a;
+
+fn check_name(draft: &HostDraft, world: &World, own: Option<&HostRow>, add: &mut Add<'_>) {
+    let name = draft.name.domain();
+    let pointer = || "/name".to_owned();
+    if world.zones.of(name).is_none() {
+        add("no-zone", pointer(), format!("{} lies in none of our zones: add its zone first", draft.name));
+    }
+    let Some(used) = world.names.get(name) else { return };
+    match (&used.host, &used.target) {
+        (Some(host), _) if own.is_some_and(|own| own.id == *host) => {}
+        (Some(_), _) => add("duplicate-name", pointer(), format!("{} is the name of another host: choose another one", draft.name)),
+        (None, Some(target)) if own.is_some_and(|own| own.name.domain() == target) => {}
+        (None, Some(target)) => add("name-is-alias", pointer(), format!("{} is an alias of {}: delete the alias first", draft.name, target.without_dot())),
+        (None, None) if own.is_some() => add("name-has-records", pointer(), format!("{} has records of its own: delete them first", draft.name)),
+        (None, None) => {}
+    }
+}
+
+fn check_texts(draft: &HostDraft, add: &mut Add<'_>) {
+    let hinfo = HINFO_LIMIT_BYTES;
+    let texts = [("hardware", &draft.hardware, hinfo), ("os", &draft.os, hinfo), ("location", &draft.location, TEXT_LIMIT_BYTES)];
+    let more = [("contact", &draft.contact, TEXT_LIMIT_BYTES), ("comment", &draft.comment, TEXT_LIMIT_BYTES)];
+    for (field, text, limit) in texts.into_iter().chain(more) {
+        if text.len() > limit {
+            add("text-too-long", format!("/{field}"), format!("the {field} has {} bytes, over the limit of {limit}", text.len()));
+        }
+        if text.contains('\0') {
+            add("text-not-printable", format!("/{field}"), format!("the {field} has a zero byte in it"));
+        }
+    }
+}
+
+fn check_alias(draft: &HostDraft, n: usize, alias: &DomainName, world: &World, own: Option<&HostRow>, add: &mut Add<'_>) {
+    let pointer = format!("/aliases/{n}");
+    let text = alias.without_dot();
+    if alias == draft.name.domain() || draft.aliases[..n].contains(alias) {
+        return add("duplicate-name", pointer, format!("{text} is given twice"));
+    }
+    match world.zones.of(alias) {
+        None => return add("no-zone", pointer, format!("{text} lies in none of our zones: add its zone first")),
+        Some(zone) if zone.apex == *alias => {
+            return add("alias-at-apex", pointer, format!("{text} is the top of a zone and cannot be an alias (RFC 1034 section 3.6.2)"));
+        }
+        Some(_) => {}
+    }
+    let Some(used) = world.names.get(alias) else { return };
+    match &used.target {
+        Some(target) if own.is_some_and(|own| own.name.domain() == target) => {}
+        Some(target) => add("duplicate-name", pointer, format!("{text} is already an alias of {}", target.without_dot())),
+        None if own.is_some_and(|own| used.host == Some(own.id)) && alias != draft.name.domain() && used.records == 0 => {}
+        None if used.host.is_some() => add("duplicate-name", pointer, format!("{text} is the name of a host")),
+        None => add("name-has-records", pointer, format!("{text} has records of its own, and an alias can have none beside it")),
+    }
+}
+
+fn check_addresses(draft: &HostDraft, n: usize, iface: &InterfaceDraft, world: &World, own: Option<&HostRow>, add: &mut Add<'_>) {
+    let other = |owner: &Owner| own.is_none_or(|own| own.id != owner.id);
+    let earlier = &draft.interfaces[..n];
+    for (m, address) in iface.addresses.iter().enumerate() {
+        let pointer = format!("/interfaces/{n}/addresses/{m}");
+        if iface.addresses[..m].contains(address) || earlier.iter().any(|iface| iface.addresses.contains(address)) {
+            add("duplicate-address", pointer.clone(), format!("{address} is given twice"));
+        } else if let Some(owner) = world.addresses.get(address).filter(|owner| other(owner)) {
+            add("duplicate-address", pointer.clone(), format!("{address} belongs to {}: choose a free one", owner.name));
+        }
+        let Some((subnet, network)) = world.subnet_of(*address) else {
+            add("address-outside-subnets", pointer, format!("{address} lies in none of our subnets: add its subnet first"));
+            continue;
+        };
+        if !network.can_hold(*address) {
+            add("address-not-usable", pointer, format!("{address} is the network or broadcast address of {network}: no host can have it"));
+        }
+        check_mac(draft, n, subnet, network, world, &other, add);
+    }
+}
+
+/// One hardware address per subnet; told once per interface and subnet.
+fn check_mac(
+    draft: &HostDraft,
+    n: usize,
+    subnet: i64,
+    network: holdfast_proto::words::Subnet,
+    world: &World,
+    other: &dyn Fn(&Owner) -> bool,
+    add: &mut Add<'_>,
+) {
+    let Some(mac) = draft.interfaces[n].mac else { return };
+    let here = |address: &IpAddr| network.net().contains(address);
+    let pointer = format!("/interfaces/{n}/mac");
+    if let Some(owner) = world.macs.get(&(subnet, mac)).filter(|owner| other(owner)) {
+        add("duplicate-mac", pointer, format!("{mac} belongs to {} on {network}", owner.name));
+    } else if draft.interfaces[..n].iter().any(|iface| iface.mac == Some(mac) && iface.addresses.iter().any(here)) {
+        add("duplicate-mac", pointer, format!("{mac} is given to two interfaces on {network}"));
+    }
+}
+
+fn check_boot(n: usize, boot: &BootParameters, add: &mut Add<'_>) {
+    let at = |field: &str| format!("/interfaces/{n}/boot/{field}");
+    if boot.server_name.len() > SERVER_NAME_LIMIT_BYTES || boot.server_name.contains('\0') {
+        add("text-too-long", at("server_name"), format!("the boot server's name must fit into {SERVER_NAME_LIMIT_BYTES} bytes, without a zero byte"));
+    }
+    if boot.boot_file.len() > BOOT_FILE_LIMIT_BYTES || boot.boot_file.contains('\0') {
+        add("text-too-long", at("boot_file"), format!("the boot file's name must fit into {BOOT_FILE_LIMIT_BYTES} bytes, without a zero byte"));
+    }
+    check_options(&boot.options, &at("options"), add);
+}
+
+/// Options, of a host or a subnet.
+pub(super) fn check_options(options: &[super::OptionDraft], pointer: &str, add: &mut Add<'_>) {
+    for (n, option) in options.iter().enumerate() {
+        let code = option.code;
+        if !(1..=254).contains(&code) {
+            add("no-such-option", format!("{pointer}/{n}/code"), format!("{code} is pad or end and no option: give 1 to 254"));
+        }
+        if options[..n].iter().any(|earlier| earlier.code == code) {
+            add("duplicate-option", format!("{pointer}/{n}/code"), format!("option {code} is given twice"));
+        }
+        if option.value.as_ref().is_some_and(|value| value.len() > OPTION_LIMIT_BYTES) {
+            add("option-too-long", format!("{pointer}/{n}/value"), format!("option {code} is over {OPTION_LIMIT_BYTES} bytes"));
+        }
+    }
+}
+
+/// Enters a draft into the world, for the drafts after it.
+fn claim(draft: &HostDraft, owner: Owner, world: &mut World) {
+    let node = world.names.get(draft.name.domain()).map_or(0, |used| used.node);
+    let used = |name: &DomainName, host, target| NodeUse { name: name.clone(), node, host, target, records: 0 };
+    let name = draft.name.domain();
+    if world.names.get(name).is_none_or(|used| used.host.is_none() && used.target.is_none()) {
+        world.names.insert(name.clone(), used(name, Some(owner.id), None));
+    }
+    for alias in &draft.aliases {
+        world.names.entry(alias.clone()).or_insert_with(|| NodeUse { node: 0, ..used(alias, None, Some(name.clone())) });
+    }
+    for iface in &draft.interfaces {
+        for address in &iface.addresses {
+            world.addresses.entry(*address).or_insert_with(|| owner.clone());
+            if let (Some(mac), Some((subnet, _))) = (iface.mac, world.subnet_of(*address)) {
+                world.macs.entry((subnet, mac)).or_insert_with(|| owner.clone());
+            }
+        }
+    }
+}
+
+async fn write(db: &mut PgConnection, drafts: &[HostDraft], ids: &[Uuid], world: &World) -> Result<(), Refusal> {
+    let nodes = nodes_for(db, drafts, world).await?;
+    let rows: Vec<HostTexts<'_>> = drafts.iter().zip(ids).zip(&nodes).map(|((draft, id), node)| texts(draft, *id, *node)).collect();
+    hosts::insert(db, &rows).await?;
+    let owned: Vec<(Uuid, &HostDraft)> = ids.iter().copied().zip(drafts).collect();
+    write_interfaces(db, &owned, world).await?;
+    let aliases: Vec<(DomainName, &HostName)> = drafts.iter().flat_map(|draft| draft.aliases.iter().map(|alias| (alias.clone(), &draft.name))).collect();
+    write_aliases(db, &aliases, world).await
+}
+
+/// The nodes of new hosts: those that already carry records, and new ones.
+async fn nodes_for(db: &mut PgConnection, drafts: &[HostDraft], world: &World) -> Result<Vec<i64>, Refusal> {
+    let known = |draft: &HostDraft| world.names.get(draft.name.domain()).map(|used| used.node).filter(|node| *node != 0);
+    let missing = drafts.iter().filter(|draft| known(draft).is_none());
+    let missing: Vec<NewNode> = missing.map(|draft| new_node(draft.name.domain(), false, world)).collect::<Result<_, _>>()?;
+    let mut made = zones::insert_nodes(db, &missing).await?.into_iter();
+    Ok(drafts.iter().filter_map(|draft| known(draft).or_else(|| made.next())).collect())
+}
+
+fn new_node(name: &DomainName, alias: bool, world: &World) -> Result<NewNode, Refusal> {
+    let zone = world.zones.of(name).ok_or_else(|| Problem::new("no-zone", "", format!("{} lies in none of our zones", name.without_dot())))?;
+    Ok(NewNode { zone: zone.id, name: name.clone(), alias })
+}
+
+fn texts(draft: &HostDraft, id: Uuid, node: i64) -> HostTexts<'_> {
+    HostTexts { id, node, texts: [&draft.hardware, &draft.os, &draft.location, &draft.contact, &draft.comment] }
+}
+
+async fn write_interfaces(db: &mut PgConnection, owned: &[(Uuid, &HostDraft)], world: &World) -> Result<(), Refusal> {
+    let (mut ifaces, mut addresses, mut entries) = (Vec::new(), Vec::new(), Vec::new());
+    for (host, draft) in owned {
+        for (n, iface) in draft.interfaces.iter().enumerate() {
+            let id = Uuid::now_v7();
+            ifaces.push(NewIface { id, host: *host, ordinal: n as i32, mac: iface.mac });
+            for ip in &iface.addresses {
+                let outside = || Problem::new("address-outside-subnets", "", format!("{ip} lies in none of our subnets"));
+                let (subnet, network) = world.subnet_of(*ip).ok_or_else(outside)?;
+                addresses.push(NewAddress { ip: *ip, iface: id, host: *host, mac: iface.mac, subnet, network });
+            }
+            if iface.boot != BootParameters::default() || !iface.templates.is_empty() {
+                entries.push(NewEntry { iface: id, host: *host, templates: &iface.templates, parameters: &iface.boot });
+            }
+        }
+    }
+    hosts::insert_interfaces(db, &ifaces, &addresses).await?;
+    boot::insert_entries(db, &entries).await?;
+    Ok(())
+}
+
+async fn write_aliases(db: &mut PgConnection, aliases: &[(DomainName, &HostName)], world: &World) -> Result<(), Refusal> {
+    let nodes: Vec<NewNode> = aliases.iter().map(|(alias, _)| new_node(alias, true, world)).collect::<Result<_, _>>()?;
+    let nodes = zones::insert_nodes(db, &nodes).await?;
+    let record = |node: i64, target: &HostName| NewRecord {
+        node,
+        rtype: rtype::CNAME,
+        ttl: None,
+        rdata: target.domain().wire().to_vec(),
+        text: target.domain().to_string(),
+        target: Some(target.domain().clone()),
+    };
+    let records: Vec<NewRecord> = nodes.into_iter().zip(aliases).map(|(node, (_, target))| record(node, target)).collect();
+    zones::insert_records(db, &records).await?;
+    Ok(())
+}
+
+/// Interfaces are replaced as a whole where anything about them changed: identities are ours alone.
+async fn set_interfaces(db: &mut PgConnection, host: &HostRow, draft: &HostDraft, world: &World) -> Result<(), Refusal> {
+    let current: Vec<InterfaceDraft> = hosts::interfaces(db, &[host.id]).await?.into_iter().map(super::read::interface).collect();
+    let mut wanted = draft.interfaces.clone();
+    wanted.iter_mut().for_each(|iface| iface.addresses.sort());
+    if current == wanted {
+        return Ok(());
+    }
+    hosts::delete_interfaces(db, host.id).await?;
+    write_interfaces(db, &[(host.id, draft)], world).await
+}
+
+/// Renames where asked, and makes the aliases those of the draft. Old aliases go first: one of them may be the new name.
+async fn set_names(db: &mut PgConnection, host: &HostRow, draft: &HostDraft, world: &World) -> Result<(), Refusal> {
+    let current = zones::aliases_of(db, host.name.domain()).await?;
+    let renamed = host.name != draft.name;
+    let goes = |alias: &DomainName| renamed || !draft.aliases.contains(alias);
+    let gone: Vec<i64> = current.iter().filter(|(_, alias)| goes(alias)).map(|(node, _)| *node).collect();
+    zones::delete_records_of(db, &gone).await?;
+    zones::delete_unused_nodes(db, &gone).await?;
+    if renamed {
+        let node = new_node(draft.name.domain(), false, world)?;
+        zones::rename_node(db, host.node, node.zone, &node.name).await?;
+    }
+    let stays = |alias: &DomainName| current.iter().any(|(_, kept)| kept == alias && !goes(kept));
+    let new: Vec<(DomainName, &HostName)> = draft.aliases.iter().filter(|alias| !stays(alias)).map(|alias| (alias.clone(), &draft.name)).collect();
+    write_aliases(db, &new, world).await
+}

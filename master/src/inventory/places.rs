@@ -1,0 +1,123 @@
+//! Campuses and subnets.
+
+use super::draft::{CampusDraft, SubnetDraft};
+use super::hosts::check_options;
+use super::{Problem, Refusal, Version};
+use crate::db::campuses::{self, CampusRow};
+use crate::db::subnets::{self, SubnetRow};
+use holdfast_proto::words::Subnet;
+use sqlx::PgConnection;
+
+/// Adds a campus.
+pub(super) async fn add_campus(db: &mut PgConnection, draft: &CampusDraft) -> Result<(), Refusal> {
+    check_campus(draft, &campuses::all(db).await?, None)?;
+    Ok(campuses::insert(db, &draft.name, draft.service_address).await?)
+}
+
+/// Makes a campus what the draft says.
+pub(super) async fn set_campus(db: &mut PgConnection, name: &str, draft: &CampusDraft) -> Result<(), Refusal> {
+    let all = campuses::all(db).await?;
+    let id = all.iter().find(|campus| campus.name == name).map(|campus| campus.id);
+    let id = id.ok_or_else(|| Refusal::Missing(Problem::new("no-such-campus", "", format!("there is no campus {name}"))))?;
+    check_campus(draft, &all, Some(id))?;
+    Ok(campuses::update(db, id, &draft.name, draft.service_address).await?)
+}
+
+fn check_campus(draft: &CampusDraft, all: &[CampusRow], own: Option<i64>) -> Result<(), Refusal> {
+    let mut problems = Vec::new();
+    for other in all.iter().filter(|campus| Some(campus.id) != own) {
+        if other.name == draft.name {
+            problems.push(Problem::new("duplicate-name", "/name", format!("there is a campus {} already", draft.name)));
+        }
+        if draft.service_address.is_some() && other.service_address == draft.service_address {
+            problems.push(Problem::new("duplicate-address", "/service_address", format!("this is the service address of campus {} already", other.name)));
+        }
+    }
+    refuse(problems)
+}
+
+/// Adds a subnet.
+pub(super) async fn add_subnet(db: &mut PgConnection, draft: &SubnetDraft) -> Result<Version, Refusal> {
+    let row = check_subnet(draft, &campuses::all(db).await?, &subnets::all(db).await?, None)?;
+    subnets::insert(db, &row).await?;
+    Ok(Version(1))
+}
+
+/// Makes a subnet what the draft says.
+pub(super) async fn set_subnet(db: &mut PgConnection, network: Subnet, draft: &SubnetDraft) -> Result<Version, Refusal> {
+    let all = subnets::all(db).await?;
+    let own = existing_subnet(&all, network)?;
+    let row = check_subnet(draft, &campuses::all(db).await?, &all, Some(own))?;
+    Ok(Version(subnets::update(db, &row).await?))
+}
+
+/// Deletes a subnet that nobody is on.
+pub(super) async fn delete_subnet(db: &mut PgConnection, network: Subnet) -> Result<(), Refusal> {
+    let all = subnets::all(db).await?;
+    let own = existing_subnet(&all, network)?;
+    if own.used > 0 {
+        let detail = format!("{network} has {} addresses in use: move or delete their hosts first", own.used);
+        return Err(Problem::new("subnet-in-use", "", detail).into());
+    }
+    Ok(subnets::delete(db, own.id).await?)
+}
+
+pub(super) fn existing_subnet(all: &[SubnetRow], network: Subnet) -> Result<&SubnetRow, Refusal> {
+    let missing = || Refusal::Missing(Problem::new("no-such-subnet", "", format!("there is no subnet {network}")));
+    all.iter().find(|row| row.network == network).ok_or_else(missing)
+}
+
+fn check_subnet(draft: &SubnetDraft, campuses: &[CampusRow], all: &[SubnetRow], own: Option<&SubnetRow>) -> Result<SubnetRow, Refusal> {
+    let mut problems = Vec::new();
+    let mut add = |kind, pointer: String, detail: String| problems.push(Problem::new(kind, pointer, detail));
+    let campus = campuses.iter().find(|campus| campus.name == draft.campus);
+    if campus.is_none() {
+        add("no-such-campus", "/campus".to_owned(), format!("there is no campus {}", draft.campus));
+    }
+    let net = draft.network.net();
+    for other in all.iter().filter(|row| own.is_none_or(|own| own.id != row.id)) {
+        if other.network.net().contains(&net) || net.contains(&other.network.net()) {
+            add("subnet-overlap", "/network".to_owned(), format!("{} overlaps {} of campus {}", draft.network, other.network, other.campus));
+        }
+    }
+    if let Some(gateway) = draft.gateway.filter(|gateway| !draft.network.can_hold(*gateway)) {
+        add("gateway-outside-subnet", "/gateway".to_owned(), format!("the gateway {gateway} is no host's address of {}", draft.network));
+    }
+    check_options(&draft.options, "/options", &mut add);
+    refuse(problems)?;
+    Ok(SubnetRow {
+        id: own.map_or(0, |own| own.id),
+        network: draft.network,
+        campus_id: campus.map_or(0, |campus| campus.id),
+        campus: draft.campus.clone(),
+        gateway: draft.gateway,
+        domain: draft.domain.clone(),
+        dns_servers: draft.dns_servers.clone(),
+        options: draft.options.clone(),
+        version: own.map_or(1, |own| own.version),
+        used: 0,
+    })
+}
+
+/// All problems, or none.
+pub(super) fn refuse(problems: Vec<Problem>) -> Result<(), Refusal> {
+    if problems.is_empty() { Ok(()) } else { Err(Refusal::Invalid(problems)) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wrong_subnet_is_told_all_that_is_wrong_with_it() {
+        let campus = CampusRow { id: 1, name: "north".to_owned(), service_address: None };
+        let draft = |text: &str| serde_json::from_str::<SubnetDraft>(text).unwrap();
+        let good = draft(r#"{"network": "10.1.4.0/22", "campus": "north", "gateway": "10.1.4.1"}"#);
+        let row = check_subnet(&good, std::slice::from_ref(&campus), &[], None).unwrap();
+        let bad = draft(r#"{"network": "10.1.0.0/16", "campus": "nowhere", "gateway": "10.2.0.1", "options": [{"code": 255}]}"#);
+        let Err(Refusal::Invalid(problems)) = check_subnet(&bad, &[campus], &[row], None) else { panic!("it was taken") };
+        let kinds: Vec<_> = problems.iter().map(|problem| problem.kind).collect();
+        assert_eq!(kinds, ["no-such-campus", "subnet-overlap", "gateway-outside-subnet", "no-such-option"]);
+        assert!(problems[1].detail.contains("10.1.4.0/22 of campus north"));
+    }
+}
