@@ -7,6 +7,7 @@
 
 mod draft;
 mod effects;
+pub mod import;
 mod read;
 mod refusal;
 
