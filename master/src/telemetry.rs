@@ -1,1 +1,16 @@
-//! Being built.
+//! Logs and counters, of the same shape in every program: structured lines on standard error, Prometheus text on request.
+
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use tracing_subscriber::EnvFilter;
+
+/// The build that runs: version and commit.
+pub const BUILD: &str = concat!(env!("CARGO_PKG_VERSION"), "+", env!("HOLDFAST_COMMIT"));
+
+/// Starts logging (`HOLDFAST_LOG` sets the filter, `info` without it) and counting.
+pub fn start() -> anyhow::Result<PrometheusHandle> {
+    let filter = EnvFilter::try_from_env("HOLDFAST_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false).with_ansi(false).init();
+    let handle = PrometheusBuilder::new().install_recorder()?;
+    metrics::gauge!("holdfast_build_info", "build" => BUILD).set(1.0);
+    Ok(handle)
+}

@@ -1,4 +1,99 @@
-//! The gRPC contract of `wire/control.proto` under our own names.
-#![allow(missing_docs, reason = "generated; the contract is documented in wire/control.proto")]
+//! The gRPC contract of `wire/control.proto` under our own names, and the enrolment token.
 
-tonic::include_proto!("holdfast.control.v1");
+use crate::snapshot::Feed as SnapshotFeed;
+use crate::words::WordError;
+use std::fmt;
+use std::str::FromStr;
+
+pub use generated::*;
+
+#[allow(missing_docs, clippy::all, reason = "generated; the contract is documented in wire/control.proto")]
+mod generated {
+    tonic::include_proto!("holdfast.control.v1");
+}
+
+/// The longest message an agent takes. Whole snapshots come in pieces.
+pub const AGENT_MESSAGE_LIMIT_BYTES: usize = 1 << 20;
+/// The longest message the master takes from an agent.
+pub const MASTER_MESSAGE_LIMIT_BYTES: usize = 64 << 10;
+/// The longest generation the master takes from the portal in one piece.
+pub const RELAY_MESSAGE_LIMIT_BYTES: usize = 64 << 20;
+/// The size of the pieces of a whole snapshot. A longer delta is sent as a whole snapshot too.
+pub const CHUNK_BYTES: usize = 256 << 10;
+
+impl From<SnapshotFeed> for Feed {
+    fn from(feed: SnapshotFeed) -> Self {
+        Self { kind: feed.kind as u32, family: feed.scope.family as u32, cut: feed.scope.cut }
+    }
+}
+
+impl Feed {
+    /// The feed under our own name; `None` where this build does not know it.
+    pub fn known(&self) -> Option<SnapshotFeed> {
+        SnapshotFeed::from_numbers(self.kind, self.family, self.cut)
+    }
+}
+
+/// What an operator carries to a new box: a one-time secret, and the pins of the authority and of the root that the box is to believe.
+#[derive(Clone, PartialEq, Eq)]
+pub struct EnrolToken {
+    /// Valid once, for an hour; kept only as a hash by the master.
+    pub secret: [u8; 16],
+    /// See [`crate::net::tls::authority_pin`].
+    pub authority_pin: [u8; 16],
+    /// See [`crate::snapshot::Trust::root_pin`].
+    pub root_pin: [u8; 16],
+}
+
+impl EnrolToken {
+    /// The half that is shown to the master, once the TLS pin has matched.
+    pub fn secret_text(&self) -> String {
+        hex(&self.secret)
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+impl fmt::Display for EnrolToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "hf1.{}.{}.{}", hex(&self.secret), hex(&self.authority_pin), hex(&self.root_pin))
+    }
+}
+
+impl fmt::Debug for EnrolToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "hf1.***.{}.{}", hex(&self.authority_pin), hex(&self.root_pin))
+    }
+}
+
+impl FromStr for EnrolToken {
+    type Err = WordError;
+
+    fn from_str(text: &str) -> Result<Self, WordError> {
+        let wrong = || WordError { what: "enrolment token", given: "***".to_owned(), why: "is not of the form hf1.<32 hex>.<32 hex>.<32 hex>: copy all of it" };
+        let parts: Vec<&str> = text.trim().split('.').collect();
+        let [version, secret, authority, root] = parts[..] else { return Err(wrong()) };
+        let read = |part: &str| u128::from_str_radix(part, 16).ok().filter(|_| part.len() == 32).map(u128::to_be_bytes).ok_or_else(wrong);
+        if version != "hf1" {
+            return Err(wrong());
+        }
+        Ok(Self { secret: read(secret)?, authority_pin: read(authority)?, root_pin: read(root)? })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::EnrolToken;
+
+    #[test]
+    fn a_token_prints_and_parses_back_and_hides_its_secret() {
+        let token = EnrolToken { secret: [1; 16], authority_pin: [2; 16], root_pin: [3; 16] };
+        assert_eq!(token.to_string().parse::<EnrolToken>().unwrap(), token);
+        assert!(!format!("{token:?}").contains("0101"));
+        for text in ["", "hf1", "hf2.00.00.00", "hf1.0.0.0"] {
+            assert!(text.parse::<EnrolToken>().is_err());
+        }
+    }
+}

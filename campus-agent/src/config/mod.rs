@@ -1,1 +1,129 @@
-//! Being built.
+//! The agent's configuration: one short TOML file, unknown keys refused, everything with a default.
+
+use serde::Deserialize;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+/// The whole file. An empty file is a valid one:
+///
+/// ```
+/// let config: holdfast_agent::config::Config = toml::from_str("").unwrap();
+/// assert_eq!(config.dns.listen[0].port(), 53);
+/// ```
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// Where identity, snapshots and reports are kept.
+    pub state_dir: PathBuf,
+    /// The line to the master.
+    pub uplink: Uplink,
+    /// Names.
+    pub dns: Dns,
+    /// BOOTP and DHCP.
+    pub dhcp: Dhcp,
+    /// Network authentication.
+    pub radius: Radius,
+    /// Health, metrics and state for people.
+    pub status: Status,
+}
+
+/// The line to the master.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Uplink {
+    /// `host:port`; in place of the address that enrolment wrote down.
+    pub master: Option<String>,
+}
+
+/// Where names are answered.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Dns {
+    /// UDP and TCP. Wildcards need no address to be there yet.
+    pub listen: Vec<SocketAddr>,
+}
+
+/// Where BOOTP and DHCP are answered.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Dhcp {
+    /// On another port than 67, replies go back to where a request came from.
+    pub listen: SocketAddr,
+}
+
+/// Where RADIUS is answered.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Radius {
+    /// Authentication.
+    pub listen: Vec<SocketAddr>,
+}
+
+/// The local status page.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Status {
+    /// `/status`, `/metrics`, `/healthz`, `/readyz`.
+    pub listen: SocketAddr,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            state_dir: "/var/lib/holdfast-agent".into(),
+            uplink: Uplink::default(),
+            dns: Dns::default(),
+            dhcp: Dhcp::default(),
+            radius: Radius::default(),
+            status: Status::default(),
+        }
+    }
+}
+
+impl Default for Dns {
+    fn default() -> Self {
+        Self { listen: wildcards(53) }
+    }
+}
+
+impl Default for Dhcp {
+    fn default() -> Self {
+        Self { listen: SocketAddr::from(([0, 0, 0, 0], 67)) }
+    }
+}
+
+impl Default for Radius {
+    fn default() -> Self {
+        Self { listen: wildcards(1812) }
+    }
+}
+
+impl Default for Status {
+    fn default() -> Self {
+        Self { listen: SocketAddr::from(([127, 0, 0, 1], 9153)) }
+    }
+}
+
+fn wildcards(port: u16) -> Vec<SocketAddr> {
+    vec![SocketAddr::from(([0, 0, 0, 0], port)), SocketAddr::from(([0u16; 8], port))]
+}
+
+impl Config {
+    /// Reads a file; without one, the defaults.
+    pub fn read(path: Option<&Path>) -> anyhow::Result<Self> {
+        let Some(path) = path else { return Ok(Self::default()) };
+        let text = std::fs::read_to_string(path).map_err(|error| anyhow::anyhow!("{}: {error}", path.display()))?;
+        toml::from_str(&text).map_err(|wrong| anyhow::anyhow!("{}: {wrong}", path.display()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Config;
+
+    #[test]
+    fn an_unknown_key_is_refused_by_name() {
+        let wrong = toml::from_str::<Config>("[dns]\nlisten = [\"0.0.0.0:53\"]\nport = 53\n").unwrap_err().to_string();
+        assert!(wrong.contains("port") && wrong.contains("line 3"), "{wrong}");
+    }
+}

@@ -2,6 +2,7 @@
 //!
 //! `zones` is the contract between the master's composer and the agents: rdata stands in the rows as it goes on the wire.
 
+pub mod rdata;
 pub mod rtype;
 mod zones;
 

@@ -1,0 +1,321 @@
+use super::{FeedState, Line, State, renew};
+use crate::reports::{Report as OwnReport, Spool};
+use crate::store::{Floor, FloorFile, Identity, Keeper, Kept, Refusal};
+use crate::telemetry::BUILD;
+use anyhow::Context;
+use holdfast_proto::control::control_client::ControlClient;
+use holdfast_proto::control::{
+    AGENT_MESSAGE_LIMIT_BYTES, Ack, Frame, FromAgent, FromMaster, FullChunk, Heartbeat, Hello, Position, Refused, Report, ReportAck, TrustUpdate, from_agent,
+    from_master,
+};
+use holdfast_proto::net::clock::TrustedClock;
+use holdfast_proto::net::tls;
+use holdfast_proto::snapshot::{FORMAT, Feed};
+use holdfast_proto::words::UnixMillis;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{mpsc, watch};
+use tokio::task::block_in_place;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::Streaming;
+
+/// Between attempts: from this, growing by 1.6 each time, to the limit; each wait is drawn between zero and that.
+const RETRY_FIRST: Duration = Duration::from_millis(100);
+const RETRY_LIMIT: Duration = Duration::from_secs(5);
+/// A master that holds the line but says nothing for this long is as good as gone; it sends a heartbeat each second.
+const SILENCE_LIMIT: Duration = Duration::from_secs(5);
+/// Messages to the master that may wait in the line: acknowledgements and reports are small and few.
+const OUTGOING_LIMIT: usize = 64;
+/// How much a whole snapshot may be: what this build can serve.
+const FULL_LIMIT_BYTES: u64 = u32::MAX as u64;
+
+/// The line and everything it feeds: the only writer of the store.
+#[derive(Debug)]
+pub struct Uplink {
+    identity: Identity,
+    address: String,
+    state_dir: PathBuf,
+    keepers: BTreeMap<Feed, Keeper>,
+    floor: Floor,
+    floor_file: FloorFile,
+    spool: Spool,
+    clock: Arc<TrustedClock>,
+    state: watch::Sender<State>,
+    /// Whole snapshots on their way in.
+    incoming: BTreeMap<Feed, Incoming>,
+}
+
+#[derive(Debug)]
+struct Incoming {
+    sealed: Vec<u8>,
+    rows: Vec<u8>,
+}
+
+/// One open stream.
+struct Session {
+    outgoing: mpsc::Sender<FromAgent>,
+    /// The next report to deliver.
+    next_report: u64,
+}
+
+impl Uplink {
+    /// Takes over the keepers. `address` stands in place of the one from enrolment.
+    pub fn new(
+        identity: Identity,
+        address: Option<String>,
+        state_dir: PathBuf,
+        keepers: Vec<Keeper>,
+        (floor_file, floor): (FloorFile, Floor),
+        spool: Spool,
+        clock: Arc<TrustedClock>,
+    ) -> Self {
+        let address = address.unwrap_or_else(|| identity.master.clone());
+        let keepers: BTreeMap<Feed, Keeper> = keepers.into_iter().map(|keeper| (keeper.state().view().feed(), keeper)).collect();
+        let uplink = Self { identity, address, state_dir, keepers, floor, floor_file, spool, clock, state: watch::channel(State::default()).0, incoming: BTreeMap::new() };
+        uplink.keepers.keys().for_each(|feed| uplink.show(*feed, None));
+        uplink
+    }
+
+    /// What people may know.
+    pub fn state(&self) -> watch::Receiver<State> {
+        self.state.subscribe()
+    }
+
+    /// Keeps the line up for ever: connects, follows, and begins again when the line breaks.
+    pub async fn run(mut self) {
+        let mut wait = RETRY_FIRST;
+        loop {
+            let ended = self.session().await;
+            let was_connected = matches!(self.state.borrow().line, Line::Connected { .. });
+            let why = ended.err().map_or_else(|| "the master closed the line".to_owned(), |error| format!("{error:#}"));
+            self.cut_off(why, was_connected);
+            if was_connected {
+                wait = RETRY_FIRST;
+            }
+            tokio::time::sleep(wait.mul_f64(draw())).await;
+            wait = wait.mul_f64(1.6).min(RETRY_LIMIT);
+        }
+    }
+
+    fn cut_off(&mut self, why: String, was_connected: bool) {
+        let since_ms = self.clock.now().0;
+        if was_connected {
+            self.spool.raise("uplink_cut_off", why.clone());
+        } else {
+            tracing::info!(event = "uplink_retry", master = self.address, why, "the master is not reached");
+        }
+        metrics::gauge!("holdfast_uplink_connected").set(0.0);
+        self.incoming.clear();
+        self.state.send_modify(|state| {
+            state.line = match &state.line {
+                Line::CutOff { since_ms, .. } => Line::CutOff { since_ms: *since_ms, why },
+                _ => Line::CutOff { since_ms, why },
+            }
+        });
+    }
+
+    /// One connection, from dialling to its end.
+    async fn session(&mut self) -> anyhow::Result<()> {
+        let config = || -> anyhow::Result<_> {
+            let clock: Arc<TrustedClock> = Arc::clone(&self.clock);
+            Ok(Arc::new(tls::client_config(&self.identity.trust.draft().authorities, Some(self.identity.tls()?), clock)?))
+        };
+        let channel = tls::dial(&self.address, config()?).await.with_context(|| format!("dialling {}", self.address))?;
+        if renew::is_due(&self.identity, self.clock.now()) {
+            self.identity = renew::renew(&self.identity, channel).await.context("renewing the certificate")?;
+            block_in_place(|| self.identity.keep(&self.state_dir)).context("keeping the renewed certificate")?;
+            tracing::info!(event = "certificate_renewed", "the master renewed this box's certificate");
+            return Ok(());
+        }
+        let (outgoing, queue) = mpsc::channel(OUTGOING_LIMIT);
+        outgoing.send(self.hello()).await?;
+        let mut client = ControlClient::new(channel).max_decoding_message_size(AGENT_MESSAGE_LIMIT_BYTES);
+        let stream = client.follow(ReceiverStream::new(queue)).await.context("opening the stream")?.into_inner();
+        self.follow(stream, Session { outgoing, next_report: 0 }).await
+    }
+
+    async fn follow(&mut self, mut stream: Streaming<FromMaster>, mut session: Session) -> anyhow::Result<()> {
+        let mut reports = self.spool.subscribe();
+        loop {
+            // The master's words first: a generation must not wait for a report.
+            tokio::select! {
+                biased;
+                message = tokio::time::timeout(SILENCE_LIMIT, stream.message()) => {
+                    let message = message.context("the master fell silent")??.and_then(|message| message.message);
+                    let Some(message) = message else { return Ok(()) };
+                    self.on_message(message, &mut session).await?;
+                }
+                changed = reports.changed() => {
+                    changed.context("the spool is gone")?;
+                    self.deliver(&mut session).await?;
+                }
+            }
+        }
+    }
+
+    fn hello(&self) -> FromAgent {
+        let positions = self.keepers.values().map(position).collect();
+        let hello = Hello { build: BUILD.to_owned(), reader_version: FORMAT.into(), positions, trust_version: self.identity.trust.draft().version };
+        FromAgent { message: Some(from_agent::Message::Hello(hello)) }
+    }
+
+    async fn on_message(&mut self, message: from_master::Message, session: &mut Session) -> anyhow::Result<()> {
+        match message {
+            from_master::Message::Heartbeat(heartbeat) => self.on_heartbeat(heartbeat, session).await,
+            from_master::Message::Frame(frame) => self.on_frame(frame, session).await,
+            from_master::Message::Full(chunk) => self.on_chunk(chunk, session).await,
+            from_master::Message::Trust(update) => self.on_trust(update),
+            from_master::Message::ReportAck(ack) => {
+                self.on_report_ack(&ack);
+                Ok(())
+            }
+        }
+    }
+
+    async fn on_heartbeat(&mut self, heartbeat: Heartbeat, session: &mut Session) -> anyhow::Result<()> {
+        self.clock.learn(UnixMillis(heartbeat.now_ms));
+        if !matches!(self.state.borrow().line, Line::Connected { .. }) {
+            let since_ms = self.clock.now().0;
+            tracing::info!(event = "uplink_connected", master = self.address, "the line to the master is up");
+            metrics::gauge!("holdfast_uplink_connected").set(1.0);
+            self.state.send_modify(|state| state.line = Line::Connected { since_ms });
+            self.deliver(session).await?;
+        }
+        self.state.send_if_modified(|state| {
+            let before = state.clone();
+            for latest in &heartbeat.latest {
+                let feed = latest.feed.as_ref().and_then(|feed| feed.known()).and_then(|feed| state.feeds.get_mut(&feed));
+                if let Some(feed) = feed {
+                    feed.wanted = Some((holdfast_proto::words::Epoch(latest.epoch), holdfast_proto::words::Generation(latest.generation)));
+                }
+            }
+            *state != before
+        });
+        Ok(())
+    }
+
+    async fn on_frame(&mut self, frame: Frame, session: &mut Session) -> anyhow::Result<()> {
+        let trust = &self.identity.trust;
+        let (feed, keeper) = keeper_of(&mut self.keepers, frame.feed.as_ref())?;
+        let taken = block_in_place(|| keeper.take_frame(trust, &frame.sealed, &frame.payload));
+        self.settle(feed, taken, session).await
+    }
+
+    async fn on_chunk(&mut self, chunk: FullChunk, session: &mut Session) -> anyhow::Result<()> {
+        let feed = chunk.feed.as_ref().and_then(|feed| feed.known()).context("the master sent a feed that this build does not know")?;
+        anyhow::ensure!(chunk.total <= FULL_LIMIT_BYTES, "the master offered a snapshot of {} bytes, over the limit", chunk.total);
+        if chunk.offset == 0 {
+            self.incoming.insert(feed, Incoming { sealed: chunk.sealed.clone(), rows: Vec::new() });
+        }
+        let incoming = self.incoming.get_mut(&feed).context("a piece of a snapshot came without its start")?;
+        anyhow::ensure!(incoming.rows.len() as u64 == chunk.offset, "a piece of a snapshot came out of order");
+        incoming.rows.extend_from_slice(&chunk.rows);
+        if (incoming.rows.len() as u64) < chunk.total {
+            return Ok(());
+        }
+        let Some(Incoming { sealed, rows }) = self.incoming.remove(&feed) else { return Ok(()) };
+        let trust = &self.identity.trust;
+        let (feed, keeper) = keeper_of(&mut self.keepers, chunk.feed.as_ref())?;
+        let taken = block_in_place(|| keeper.take_full(trust, &sealed, rows));
+        self.settle(feed, taken, session).await
+    }
+
+    /// Tells the master and the people what became of something it sent.
+    async fn settle(&mut self, feed: Feed, taken: Result<Kept, Refusal>, session: &mut Session) -> anyhow::Result<()> {
+        let message = match taken {
+            Ok(kept) => {
+                self.on_kept(feed, &kept);
+                let epoch = self.keepers[&feed].state().view().epoch().0;
+                from_agent::Message::Ack(Ack { feed: Some(feed.into()), epoch, applied: kept.applied.0, durable: kept.durable.0 })
+            }
+            Err(refusal) => {
+                self.spool.raise("snapshot_refused", format!("{feed}: {refusal}"));
+                self.show(feed, Some(refusal.to_string()));
+                let generation = self.keepers[&feed].state().view().generation().0;
+                from_agent::Message::Refused(Refused { feed: Some(feed.into()), generation, reason: refusal.to_string(), want_full: refusal.wants_full() })
+            }
+        };
+        Ok(session.outgoing.send(FromAgent { message: Some(message) }).await?)
+    }
+
+    fn on_kept(&mut self, feed: Feed, kept: &Kept) {
+        if let Some(error) = &kept.disk_error {
+            self.spool.raise("disk_failed", format!("{feed}: generation {} is served but not kept: {error}", kept.applied));
+        } else if self.floor.raise(feed, self.keepers[&feed].durable()) {
+            self.floor.time = self.clock.now();
+            // The floor only has to be roughly right: the store itself says what is held.
+            if kept.applied.0.is_multiple_of(FLOOR_EVERY)
+                && let Err(error) = block_in_place(|| self.floor_file.keep(&self.floor))
+            {
+                tracing::error!(event = "disk_failed", %error, "the floor cannot be kept");
+            }
+        }
+        tracing::info!(event = "generation_applied", feed = %feed, generation = kept.applied.0, durable = kept.durable.0, "served");
+        metrics::gauge!("holdfast_generation_applied", "feed" => feed.to_string()).set(kept.applied.0 as f64);
+        metrics::gauge!("holdfast_generation_durable", "feed" => feed.to_string()).set(kept.durable.0 as f64);
+        self.show(feed, None);
+    }
+
+    fn on_trust(&mut self, update: TrustUpdate) -> anyhow::Result<()> {
+        match self.identity.trust.follow(&update.trust) {
+            Ok(trust) => {
+                block_in_place(|| Identity::keep_trust(&self.state_dir, &trust)).context("keeping the newer trust")?;
+                tracing::info!(event = "trust_followed", version = trust.draft().version, "the root signed a newer trust");
+                self.identity.trust = trust;
+            }
+            Err(wrong) => self.spool.raise("trust_refused", wrong.to_string()),
+        }
+        Ok(())
+    }
+
+    fn on_report_ack(&mut self, ack: &ReportAck) {
+        block_in_place(|| self.spool.delivered(&hex::encode(&ack.boot_id), ack.sequence));
+    }
+
+    async fn deliver(&mut self, session: &mut Session) -> anyhow::Result<()> {
+        let id = hex::decode(self.spool.id()).context("the spool's id")?;
+        for OwnReport { sequence, at_ms, event, detail } in self.spool.waiting_from(session.next_report) {
+            let report = Report { boot_id: id.clone(), sequence, at_ms, event, detail };
+            session.outgoing.send(FromAgent { message: Some(from_agent::Message::Report(report)) }).await?;
+            session.next_report = sequence + 1;
+        }
+        Ok(())
+    }
+
+    /// Shows a feed as it stands; an error stays until the next success.
+    fn show(&self, feed: Feed, error: Option<String>) {
+        let keeper = &self.keepers[&feed];
+        let view = keeper.state().view();
+        let issued_at_ms = keeper.state().sealed().and_then(|sealed| self.identity.trust.open(sealed).ok()).map_or(0, |opened| opened.manifest().issued_at.0);
+        self.clock.learn(UnixMillis(issued_at_ms));
+        self.state.send_modify(|state| {
+            let wanted = state.feeds.get(&feed).and_then(|feed| feed.wanted);
+            let applied = (view.epoch(), view.generation());
+            let digest = keeper.state().digest().to_string();
+            state.feeds.insert(feed, FeedState { wanted: wanted.max(Some(applied)), applied, durable: keeper.durable(), digest, issued_at_ms, last_error: error });
+        });
+    }
+}
+
+/// The floor is written every so many generations: it guards against a disk that goes far back, not by one.
+const FLOOR_EVERY: u64 = 16;
+
+fn keeper_of<'a>(keepers: &'a mut BTreeMap<Feed, Keeper>, feed: Option<&holdfast_proto::control::Feed>) -> anyhow::Result<(Feed, &'a mut Keeper)> {
+    let feed = feed.and_then(|feed| feed.known()).context("the master sent a feed that this build does not know")?;
+    Ok((feed, keepers.get_mut(&feed).context("the master sent a feed that this box does not follow")?))
+}
+
+fn position(keeper: &Keeper) -> Position {
+    let view = keeper.state().view();
+    Position { feed: Some(view.feed().into()), epoch: view.epoch().0, generation: view.generation().0, digest: keeper.state().digest().0.to_vec() }
+}
+
+/// A number in 0..1, so that a thousand boxes do not knock at once.
+fn draw() -> f64 {
+    let mut bytes = [0; 4];
+    // Without randomness the waits are merely all alike.
+    let _ = aws_lc_rs::rand::fill(&mut bytes);
+    f64::from(u32::from_le_bytes(bytes)) / f64::from(u32::MAX)
+}
