@@ -18,6 +18,7 @@ pub use served::{Answer, Served, ServedReader};
 pub use session::{create_first_admin, create_token, reset_password};
 
 use axum::{Router, extract::State, middleware, response::IntoResponse, routing::get};
+use holdfast_proto::snapshot::DataKey;
 use http::{StatusCode, header};
 use sqlx::PgPool;
 use std::{sync::Arc, time::Duration};
@@ -29,6 +30,8 @@ pub struct App {
     pub pool: PgPool,
     /// Which agents serve a change set.
     pub served: ServedReader,
+    /// What RADIUS secrets are encrypted with; without it, imports of RADIUS clients are refused.
+    pub access_key: Option<Arc<DataKey>>,
     /// The text of `/metrics`.
     pub metrics: Arc<dyn Fn() -> String + Send + Sync>,
     /// The build, as `version` prints it.

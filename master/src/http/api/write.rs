@@ -80,7 +80,8 @@ pub async fn answer<T: Serialize>(app: &App, wish: &Wish, outcome: Outcome, obje
     }
 }
 
-async fn propagation(app: &App, change_set: Uuid, wait: Option<Duration>) -> Vec<Served> {
+/// Which agents serve a change set, after waiting for them where that was wished.
+pub async fn propagation(app: &App, change_set: Uuid, wait: Option<Duration>) -> Vec<Served> {
     match wait {
         Some(at_most) => app.served.wait(change_set, at_most).await,
         None => app.served.now(change_set).await,
