@@ -70,8 +70,8 @@ pub async fn serve(config: Config, metrics: PrometheusHandle) -> anyhow::Result<
         metrics: Arc::new(move || metrics.render()),
         build: BUILD,
         secure: web_is_secure(&config.web),
-        access_key: Arc::new(keys.access.clone()),
-        wake,
+        access_key: Some(Arc::new(keys.access.clone())),
+        committed: wake,
     };
     let control_listener = listen(config.control.listen).await?;
     let control_tls = Arc::new(tls::server_config(keys.authority.master_identity(Vec::new())?, &keys.trust.draft().authorities)?);

@@ -22,6 +22,7 @@ use holdfast_proto::snapshot::DataKey;
 use http::{StatusCode, header};
 use sqlx::PgPool;
 use std::{sync::Arc, time::Duration};
+use tokio::sync::Notify;
 
 /// What the doors need to know.
 #[derive(Clone)]
@@ -32,6 +33,8 @@ pub struct App {
     pub served: ServedReader,
     /// What RADIUS secrets are encrypted with; without it, imports of RADIUS clients are refused.
     pub access_key: Option<Arc<DataKey>>,
+    /// Rung after every commit: whoever publishes need not look.
+    pub committed: Arc<Notify>,
     /// The text of `/metrics`.
     pub metrics: Arc<dyn Fn() -> String + Send + Sync>,
     /// The build, as `version` prints it.

@@ -48,6 +48,7 @@ async fn take_in(State(app): State<App>, visitor: Visitor, uri: Uri, Body(body):
     let dry_run = wish.dry_run || wanted.dry_run;
     let options = Options { dry_run, campus: wanted.campus };
     let mut report = import(&app.pool, &visitor.actor("import"), &wish.reason, wanted.files, options, app.access_key.as_deref()).await?;
+    app.committed.notify_one();
     if !report.errors.is_empty() {
         let errors = std::mem::take(&mut report.errors).into_iter().map(located).collect();
         return Err(Problem { findings: report.findings, ..Problem::refused(errors) });

@@ -62,7 +62,9 @@ pub async fn make(app: &App, visitor: &Visitor, wish: &Wish, edit: Edit, if_matc
     if wish.dry_run {
         return Ok(Outcome::Would(inventory::preview(&app.pool, &actor, edit).await?));
     }
-    Ok(Outcome::Did(inventory::apply(&app.pool, &actor, &wish.reason, edit, if_match).await?))
+    let applied = inventory::apply(&app.pool, &actor, &wish.reason, edit, if_match).await?;
+    app.committed.notify_one();
+    Ok(Outcome::Did(applied))
 }
 
 /// Tells what came of it, after waiting for agents where that was wished.
