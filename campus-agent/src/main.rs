@@ -1,2 +1,104 @@
-//! Being built.
-fn main() {}
+//! The front door of `holdfast-agent`.
+
+use clap::{CommandFactory, Parser, Subcommand};
+use clap_complete::Shell;
+use holdfast_agent::config::Config;
+use holdfast_agent::{run, status, telemetry, uplink};
+use holdfast_proto::control::EnrolToken;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// Holdfast's campus agent: DNS, BOOTP/DHCP and RADIUS for one campus, from its own disk.
+#[derive(Parser)]
+#[command(name = "holdfast-agent", version = telemetry::BUILD)]
+struct Arguments {
+    /// The configuration; defaults apply where there is none.
+    #[arg(long, short, global = true, env = "HOLDFAST_AGENT_CONFIG")]
+    config: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Make this box an agent, with the token that the master printed.
+    Enrol {
+        /// The master's control port.
+        #[arg(long, value_name = "HOST:PORT")]
+        master: String,
+        /// The one-time token; asked for on standard input when left out.
+        #[arg(long, env = "HOLDFAST_TOKEN", hide_env_values = true)]
+        token: Option<EnrolToken>,
+    },
+    /// Serve everything until SIGTERM.
+    Run,
+    /// Verify what is on the disk and print it. Needs no network and no running agent.
+    Status,
+    /// Verify what is on the disk; exits 1 when something was kept out or went back.
+    Verify,
+    /// The snapshots on the disk.
+    Snapshot {
+        #[command(subcommand)]
+        command: SnapshotCommand,
+    },
+    /// Print the build.
+    Version,
+    /// Print a completion script for a shell.
+    Completion {
+        /// Which shell.
+        shell: Shell,
+    },
+}
+
+#[derive(Subcommand)]
+enum SnapshotCommand {
+    /// Every snapshot with its generation, digest and signer.
+    List,
+}
+
+fn main() -> ExitCode {
+    match dispatch(Arguments::parse()) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("holdfast-agent: {error:#}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn dispatch(arguments: Arguments) -> anyhow::Result<ExitCode> {
+    let config = Config::read(arguments.config.as_deref())?;
+    match arguments.command {
+        Command::Enrol { master, token } => enrol(&config, &master, token)?,
+        Command::Run => {
+            let metrics = telemetry::start()?;
+            runtime()?.block_on(run::run(config, metrics))?;
+        }
+        Command::Status | Command::Snapshot { command: SnapshotCommand::List } => print!("{}", status::read_offline(&config.state_dir)?),
+        Command::Verify => {
+            let status = status::read_offline(&config.state_dir)?;
+            print!("{status}");
+            return Ok(ExitCode::from(u8::from(!status.is_well())));
+        }
+        Command::Version => println!("holdfast-agent {}", telemetry::BUILD),
+        Command::Completion { shell } => clap_complete::generate(shell, &mut Arguments::command(), "holdfast-agent", &mut std::io::stdout()),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn enrol(config: &Config, master: &str, token: Option<EnrolToken>) -> anyhow::Result<()> {
+    let token = match token {
+        Some(token) => token,
+        None => std::io::read_to_string(std::io::stdin())?.parse()?,
+    };
+    std::fs::create_dir_all(&config.state_dir)?;
+    let (identity, hpke) = runtime()?.block_on(uplink::enrol(&config.state_dir, master, &token))?;
+    println!("enrolled as {} of {}", identity.name, identity.trust.draft().name);
+    println!("key fingerprint {}", hpke.fingerprint());
+    println!("Confirm it at the auth portal: holdfast-master auth-portal confirm {} {}", identity.name, hpke.fingerprint());
+    Ok(())
+}
+
+fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()
+}

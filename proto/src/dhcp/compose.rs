@@ -36,6 +36,26 @@ const BY_IMPORTANCE: [u8; 14] = [
     code::NAME_SERVERS,
 ];
 
+/// Every code in the order in which it is offered the room: worked out once, not for every packet.
+const ORDER: [u8; 254] = order();
+
+const fn order() -> [u8; 254] {
+    let (mut order, mut ranked, mut len, mut code) = ([0; 254], [false; 256], 0, 1);
+    while len < BY_IMPORTANCE.len() {
+        order[len] = BY_IMPORTANCE[len];
+        ranked[BY_IMPORTANCE[len] as usize] = true;
+        len += 1;
+    }
+    while code < code::END {
+        if !ranked[code as usize] {
+            order[len] = code;
+            len += 1;
+        }
+        code += 1;
+    }
+    order
+}
+
 /// What the answer is, to whom and from whom.
 pub(super) struct Composer<'a> {
     pub(super) request: &'a Message<'a>,
@@ -181,11 +201,13 @@ impl<'a> Configured<'a> {
     fn write(&self, writer: &mut Writer<'_>) {
         let mut routed = false;
         for wanted in [true, false] {
-            let ranked = BY_IMPORTANCE.into_iter().chain((1..code::END).filter(|code| !BY_IMPORTANCE.contains(code)));
-            for code in ranked.filter(|code| self.requested[usize::from(*code)] == wanted && !is_the_servers_own(*code)) {
+            for (code, data) in ORDER.into_iter().filter_map(|code| Some((code, self.get(code)?))) {
                 // RFC 3442: a client that understands 121 ignores the older two, so they are left out.
                 let replaced = routed && matches!(code, code::ROUTERS | code::STATIC_ROUTES);
-                let written = !replaced && self.get(code).is_some_and(|data| writer.option(code, data));
+                if replaced || is_the_servers_own(code) || self.requested[usize::from(code)] != wanted {
+                    continue;
+                }
+                let written = writer.option(code, data);
                 routed |= written && wanted && code == code::CLASSLESS_ROUTES;
             }
         }

@@ -1,0 +1,146 @@
+//! The portal's only line to the outside: its signed generations go to the master, who can neither read nor forge them.
+//!
+//! The master may be away for as long as it likes: nothing waits for it, and when it is back it is asked what it holds
+//! and sent what is missing.
+
+use super::PortalError;
+use super::db::generations::{self, GenerationRow};
+use holdfast_proto::control::relay_client::RelayClient;
+use holdfast_proto::control::{Agent, AgentsRequest, Feed as WireFeed, Frame, HeldRequest, Position};
+use holdfast_proto::snapshot::Feed;
+use sqlx::PgPool;
+use std::time::Duration;
+use tokio::sync::watch;
+use tonic::transport::Channel;
+use tonic::{Response, Status};
+
+/// How long one call may take; a generation is a megabyte or a few.
+const CALL_TIMEOUT: Duration = Duration::from_secs(10);
+/// How often an idle line is used, to notice that it is cut or that the master lost something.
+const IDLE: Duration = Duration::from_secs(5);
+/// How many generations are read at once.
+const PAGE: i64 = 16;
+/// The first and the longest pause between two tries.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+
+/// Relays until the line fails, and says how. `published` tells of new generations.
+pub(super) async fn relay(
+    pool: &PgPool,
+    channel: Channel,
+    published: &mut watch::Receiver<u64>,
+    line: &mut Line,
+) -> Result<std::convert::Infallible, PortalError> {
+    let mut client = RelayClient::new(channel);
+    loop {
+        published.mark_unchanged();
+        let mut held = held(&mut client).await?;
+        check_not_ahead(pool, held).await?;
+        line.is_up();
+        loop {
+            let rows = generations::after(&mut *pool.acquire().await?, held.0, held.1, PAGE).await?;
+            if rows.is_empty() {
+                break;
+            }
+            for row in rows {
+                held = publish(&mut client, row).await?;
+                generations::set_relayed(&mut *pool.acquire().await?, held.0, held.1).await?;
+                metrics::gauge!("holdfast_portal_relayed_generation").set(held.1 as f64);
+            }
+        }
+        // New generations, or the tick: both lead to the same work.
+        let _ = tokio::time::timeout(IDLE, published.changed()).await;
+    }
+}
+
+async fn held(client: &mut RelayClient<Channel>) -> Result<(i32, i64), PortalError> {
+    let position = call(client.held(HeldRequest { feed: Some(people()) })).await?;
+    Ok(numbers(&position))
+}
+
+async fn publish(client: &mut RelayClient<Channel>, row: GenerationRow) -> Result<(i32, i64), PortalError> {
+    let sent = (row.epoch, row.generation);
+    let held = call(client.publish(Frame { feed: Some(people()), sealed: row.sealed, payload: row.payload })).await?;
+    let held = numbers(&held);
+    if held < sent { Err(PortalError::NotTaken { sent: sent.1, held: held.1 }) } else { Ok(held) }
+}
+
+/// A master that holds more than we ever signed means that this database was restored from an old backup.
+async fn check_not_ahead(pool: &PgPool, held: (i32, i64)) -> Result<(), PortalError> {
+    let newest = generations::newest(&mut *pool.acquire().await?).await?.unwrap_or_default();
+    if held > newest { Err(PortalError::Behind { held: held.1, newest: newest.1 }) } else { Ok(()) }
+}
+
+/// The agents that the master knows.
+pub(super) async fn agents(channel: Channel) -> Result<Vec<Agent>, PortalError> {
+    let mut client = RelayClient::new(channel);
+    Ok(call(client.agents(AgentsRequest {})).await?.agents)
+}
+
+async fn call<T>(answer: impl Future<Output = Result<Response<T>, Status>>) -> Result<T, PortalError> {
+    match tokio::time::timeout(CALL_TIMEOUT, answer).await {
+        Ok(Ok(response)) => Ok(response.into_inner()),
+        Ok(Err(status)) => Err(PortalError::Master(status.message().to_owned())),
+        Err(_) => Err(PortalError::Master(format!("no answer within {} s", CALL_TIMEOUT.as_secs()))),
+    }
+}
+
+fn people() -> WireFeed {
+    let Feed { kind, scope } = Feed::PEOPLE;
+    WireFeed { kind: kind as u32, family: scope.family as u32, cut: scope.cut }
+}
+
+fn numbers(position: &Position) -> (i32, i64) {
+    (i32::try_from(position.epoch).unwrap_or(i32::MAX), i64::try_from(position.generation).unwrap_or(i64::MAX))
+}
+
+/// Whether the line is up, and how long to wait before the next try.
+#[derive(Debug)]
+pub(super) struct Line {
+    /// Why it is down; `None` while it is up.
+    down: Option<String>,
+    pause: Duration,
+}
+
+impl Line {
+    pub fn new() -> Self {
+        Self { down: None, pause: FIRST_PAUSE }
+    }
+
+    fn is_up(&mut self) {
+        self.pause = FIRST_PAUSE;
+        if self.down.take().is_some() {
+            tracing::info!(event = "portal.relay_up", "the master takes generations again");
+        }
+    }
+
+    /// Says why, once for each new reason. Gives the pause: doubling, and by `random` half to the whole of the step, so
+    /// that two boxes that lost the same master do not come back in step.
+    pub fn is_down(&mut self, wrong: String, random: u8) -> Duration {
+        if self.down.as_ref() != Some(&wrong) {
+            tracing::warn!(event = "portal.relay_down", %wrong, "generations wait here until the master takes them: {wrong}");
+            self.down = Some(wrong);
+        }
+        let step = self.pause;
+        self.pause = (step * 2).min(LONGEST_PAUSE);
+        step / 2 + step / 2 * u32::from(random) / 255
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_grow_to_a_limit_differ_and_start_over() {
+        let mut line = Line::new();
+        let mut pause = |random| line.is_down("gone".to_owned(), random);
+        assert_eq!((pause(0), pause(255)), (FIRST_PAUSE / 2, FIRST_PAUSE * 2));
+        for _ in 0..20 {
+            pause(9);
+        }
+        assert_eq!(pause(255), LONGEST_PAUSE);
+        line.is_up();
+        assert_eq!(line.is_down("gone".to_owned(), 255), FIRST_PAUSE);
+    }
+}
