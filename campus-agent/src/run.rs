@@ -32,15 +32,8 @@ pub async fn run(config: Config, metrics: PrometheusHandle) -> anyhow::Result<()
     let spool = Spool::open(&config.state_dir, Arc::clone(&clock));
     let (keepers, readers) = open_store(&config, &identity, &floor, &spool)?;
     let services = Services::bind(&config, &identity)?;
-    let uplink = Uplink::new(
-        identity.clone(),
-        config.uplink.master.clone(),
-        config.state_dir.clone(),
-        keepers,
-        (floor_file, floor),
-        spool.clone(),
-        Arc::clone(&clock),
-    );
+    let uplink =
+        Uplink::new(identity.clone(), config.uplink.master.clone(), config.state_dir.clone(), keepers, (floor_file, floor), spool.clone(), Arc::clone(&clock));
     let board = Board {
         name: identity.name.clone(),
         master: config.uplink.master.clone().unwrap_or_else(|| identity.master.clone()),
@@ -93,11 +86,7 @@ struct Services {
 impl Services {
     fn bind(config: &Config, identity: &Identity) -> anyhow::Result<Self> {
         let dhcp = Settings { listen: config.dhcp.listen, server_name: identity.name.clone() };
-        Ok(Self {
-            dns: DnsServer::bind(&usable(&config.dns.listen))?,
-            dhcp: dhcp::bind(&dhcp)?,
-            radius: RadiusServer::bind(&usable(&config.radius.listen))?,
-        })
+        Ok(Self { dns: DnsServer::bind(&usable(&config.dns.listen))?, dhcp: dhcp::bind(&dhcp)?, radius: RadiusServer::bind(&usable(&config.radius.listen))? })
     }
 
     fn spawn(self, tasks: &mut JoinSet<()>, readers: &BTreeMap<Feed, Reader>, identity: &Identity, stopped: &watch::Receiver<bool>) {

@@ -258,14 +258,20 @@ async fn serve_portal(config: PortalConfig) -> anyhow::Result<()> {
     let metrics = telemetry::start()?;
     let (portal, uplink, engine) = open_portal(&config).await?;
     let window = TcpListener::bind(config.status.listen).await.with_context(|| format!("cannot listen on {}", config.status.listen))?;
-    let router = Router::new()
-        .route("/healthz", get(async || "ok\n"))
-        .route("/readyz", get(async || "ready\n"))
-        .route("/metrics", get(async move || metrics.render()));
+    let router =
+        Router::new().route("/healthz", get(async || "ok\n")).route("/readyz", get(async || "ready\n")).route("/metrics", get(async move || metrics.render()));
     let mut tasks = JoinSet::new();
     let (publishing, relaying) = (portal.clone(), portal);
-    tasks.spawn(async move { drop(publishing.run_publisher().await) });
-    tasks.spawn(async move { drop(relaying.run_relay(move || { let uplink = Arc::clone(&uplink); async move { uplink.dial().await } }).await) });
+    tasks.spawn(async move {
+        publishing.run_publisher().await;
+    });
+    tasks.spawn(async move {
+        let connect = move || {
+            let uplink = Arc::clone(&uplink);
+            async move { uplink.dial().await }
+        };
+        relaying.run_relay(connect).await;
+    });
     tasks.spawn(async move { drop(axum::serve(window, router).await) });
     tracing::info!(event = "portal_ready", status = %config.status.listen, "the auth portal serves");
     wait_for_signal().await?;

@@ -88,7 +88,8 @@ impl Engine {
             return Ok(engine);
         }
         let log = engine.socket.join("postgres.log");
-        engine.run("pg_ctl", &["start", "--wait", "--timeout=60", "--silent", "--log", text(&log)?, "--pgdata", text(&engine.data)?])
+        engine
+            .run("pg_ctl", &["start", "--wait", "--timeout=60", "--silent", "--log", text(&log)?, "--pgdata", text(&engine.data)?])
             .with_context(|| format!("starting the managed database; its log is {}", log.display()))?;
         tracing::info!(event = "database_started", data = %engine.data.display(), "the managed database runs");
         Ok(engine)
@@ -124,7 +125,11 @@ impl Engine {
         // Postgres has to walk down to its data; what is private beside it has modes of its own.
         let closed = self.data.ancestors().skip(1).find(|dir| fs::metadata(dir).is_ok_and(|meta| meta.permissions().mode() & 0o001 == 0));
         if let Some(dir) = closed {
-            bail!("{} keeps the user {} out (no x for others), so the managed database cannot live below it: choose another state_dir", dir.display(), user.name);
+            bail!(
+                "{} keeps the user {} out (no x for others), so the managed database cannot live below it: choose another state_dir",
+                dir.display(),
+                user.name
+            );
         }
         Ok(())
     }

@@ -163,7 +163,12 @@ fn read_identity(certificate: &Path, key: &Path) -> anyhow::Result<tls::Identity
     Ok(tls::Identity { chain, key: PrivateKeyDer::from_pem_file(key).with_context(|| format!("reading {}", key.display()))? })
 }
 
-async fn serve_web(app: App, listener: TcpListener, tls: Option<Arc<rustls::ServerConfig>>, stopped: impl Future<Output = ()> + Send + 'static) -> anyhow::Result<()> {
+async fn serve_web(
+    app: App,
+    listener: TcpListener,
+    tls: Option<Arc<rustls::ServerConfig>>,
+    stopped: impl Future<Output = ()> + Send + 'static,
+) -> anyhow::Result<()> {
     let service = router(app);
     match tls {
         None => axum::serve(listener, service.into_make_service_with_connect_info::<SocketAddr>()).with_graceful_shutdown(stopped).await?,

@@ -87,13 +87,7 @@ impl ControlService for Control {
     async fn follow(&self, request: Request<Streaming<FromAgent>>) -> Result<Response<Self::FollowStream>, Status> {
         let node = self.admit(&request, Some("agent")).await?;
         let (outgoing, stream) = mpsc::channel(OUTGOING_LIMIT);
-        let line = Line {
-            control: self.clone(),
-            node: NodeId(*node.id.as_bytes()),
-            name: node.name,
-            outgoing,
-            positions: BTreeMap::new(),
-        };
+        let line = Line { control: self.clone(), node: NodeId(*node.id.as_bytes()), name: node.name, outgoing, positions: BTreeMap::new() };
         tokio::spawn(line.run(request.into_inner()));
         Ok(Response::new(ReceiverStream::new(stream)))
     }

@@ -205,13 +205,9 @@ pub async fn enrol(pool: &PgPool, secret_hash: &[u8], id: NodeId, hpke_public: &
     let Some(token) = token.fetch_optional(&mut *tx).await? else { return Ok(None) };
     // A spare that takes a name over replaces the box that had it.
     let retired = format!("{}@", token.name);
-    sqlx::query!(
-        "update publish.node set name = $2 || left(id::text, 8), revoked_at = coalesce(revoked_at, now()) where name = $1",
-        token.name,
-        retired
-    )
-    .execute(&mut *tx)
-    .await?;
+    sqlx::query!("update publish.node set name = $2 || left(id::text, 8), revoked_at = coalesce(revoked_at, now()) where name = $1", token.name, retired)
+        .execute(&mut *tx)
+        .await?;
     let insert = sqlx::query!(
         "insert into publish.node (id, name, role, campus_id, hpke_public, certificate_serial) values ($1, $2, $3, $4, $5, '')",
         Uuid::from_bytes(id.0),

@@ -72,7 +72,8 @@ impl Authority {
 
     /// A box's certificate for the key of its request. Nothing else of the request is believed.
     pub fn issue(&self, csr: &[u8], node: NodeId) -> anyhow::Result<Vec<Vec<u8>>> {
-        let request = CertificateSigningRequestParams::from_der(&CertificateSigningRequestDer::from(csr.to_vec())).context("the certificate request is damaged")?;
+        let request =
+            CertificateSigningRequestParams::from_der(&CertificateSigningRequestDer::from(csr.to_vec())).context("the certificate request is damaged")?;
         let mut params = CertificateParams::new(vec![format!("{node}{NODE_SUFFIX}")])?;
         params.distinguished_name.push(DnType::CommonName, node.to_string());
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];

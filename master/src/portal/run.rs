@@ -100,7 +100,9 @@ impl Membership {
         match fs::read(&path) {
             Ok(bytes) => serde_json::from_slice(&bytes).with_context(|| format!("{} is damaged: restore it or enrol the portal again", path.display())),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                bail!("the portal is not enrolled: run `holdfast-master auth-portal enrol` with the token that `holdfast-master node enrol --role portal` printed")
+                bail!(
+                    "the portal is not enrolled: run `holdfast-master auth-portal enrol` with the token that `holdfast-master node enrol --role portal` printed"
+                )
             }
             Err(error) => Err(error).with_context(|| format!("reading {}", path.display())),
         }
