@@ -52,6 +52,8 @@ pub fn make_keys(state_dir: &Path, name: &str, portal: PublicKey) -> anyhow::Res
     if dir.join("trust").exists() {
         bail!("{} is there already: a master is initialised once", dir.join("trust").display());
     }
+    // The state directory stays open for the managed database; only the keys are closed.
+    fs::create_dir_all(state_dir)?;
     fs::DirBuilder::new().recursive(true).mode(0o700).create(&dir)?;
     let (root, root_pkcs8) = SigningKey::generate()?;
     let (signing, signing_pkcs8) = SigningKey::generate()?;

@@ -21,6 +21,8 @@ use tonic::transport::Channel;
 
 /// Reads the portal's keys, making them at the first call.
 pub fn keys(state_dir: &Path) -> Result<PortalKeys, KeysError> {
+    // The state directory stays open for the managed database; only the keys are closed. What fails here fails below, with a name.
+    let _ = fs::create_dir_all(state_dir);
     PortalKeys::open_or_create(&state_dir.join("keys"))
 }
 
