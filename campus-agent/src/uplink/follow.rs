@@ -1,9 +1,10 @@
-use super::{FeedState, Line, State, renew};
+use super::{FeedState, Line, State};
 use crate::reports::{Report as OwnReport, Spool};
 use crate::store::{Floor, FloorFile, Identity, Keeper, Kept, Refusal};
 use crate::telemetry::BUILD;
 use anyhow::Context;
 use holdfast_proto::control::control_client::ControlClient;
+use holdfast_proto::control::enrol::{renew, renewal_is_due};
 use holdfast_proto::control::{
     AGENT_MESSAGE_LIMIT_BYTES, Ack, Frame, FromAgent, FromMaster, FullChunk, Heartbeat, Hello, Position, Refused, Report, ReportAck, TrustUpdate, from_agent,
     from_master,
@@ -134,8 +135,8 @@ impl Uplink {
             Ok(Arc::new(tls::client_config(&self.identity.trust.draft().authorities, Some(self.identity.tls()?), clock)?))
         };
         let channel = tls::dial(&self.address, config()?).await.with_context(|| format!("dialling {}", self.address))?;
-        if renew::is_due(&self.identity, self.clock.now()) {
-            self.identity = renew::renew(&self.identity, channel).await.context("renewing the certificate")?;
+        if renewal_is_due(&self.identity.chain, self.clock.now()) {
+            self.identity.chain = renew(channel, &self.identity.tls_key).await.context("renewing the certificate")?;
             block_in_place(|| self.identity.keep(&self.state_dir)).context("keeping the renewed certificate")?;
             tracing::info!(event = "certificate_renewed", "the master renewed this box's certificate");
             return Ok(());

@@ -5,9 +5,8 @@
 
 mod enrol;
 mod follow;
-mod renew;
 
-pub use enrol::{EnrolError, enrol};
+pub use enrol::{JoinError, enrol};
 pub use follow::Uplink;
 
 use holdfast_proto::snapshot::Feed;

@@ -1,1 +1,61 @@
-//! Being built.
+//! The `holdfast` command. It knows the public REST API and nothing of the master's inside, so whatever it can do, any
+//! program with a token can do.
+//!
+//! Results go to stdout, everything else to stderr. Exit codes: 0 done, 1 refused or failed, 2 used wrongly.
+
+mod arguments;
+mod client;
+mod host;
+mod import;
+mod network;
+mod print;
+mod settings;
+
+use arguments::{Arguments, Command};
+use clap::{CommandFactory, Parser};
+use client::Client;
+use std::{io::Write, process::ExitCode};
+
+/// Why a command did not do what it was asked for.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Failure {
+    /// The master said no; its problem is told error by error.
+    #[error("{}", print::problem(.0))]
+    Refused(serde_json::Value),
+    /// There was no answer, or none that makes sense.
+    #[error("{0}")]
+    Failed(String),
+    /// The command or its settings are wrong.
+    #[error("{0}")]
+    Usage(String),
+}
+
+/// Runs the command of this process.
+pub fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    match run(arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            // A closed stderr is nobody's fault and changes nothing.
+            let _ = writeln!(std::io::stderr(), "holdfast: {failure}");
+            ExitCode::from(if matches!(failure, Failure::Usage(_)) { 2 } else { 1 })
+        }
+    }
+}
+
+fn run(arguments: Arguments) -> Result<(), Failure> {
+    let Arguments { connection, output, command } = arguments;
+    if let Command::Completion { shell } = command {
+        clap_complete::generate(shell, &mut Arguments::command(), "holdfast", &mut std::io::stdout());
+        return Ok(());
+    }
+    let client = Client::new(settings::resolve(connection)?)?;
+    match command {
+        Command::Host { command } => host::run(&client, output, command),
+        Command::Subnet { command } => network::subnet(&client, output, command),
+        Command::Zone { command } => network::zone(&client, output, command),
+        Command::Campus { command } => network::campus(&client, output, command),
+        Command::Import(wish) => import::run(&client, output, wish),
+        Command::Completion { .. } => Ok(()),
+    }
+}

@@ -8,6 +8,7 @@
 mod draft;
 mod effects;
 mod hosts;
+pub mod import;
 mod names;
 mod places;
 mod present;

@@ -1,6 +1,7 @@
 //! The authority of our own TLS: issues the certificates of agents, portal and master. Its key signs nothing that is served.
 
 use anyhow::Context;
+use holdfast_proto::control::enrol::CERTIFICATE_LIFE_MS;
 use holdfast_proto::net::tls::{Identity, MASTER_NAME};
 use holdfast_proto::words::NodeId;
 use rcgen::{
@@ -11,8 +12,8 @@ use rustls::pki_types::{CertificateDer, CertificateSigningRequestDer};
 use std::time::{Duration, SystemTime};
 use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
 
-/// How long a box's certificate lasts; it renews itself when a third is left, and may renew after its end.
-const NODE_LIFE: Duration = Duration::from_secs(30 * 24 * 3600);
+/// A box renews when a third is left, and may renew after its end.
+const NODE_LIFE: Duration = Duration::from_millis(CERTIFICATE_LIFE_MS);
 /// The master's own, made anew at every start.
 const MASTER_LIFE: Duration = Duration::from_secs(400 * 24 * 3600);
 /// What stands behind a box's number in its certificate.

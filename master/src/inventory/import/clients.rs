@@ -11,6 +11,9 @@ use std::sync::Arc;
 /// RFC 2865 section 3 asks for at least 16; shorter ones are common, so only an empty or absurd one is refused.
 pub const SECRET_LIMIT_BYTES: usize = 256;
 
+/// The items that are read.
+const KEYS: [&str; 7] = ["ipaddr", "ipv4addr", "ipv6addr", "netmask", "secret", "shortname", "require_message_authenticator"];
+
 /// One NAS, or a network of them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Client {
@@ -63,7 +66,12 @@ pub fn parse(file: &str, text: &str) -> Clients {
             }
             (Some(open), ["}"]) => open.depth -= 1,
             (Some(open), [.., "{"]) => open.depth += 1,
-            (Some(open), [key, "=", values @ ..]) if open.depth == 0 => open.items.push((line, (*key).to_owned(), values.join(" "))),
+            (Some(open), [key, "=", value]) if open.depth == 0 => open.items.push((line, (*key).to_owned(), (*value).to_owned())),
+            // Never a guess at a secret: a blank, comma or brace in it needs quotes.
+            (Some(open), [key, "=", _, ..]) if open.depth == 0 && KEYS.contains(key) => {
+                errors.at(line, format!("the value of {key} is more than one word: put it in quotes"));
+                open.items.push((line, (*key).to_owned(), "?".to_owned()));
+            }
             (Some(_), _) => {}
             (None, ["client", name, "{"]) if depth_outside == 0 => block = Some(Block { line, name: (*name).to_owned(), items: vec![], depth: 0 }),
             (None, ["client", ..]) if depth_outside == 0 => errors.at(line, "a client block starts with: client NAME {"),
@@ -195,14 +203,20 @@ mod tests {
 
     #[test]
     fn blocks_become_clients() {
-        let text = "# NASs\nclient a {\n ipaddr = 10.1.4.20 # one\n secret = a=b{c\n}\nclient 10.9.0.1 {\n secret=\"q \\\" #x\"\n netmask = 255.255.255.0\n shortname = nine\n require_message_authenticator = no\n limit {\n  max = 3\n }\n}\nclient six {\n ipv6addr = 2001:db8::/64\n secret = s\n}\n";
+        let text = "# NASs\nclient a {\n ipaddr = 10.1.4.20 # one\n secret = a=b\n}\nclient 10.9.0.1 {\n secret=\"q \\\" #x\"\n netmask = 255.255.255.0\n shortname = nine\n require_message_authenticator = no\n limit {\n  max = 3\n }\n}\nclient six {\n ipv6addr = 2001:db8::/64\n secret = s\n}\n";
         let read = parse("clients.conf", text);
-        // An unquoted secret with a brace cannot be told from a block: the words are joined by blanks and this one is read wrongly on purpose nowhere.
         assert_eq!(read.errors, vec![]);
         assert_eq!(read.clients.iter().map(|c| c.prefix.to_string()).collect::<Vec<_>>(), ["10.1.4.20/32", "10.9.0.0/24", "2001:db8::/64"]);
+        assert_eq!(read.clients[0].secret.expose(), b"a=b");
         assert_eq!(read.clients[1].secret.expose(), b"q \" #x");
         assert_eq!((read.clients[1].name.as_str(), read.clients[1].require_message_authenticator), ("nine", false));
         assert!(read.clients[0].require_message_authenticator);
+    }
+
+    #[test]
+    fn a_secret_is_never_guessed_at() {
+        let read = parse("clients.conf", "client a {\n ipaddr = 10.0.0.1\n secret = a{b\n}\n");
+        assert!(read.errors[0].message.contains("in quotes"));
     }
 
     #[test]

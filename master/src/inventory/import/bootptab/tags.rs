@@ -206,7 +206,8 @@ fn c_number(text: &str) -> Option<i64> {
 
 fn read_addresses(tag: &str, text: &str, lookup: Lookup<'_>) -> Result<Vec<Ipv4Addr>, String> {
     let text = unquote(text);
-    let addresses: Vec<Ipv4Addr> = text.split([' ', '\t']).filter(|word| !word.is_empty()).map(|word| read_address(tag, word, lookup)).collect::<Result<_, _>>()?;
+    let addresses: Vec<Ipv4Addr> =
+        text.split([' ', '\t']).filter(|word| !word.is_empty()).map(|word| read_address(tag, word, lookup)).collect::<Result<_, _>>()?;
     match addresses.len() {
         0 => Err(format!("{tag} wants an address")),
         len if len > ADDRESSES_LIMIT => Err(format!("{tag} has {len} addresses; bootpd takes {ADDRESSES_LIMIT} and drops the rest")),
@@ -217,7 +218,9 @@ fn read_addresses(tag: &str, text: &str, lookup: Lookup<'_>) -> Result<Vec<Ipv4A
 /// An address in C's spelling (`10.1.4.7`, `0x0a010407`, `10.010.4.7` with an octal part), or a name.
 fn read_address(tag: &str, word: &str, lookup: Lookup<'_>) -> Result<Ipv4Addr, String> {
     if !word.starts_with(|c: char| c.is_ascii_digit()) {
-        return lookup(word).ok_or_else(|| format!("{tag} names \"{word}\", which has no address here or in the database: write the address, or import its zone in the same call"));
+        return lookup(word).ok_or_else(|| {
+            format!("{tag} names \"{word}\", which has no address here or in the database: write the address, or import its zone in the same call")
+        });
     }
     c_address(word).ok_or_else(|| format!("{tag} \"{word}\" is not an address such as 10.1.4.7"))
 }

@@ -4,7 +4,8 @@ use proptest::prelude::*;
 fn lines(text: &str) -> Vec<String> {
     let file = scan("db.test", text, Some("uni.example".parse().unwrap()), None);
     assert_eq!(file.errors, vec![], "{text}");
-    let show = |record: &ZoneRecord| format!("{} {} {} {}", record.owner, record.ttl, rdata::type_name(record.rtype), rdata::print(record.rtype, &record.rdata));
+    let show =
+        |record: &ZoneRecord| format!("{} {} {} {}", record.owner, record.ttl, rdata::type_name(record.rtype), rdata::print(record.rtype, &record.rdata));
     file.records.iter().map(show).collect()
 }
 
@@ -61,7 +62,8 @@ fn includes_need_a_resolver() {
 
 #[test]
 fn all_errors_are_given_at_once_with_their_places() {
-    let text = "$TTL 1x\n$TTL 1\na A 10.0.0\n b\nc IN CH A 10.0.0.1\nd TXT \"open\n$NO x\n\\\ne MX 10\nf A 10.0.0.1 )\ng A 10.0.0.7\nh BOGUS 1\ni A ( 10.0.0.1\n";
+    let text =
+        "$TTL 1x\n$TTL 1\na A 10.0.0\n b\nc IN CH A 10.0.0.1\nd TXT \"open\n$NO x\n\\\ne MX 10\nf A 10.0.0.1 )\ng A 10.0.0.7\nh BOGUS 1\ni A ( 10.0.0.1\n";
     assert_eq!(
         wrongs(text),
         [

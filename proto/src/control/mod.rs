@@ -1,4 +1,7 @@
-//! The gRPC contract of `wire/control.proto` under our own names, and the enrolment token.
+//! The gRPC contract of `wire/control.proto` under our own names, the enrolment token, and what every box does with it.
+
+#[cfg(feature = "net")]
+pub mod enrol;
 
 use crate::snapshot::Feed as SnapshotFeed;
 use crate::words::WordError;

@@ -1,0 +1,230 @@
+//! What can be typed behind `holdfast`.
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::path::PathBuf;
+
+/// Holdfast's command line: hosts, networks and imports by way of the master's API.
+#[derive(Debug, Parser)]
+#[command(name = "holdfast", version, propagate_version = true, arg_required_else_help = true)]
+pub(super) struct Arguments {
+    #[command(flatten)]
+    pub connection: Connection,
+    /// How results are printed.
+    #[arg(short, long, global = true, value_enum, default_value = "table")]
+    pub output: Output,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Where the master is and who asks; what is not given here is read from ~/.config/holdfast/config.toml.
+#[derive(Debug, Args)]
+pub(super) struct Connection {
+    /// The master's address, such as https://holdfast.uni.example.
+    #[arg(long, global = true, env = "HOLDFAST_SERVER")]
+    pub server: Option<String>,
+    /// The token to come in with.
+    #[arg(long, global = true, env = "HOLDFAST_TOKEN", hide_env_values = true)]
+    pub token: Option<String>,
+    /// Certificates (PEM) to trust instead of the system's.
+    #[arg(long, global = true, env = "HOLDFAST_CA", value_name = "FILE")]
+    pub ca: Option<PathBuf>,
+}
+
+/// How results are printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Output {
+    /// For people.
+    Table,
+    /// For programs: the API's own JSON.
+    Json,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Hosts.
+    Host {
+        #[command(subcommand)]
+        command: HostCommand,
+    },
+    /// Subnets.
+    Subnet {
+        #[command(subcommand)]
+        command: SubnetCommand,
+    },
+    /// DNS zones.
+    Zone {
+        #[command(subcommand)]
+        command: ZoneCommand,
+    },
+    /// Campuses.
+    Campus {
+        #[command(subcommand)]
+        command: CampusCommand,
+    },
+    /// Take in bootptabs and BIND zone files, all or nothing.
+    Import(Import),
+    /// Print the completion script of a shell.
+    Completion {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum HostCommand {
+    /// Add a host.
+    Add {
+        /// Its full name.
+        name: String,
+        #[command(flatten)]
+        fields: HostFields,
+        #[command(flatten)]
+        wish: Wish,
+    },
+    /// Show a host.
+    Show {
+        /// Its full name.
+        name: String,
+    },
+    /// List hosts.
+    List {
+        /// Only those with this in the name, an address or a hardware address.
+        #[arg(long)]
+        search: Option<String>,
+        /// At most so many.
+        #[arg(long)]
+        limit: Option<usize>,
+    },
+    /// Change a host; what is not given stays as it is.
+    Set {
+        /// Its full name.
+        name: String,
+        /// A new name.
+        #[arg(long, value_name = "NAME")]
+        rename: Option<String>,
+        #[command(flatten)]
+        fields: HostFields,
+        #[command(flatten)]
+        wish: Wish,
+    },
+    /// Delete a host.
+    Del {
+        /// Its full name.
+        name: String,
+        #[command(flatten)]
+        wish: Wish,
+    },
+}
+
+/// The fields of a host.
+#[derive(Debug, Args)]
+pub(super) struct HostFields {
+    /// Hardware address of its (first) interface.
+    #[arg(long)]
+    pub mac: Option<String>,
+    /// Address of its (first) interface; may be given several times.
+    #[arg(long)]
+    pub address: Vec<String>,
+    /// Where it stands.
+    #[arg(long)]
+    pub location: Option<String>,
+    /// Whom to ask.
+    #[arg(long)]
+    pub contact: Option<String>,
+    /// The machine, as HINFO says it.
+    #[arg(long)]
+    pub hardware: Option<String>,
+    /// The operating system, as HINFO says it.
+    #[arg(long)]
+    pub os: Option<String>,
+    /// Anything else.
+    #[arg(long)]
+    pub comment: Option<String>,
+    /// Another full name for it; may be given several times.
+    #[arg(long)]
+    pub alias: Vec<String>,
+    /// The file it boots.
+    #[arg(long)]
+    pub boot_file: Option<String>,
+    /// The server it fetches that file from.
+    #[arg(long)]
+    pub next_server: Option<String>,
+}
+
+/// How a change is made.
+#[derive(Debug, Args)]
+pub(super) struct Wish {
+    /// Tell what would change, and change nothing.
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Wait until every agent serves it, at most so long.
+    #[arg(long, value_name = "TIME", num_args = 0..=1, default_missing_value = "5s", require_equals = true)]
+    pub wait: Option<String>,
+    /// Why, for the history.
+    #[arg(long)]
+    pub reason: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum SubnetCommand {
+    /// List subnets.
+    List,
+    /// Add a subnet.
+    Add {
+        /// The network, such as 10.1.4.0/22.
+        network: String,
+        /// The campus it belongs to.
+        #[arg(long)]
+        campus: String,
+        /// Its router.
+        #[arg(long)]
+        gateway: Option<String>,
+        /// The domain its hosts are told.
+        #[arg(long)]
+        domain: Option<String>,
+        /// A DNS server its hosts are told; may be given several times.
+        #[arg(long)]
+        dns_server: Vec<String>,
+        #[command(flatten)]
+        wish: Wish,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum ZoneCommand {
+    /// List zones.
+    List,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum CampusCommand {
+    /// List campuses.
+    List,
+    /// Add a campus.
+    Add {
+        /// Its name, a short word.
+        name: String,
+        /// Where its agent answers.
+        #[arg(long)]
+        service_address: Option<String>,
+        #[command(flatten)]
+        wish: Wish,
+    },
+}
+
+/// What to import.
+#[derive(Debug, Args)]
+pub(super) struct Import {
+    /// The files: bootptabs with templates, BIND zones, clients.conf.
+    #[arg(required = true, value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+    /// The campus of subnets that are new.
+    #[arg(long)]
+    pub campus: Option<String>,
+    /// Tell what would change and everything that is wrong, and change nothing.
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Why, for the history.
+    #[arg(long)]
+    pub reason: Option<String>,
+}

@@ -1,0 +1,49 @@
+//! `holdfast subnet`, `holdfast zone`, `holdfast campus`.
+
+use super::{
+    Failure,
+    arguments::{CampusCommand, Output, SubnetCommand, Wish, ZoneCommand},
+    client::{Client, Question},
+    host::wish_query,
+    print,
+};
+use http::Method;
+use serde_json::{Value, json};
+
+pub(super) fn subnet(client: &Client, output: Output, command: SubnetCommand) -> Result<(), Failure> {
+    match command {
+        SubnetCommand::List => list(client, output, "/subnets", &["network", "campus", "gateway", "domain", "used"]),
+        SubnetCommand::Add { network, campus, gateway, domain, dns_server, wish } => {
+            let body = json!({ "network": network, "campus": campus, "gateway": gateway, "domain": domain, "dns_servers": dns_server });
+            add(client, output, "/subnets", &body, &wish)
+        }
+    }
+}
+
+pub(super) fn zone(client: &Client, output: Output, command: ZoneCommand) -> Result<(), Failure> {
+    match command {
+        ZoneCommand::List => list(client, output, "/zones", &["apex", "primary_ns", "ttl", "published"]),
+    }
+}
+
+pub(super) fn campus(client: &Client, output: Output, command: CampusCommand) -> Result<(), Failure> {
+    match command {
+        CampusCommand::List => list(client, output, "/campuses", &["name", "service_address"]),
+        CampusCommand::Add { name, service_address, wish } => {
+            add(client, output, "/campuses", &json!({ "name": name, "service_address": service_address }), &wish)
+        }
+    }
+}
+
+fn list(client: &Client, output: Output, path: &str, columns: &[&str]) -> Result<(), Failure> {
+    let answer = client.get(path, vec![])?;
+    print::result(output, &answer.body, |body| {
+        let row = |item: &Value| columns.iter().map(|column| print::cell(&item[*column])).collect();
+        print::table(columns, &print::items(body).iter().map(row).collect::<Vec<_>>())
+    })
+}
+
+fn add(client: &Client, output: Output, path: &str, body: &Value, wish: &Wish) -> Result<(), Failure> {
+    let answer = client.ask(Method::POST, Question { path, query: wish_query(wish), body: Some(body), ..Question::default() })?;
+    print::result(output, &answer.body, print::written)
+}

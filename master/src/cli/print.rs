@@ -1,0 +1,143 @@
+//! Results for people: tables, effects, propagation, and problems with the place of each error.
+
+use super::{Failure, arguments::Output};
+use serde_json::Value;
+use std::io::Write;
+
+/// Prints JSON, or what `table` makes of it.
+pub(super) fn result(output: Output, body: &Value, table: impl FnOnce(&Value) -> String) -> Result<(), Failure> {
+    let text = match output {
+        Output::Json => serde_json::to_string_pretty(body).map_err(|error| Failure::Failed(error.to_string()))? + "\n",
+        Output::Table => table(body),
+    };
+    // A reader that went away (`| head`) has all it wants.
+    match std::io::stdout().write_all(text.as_bytes()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(Failure::Failed(format!("the result cannot be written: {error}"))),
+        _ => Ok(()),
+    }
+}
+
+/// Says something to the person at the keyboard.
+pub(super) fn tell(text: &str) {
+    // A closed stderr is no reason to stop.
+    let _ = writeln!(std::io::stderr(), "{text}");
+}
+
+/// Columns under headings, as wide as their content.
+pub(super) fn table(headings: &[&str], rows: &[Vec<String>]) -> String {
+    let width = |column: usize| rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).chain([headings[column].len()]).max();
+    let widths: Vec<usize> = (0..headings.len()).map(|column| width(column).unwrap_or(0)).collect();
+    let line = |cells: &[String]| {
+        let padded: Vec<String> = cells.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
+        format!("{}\n", padded.join("  ").trim_end())
+    };
+    let headings: Vec<String> = headings.iter().map(|heading| heading.to_uppercase()).collect();
+    std::iter::once(line(&headings)).chain(rows.iter().map(|row| line(row))).collect()
+}
+
+/// Rows of a list answer.
+pub(super) fn items(body: &Value) -> &[Value] {
+    body["items"].as_array().map_or(&[], Vec::as_slice)
+}
+
+/// A value in one cell.
+pub(super) fn cell(value: &Value) -> String {
+    match value {
+        Value::Null => String::new(),
+        Value::String(text) => text.clone(),
+        Value::Array(list) => list.iter().map(cell).collect::<Vec<_>>().join(" "),
+        other => other.to_string(),
+    }
+}
+
+/// What a write did, or would do.
+pub(super) fn written(body: &Value) -> String {
+    let mut text = if body["dry_run"] == true { "nothing is changed; this would be answered differently:\n".to_owned() } else { "done\n".to_owned() };
+    text.push_str(&effects(&body["effects"]));
+    for one in body["propagation"].as_array().into_iter().flatten() {
+        text.push_str(&served(one));
+    }
+    text
+}
+
+fn effects(effects: &Value) -> String {
+    let mut text = String::new();
+    let list = |name: &str| effects[name].as_array().cloned().unwrap_or_default();
+    for record in list("records") {
+        let (before, after) = (texts(&record["before"]), texts(&record["after"]));
+        let what = format!("{} {}", cell(&record["name"]), cell(&record["rtype"]));
+        text.extend(before.iter().filter(|line| !after.contains(line)).map(|line| format!("  - {what} {line}\n")));
+        text.extend(after.iter().filter(|line| !before.contains(line)).map(|line| format!("  + {what} {line}\n")));
+    }
+    for entry in list("boot") {
+        let what = format!("boot {} in {}", cell(&entry["mac"]), cell(&entry["subnet"]));
+        text.extend(entry["before"].as_str().map(|line| format!("  - {what}: {line}\n")));
+        text.extend(entry["after"].as_str().map(|line| format!("  + {what}: {line}\n")));
+    }
+    text.extend(list("others").iter().map(|other| format!("  * {}\n", cell(other))));
+    text
+}
+
+fn texts(value: &Value) -> Vec<String> {
+    value.as_array().into_iter().flatten().map(cell).collect()
+}
+
+fn served(one: &Value) -> String {
+    let agent = cell(&one["agent"]);
+    match (one["since"].as_str(), one["connected"] == true) {
+        (Some(since), _) => format!("{agent} serves it since {since}\n"),
+        (None, true) => format!("{agent} does not serve it yet\n"),
+        (None, false) => format!("{agent} is cut off and gets it when it is back\n"),
+    }
+}
+
+/// A problem of the API: its sentence, then each error with its place.
+pub(super) fn problem(problem: &Value) -> String {
+    let title = problem["title"].as_str().unwrap_or("the master refused without saying why");
+    let errors = problem["errors"].as_array().map_or(&[][..], Vec::as_slice);
+    let mut text = title.to_owned();
+    if errors.is_empty() {
+        text.push_str(&problem["detail"].as_str().map(|detail| format!(": {detail}")).unwrap_or_default());
+    }
+    for error in errors {
+        text.push_str(&format!("\n  {}{}", place(error), cell(&error["detail"])));
+    }
+    text
+}
+
+/// `bootptab:17: ` for files, `/mac: ` for bodies.
+fn place(error: &Value) -> String {
+    match (error["file"].as_str(), error["line"].as_u64(), error["pointer"].as_str()) {
+        (Some(file), Some(line), _) => format!("{file}:{line}: "),
+        (Some(file), None, _) => format!("{file}: "),
+        (None, _, Some(pointer)) if !pointer.is_empty() => format!("{pointer}: "),
+        _ => String::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{problem, table, written};
+    use serde_json::json;
+
+    #[test]
+    fn columns_are_as_wide_as_their_content() {
+        let rows = [vec!["www.uni.example".to_owned(), "10.1.4.7".to_owned()], vec!["a".to_owned(), String::new()]];
+        assert_eq!(table(&["name", "addresses"], &rows), "NAME             ADDRESSES\nwww.uni.example  10.1.4.7\na\n");
+    }
+
+    #[test]
+    fn every_error_is_told_with_its_place() {
+        let refused = json!({ "title": "The values are refused", "detail": "x", "errors": [
+            { "pointer": "/mac", "detail": "is wrong" }, { "pointer": "", "file": "bootptab", "line": 17, "detail": "no ip" }] });
+        assert_eq!(problem(&refused), "The values are refused\n  /mac: is wrong\n  bootptab:17: no ip");
+        assert_eq!(problem(&json!({ "title": "No such thing", "detail": "there is no host x" })), "No such thing: there is no host x");
+    }
+
+    #[test]
+    fn effects_and_agents_are_told() {
+        let body = json!({ "dry_run": false, "effects": { "records": [{ "name": "a.example.", "rtype": "A", "before": ["10.0.0.1"], "after": ["10.0.0.2"] }],
+            "boot": [], "others": [] }, "propagation": [{ "agent": "north", "connected": true, "since": "2026-11-21T14:02:07Z" }] });
+        assert_eq!(written(&body), "done\n  - a.example. A 10.0.0.1\n  + a.example. A 10.0.0.2\nnorth serves it since 2026-11-21T14:02:07Z\n");
+    }
+}

@@ -1,0 +1,397 @@
+//! Turns parsed files into edits, without a database: `plan(known, files, campus)`.
+//!
+//! Rules. The same name with the same address is one host, whether a bootptab, a zone file or the database says so.
+//! A mismatch is a finding that names both lines and stops nothing: the boot entry wins over the zone file, because the
+//! machine really takes that address, and the database wins over both. What cannot be stored is an error, and one error
+//! stops the whole import. PTR records follow from addresses, so one that agrees adds nothing.
+
+mod hosts;
+mod records;
+
+use super::bootptab::{self, BootEntry, Bootptab};
+use super::clients::{Client, Clients};
+use super::place::{ImportError, Place};
+use super::report::{Counts, Finding, Findings};
+use super::subnets::Subnets;
+use super::zone::ZoneFile;
+use crate::inventory::{CampusDraft, HostDraft, OptionDraft, RecordDraft, SubnetDraft, TemplateDraft, ZoneDraft};
+use holdfast_proto::words::{DomainName, HostName, Subnet};
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::net::{IpAddr, Ipv4Addr};
+
+/// Where the database's objects are said to stand.
+const DATABASE: &str = "database";
+/// DHCP option codes, RFC 2132.
+const ROUTERS: u8 = 3;
+const DNS_SERVERS: u8 = 6;
+const DOMAIN: u8 = 15;
+
+/// What the database holds already.
+#[derive(Debug, Clone, Default)]
+pub struct Known {
+    /// Campuses by name.
+    pub campuses: Vec<String>,
+    /// Subnets.
+    pub subnets: Vec<SubnetDraft>,
+    /// Zones.
+    pub zones: Vec<ZoneDraft>,
+    /// Hosts.
+    pub hosts: Vec<HostDraft>,
+}
+
+/// The files of one import, parsed except for bootptabs, whose names are looked up in the others.
+#[derive(Debug, Default)]
+pub struct Files {
+    /// Tables of subnets.
+    pub subnets: Vec<Subnets>,
+    /// Zone files with their names.
+    pub zones: Vec<(String, ZoneFile)>,
+    /// Bootptabs: name and text.
+    pub bootptabs: Vec<(String, String)>,
+    /// RADIUS clients.
+    pub clients: Vec<Clients>,
+}
+
+/// What is to be done, in this order, each object with its place.
+#[derive(Debug, Default)]
+pub struct Plan {
+    /// New campuses.
+    pub campuses: Vec<(Place, CampusDraft)>,
+    /// New subnets.
+    pub subnets: Vec<(Place, SubnetDraft)>,
+    /// New zones.
+    pub zones: Vec<(Place, ZoneDraft)>,
+    /// Templates.
+    pub templates: Vec<(Place, TemplateDraft)>,
+    /// New hosts.
+    pub hosts: Vec<(Place, HostDraft)>,
+    /// Hosts of the database that learnt something.
+    pub changed: Vec<(Place, HostDraft)>,
+    /// Records that no host implies.
+    pub records: Vec<(Place, RecordDraft)>,
+    /// RADIUS clients.
+    pub clients: Vec<Client>,
+    /// What a person should look at.
+    pub findings: Vec<Finding>,
+    /// What stops the import.
+    pub errors: Vec<ImportError>,
+}
+
+impl Plan {
+    /// How many objects it makes.
+    pub fn counts(&self) -> Counts {
+        Counts {
+            hosts: self.hosts.len(),
+            hosts_changed: self.changed.len(),
+            records: self.records.len(),
+            zones: self.zones.len(),
+            campuses: self.campuses.len(),
+            subnets: self.subnets.len(),
+            templates: self.templates.len(),
+            nas: self.clients.len(),
+        }
+    }
+}
+
+/// Plans an import. `campus` is where subnets belong that only a bootptab knows.
+pub fn plan(known: &Known, files: Files, campus: Option<&str>) -> Plan {
+    let mut planner = Planner::new(known, campus);
+    files.subnets.into_iter().for_each(|table| planner.add_subnets(table));
+    let zones: Vec<_> = files.zones.into_iter().filter_map(|(name, file)| planner.add_zone(&name, file)).collect();
+    let tabs: Vec<Bootptab> = {
+        let addresses = lookup_table(known, &zones);
+        let apexes: Vec<&DomainName> = planner.zones.keys().collect();
+        let lookup = |name: &str| look_up(&addresses, &apexes, name);
+        files.bootptabs.iter().map(|(name, text)| bootptab::parse(name, text, &lookup)).collect()
+    };
+    for tab in tabs {
+        planner.add_bootptab(tab, &zones);
+    }
+    planner.add_zone_records(zones);
+    files.clients.into_iter().for_each(|clients| planner.add_clients(clients));
+    planner.share_options();
+    planner.finish()
+}
+
+/// A host that will be made or changed.
+struct PlannedHost {
+    place: Place,
+    draft: HostDraft,
+    /// Whether the database has it already.
+    known: bool,
+    changed: bool,
+}
+
+struct PlannedSubnet {
+    place: Place,
+    draft: SubnetDraft,
+    /// Whether it is made by this import.
+    new: bool,
+    /// The hosts with boot entries in it: host and interface.
+    booted: Vec<(usize, usize)>,
+}
+
+struct Planner<'k> {
+    campus: Option<&'k str>,
+    campuses: HashSet<String>,
+    subnets: HashMap<Subnet, PlannedSubnet>,
+    prefix_lengths: Vec<(bool, u8)>,
+    zones: HashMap<DomainName, ZoneDraft>,
+    hosts: Vec<PlannedHost>,
+    by_name: HashMap<DomainName, usize>,
+    /// Who has an address: the host and where that was said.
+    by_address: HashMap<IpAddr, (usize, Place)>,
+    macs: HashMap<(Subnet, holdfast_proto::words::Mac), Place>,
+    /// Names whose boot entry disagrees with the zone file's addresses.
+    overruled: HashSet<DomainName>,
+    reported: HashSet<String>,
+    findings: Findings,
+    out: Plan,
+}
+
+impl<'k> Planner<'k> {
+    fn new(known: &'k Known, campus: Option<&'k str>) -> Self {
+        let mut planner = Self {
+            campus,
+            campuses: known.campuses.iter().cloned().collect(),
+            subnets: HashMap::new(),
+            prefix_lengths: vec![],
+            zones: known.zones.iter().map(|zone| (zone.apex.clone(), zone.clone())).collect(),
+            hosts: Vec::with_capacity(known.hosts.len()),
+            by_name: HashMap::with_capacity(known.hosts.len()),
+            by_address: HashMap::with_capacity(known.hosts.len()),
+            macs: HashMap::new(),
+            overruled: HashSet::new(),
+            reported: HashSet::new(),
+            findings: Findings::default(),
+            out: Plan::default(),
+        };
+        known.subnets.iter().for_each(|draft| planner.put_subnet(database(), draft.clone(), false));
+        known.hosts.iter().for_each(|draft| planner.put_known_host(draft));
+        planner
+    }
+
+    fn put_known_host(&mut self, draft: &HostDraft) {
+        let index = self.hosts.len();
+        for interface in &draft.interfaces {
+            for address in &interface.addresses {
+                self.by_address.insert(*address, (index, database()));
+                if let (Some(mac), Some(subnet)) = (interface.mac, self.subnet_of(*address)) {
+                    self.macs.insert((subnet, mac), database());
+                }
+            }
+        }
+        self.by_name.insert(draft.name.domain().clone(), index);
+        self.hosts.push(PlannedHost { place: database(), draft: draft.clone(), known: true, changed: false });
+    }
+
+    fn put_subnet(&mut self, place: Place, draft: SubnetDraft, new: bool) {
+        let kind = (draft.network.net().addr().is_ipv4(), draft.network.net().prefix_len());
+        if !self.prefix_lengths.contains(&kind) {
+            self.prefix_lengths.push(kind);
+        }
+        self.subnets.insert(draft.network, PlannedSubnet { place, draft, new, booted: vec![] });
+    }
+
+    /// The subnet that holds an address; subnets do not overlap.
+    fn subnet_of(&self, address: IpAddr) -> Option<Subnet> {
+        let fitting = self.prefix_lengths.iter().filter(|(is_v4, _)| *is_v4 == address.is_ipv4());
+        fitting.filter_map(|(_, length)| Subnet::around(address, *length)).find(|subnet| self.subnets.contains_key(subnet))
+    }
+
+    /// The zone that a name lies in: the one with the longest apex.
+    fn zone_of(&self, name: &DomainName) -> Option<&ZoneDraft> {
+        let mut at = Some(name.clone());
+        while let Some(candidate) = at {
+            if let Some(zone) = self.zones.get(&candidate) {
+                return Some(zone);
+            }
+            at = candidate.parent();
+        }
+        None
+    }
+
+    fn error(&mut self, place: Place, message: impl Into<String>) {
+        self.out.errors.push(ImportError::new(place, message));
+    }
+
+    /// An error that would be the same for many lines is told once.
+    fn error_once(&mut self, place: Place, message: String) {
+        if self.reported.insert(message.clone()) {
+            self.error(place, message);
+        }
+    }
+
+    fn add_subnets(&mut self, table: Subnets) {
+        self.out.errors.extend(table.errors);
+        for line in table.subnets {
+            if let Some(other) = self.overlapping(line.network) {
+                let (there, same) = (self.subnets[&other].place.clone(), other == line.network && self.subnets[&other].draft.campus == line.campus);
+                match same {
+                    true => self.findings.info("subnet-known", format!("{other} is known already and stays as it is"), [line.place, there]),
+                    false => self.error(line.place, format!("{} overlaps {other} of campus {} ({there})", line.network, self.subnets[&other].draft.campus)),
+                }
+                continue;
+            }
+            if self.campuses.insert(line.campus.clone()) {
+                self.out.campuses.push((line.place.clone(), CampusDraft { name: line.campus.clone(), service_address: None }));
+            }
+            if let Some((from, to)) = line.dynamic {
+                let message = format!("the dynamic pool {from} to {to} is left out: this version serves reserved addresses only");
+                self.findings.info("dynamic-pool-left-out", message, [line.place.clone()]);
+            }
+            self.put_subnet(line.place, new_subnet(line.network, line.campus, line.gateway), true);
+        }
+    }
+
+    fn overlapping(&self, network: Subnet) -> Option<Subnet> {
+        let net = network.net();
+        self.subnets.keys().find(|other| other.net().contains(&net) || net.contains(&other.net())).copied()
+    }
+
+    /// The subnet of a boot entry, made from its mask and gateway where it is not known.
+    fn subnet_for(&mut self, entry: &BootEntry, address: Ipv4Addr) -> Option<Subnet> {
+        if let Some(known) = self.subnet_of(address.into()) {
+            self.compare_mask(entry, known);
+            return Some(known);
+        }
+        let Some(mask) = entry.effective.mask else {
+            let message = format!("{}: {address} lies in no known subnet and the entry has no sm: import the subnet first, or write sm and gw", entry.name);
+            self.error(entry.place.clone(), message);
+            return None;
+        };
+        let network = Subnet::around(address.into(), u32::from(mask).leading_ones() as u8)?;
+        if let Some(other) = self.overlapping(network) {
+            self.error_once(entry.place.clone(), format!("the subnet {network} (sm of {}) overlaps {other}: correct one of them", entry.name));
+            return None;
+        }
+        let Some(campus) = self.campus_of(entry) else {
+            let message =
+                format!("the subnet {network} is not known and nothing says its campus: give --campus, or import a table of subnets in the same call");
+            self.error_once(entry.place.clone(), message);
+            return None;
+        };
+        let gateway = entry.effective.gateways.first().map(|gateway| IpAddr::from(*gateway)).filter(|gateway| network.can_hold(*gateway));
+        self.put_subnet(entry.place.clone(), new_subnet(network, campus, gateway), true);
+        Some(network)
+    }
+
+    fn compare_mask(&mut self, entry: &BootEntry, subnet: Subnet) {
+        let length = entry.effective.mask.map(|mask| u32::from(mask).leading_ones() as u8);
+        if length.is_some_and(|length| length != subnet.net().prefix_len()) {
+            let places = [entry.place.clone(), self.subnets[&subnet].place.clone()];
+            self.findings.warn("mask-mismatch", format!("{}: sm is not the mask of {subnet}; the subnet's is served", entry.name), places);
+        }
+    }
+
+    /// From the option, or from a template such as `.north-cc` where there is a campus `north`.
+    fn campus_of(&self, entry: &BootEntry) -> Option<String> {
+        let prefixes = entry.parents.iter().filter_map(|name| name.strip_prefix('.')?.split(['-', '_', '.']).next());
+        let by_template = || prefixes.map(str::to_owned).find(|prefix| self.campuses.contains(prefix));
+        self.campus.map(str::to_owned).or_else(by_template)
+    }
+
+    fn add_clients(&mut self, clients: Clients) {
+        self.out.errors.extend(clients.errors);
+        for client in clients.clients {
+            let clash = self.out.clients.iter().find(|other| other.name == client.name || other.prefix == client.prefix);
+            match clash.map(|other| other.place.clone()) {
+                Some(other) => self.error(
+                    client.place,
+                    format!("the RADIUS client {} ({}) stands at {other} already: names and addresses are unique", client.name, client.prefix),
+                ),
+                None => self.out.clients.push(client),
+            }
+        }
+    }
+
+    /// What all boot entries of a new subnet say is the subnet's, so that one later edit changes it for all.
+    fn share_options(&mut self) {
+        let Self { subnets, hosts, .. } = self;
+        for subnet in subnets.values_mut().filter(|subnet| subnet.new && subnet.booted.len() > 1) {
+            let options = |(host, interface): &(usize, usize)| &hosts[*host].draft.interfaces[*interface].boot.options;
+            let (first, others) = subnet.booted.split_first().expect("it has more than one");
+            let is_shared = |option: &&OptionDraft| option.value.is_some() && others.iter().all(|other| options(other).contains(option));
+            let shared: Vec<OptionDraft> = options(first).iter().filter(is_shared).cloned().collect();
+            for (host, interface) in &subnet.booted {
+                hosts[*host].draft.interfaces[*interface].boot.options.retain(|option| !shared.contains(option));
+            }
+            shared.into_iter().for_each(|option| give_to_subnet(&mut subnet.draft, option));
+        }
+    }
+
+    fn finish(mut self) -> Plan {
+        let mut subnets: Vec<_> = self.subnets.into_values().filter(|subnet| subnet.new).map(|subnet| (subnet.place, subnet.draft)).collect();
+        subnets.sort_by_key(|(_, draft)| draft.network);
+        self.out.subnets = subnets;
+        for host in self.hosts {
+            match (host.known, host.changed) {
+                (false, _) => self.out.hosts.push((host.place, host.draft)),
+                (true, true) => self.out.changed.push((host.place, host.draft)),
+                (true, false) => {}
+            }
+        }
+        self.out.findings = self.findings.into_vec();
+        self.out.errors.sort_by(|a, b| a.place.cmp(&b.place));
+        self.out
+    }
+}
+
+fn database() -> Place {
+    Place { file: DATABASE.into(), line: 0, column: None }
+}
+
+fn new_subnet(network: Subnet, campus: String, gateway: Option<IpAddr>) -> SubnetDraft {
+    SubnetDraft { network, campus, gateway, domain: None, dns_servers: vec![], options: vec![] }
+}
+
+/// Puts an option where the subnet keeps it.
+fn give_to_subnet(subnet: &mut SubnetDraft, option: OptionDraft) {
+    let bytes = option.value.as_deref().unwrap_or_default();
+    match option.code {
+        DNS_SERVERS => subnet.dns_servers = bytes.chunks_exact(4).map(|octets| IpAddr::from([octets[0], octets[1], octets[2], octets[3]])).collect(),
+        DOMAIN => match std::str::from_utf8(bytes).ok().and_then(|text| text.parse().ok()) {
+            Some(domain) => subnet.domain = Some(domain),
+            None => subnet.options.push(option),
+        },
+        _ => subnet.options.push(option),
+    }
+}
+
+/// Every name with an IPv4 address: of the zone files first, then of the database.
+fn lookup_table(known: &Known, zones: &[records::ScannedZone]) -> BTreeMap<DomainName, Ipv4Addr> {
+    let mut table = BTreeMap::new();
+    for host in &known.hosts {
+        let first = host.interfaces.iter().flat_map(|interface| &interface.addresses).find_map(|address| match address {
+            IpAddr::V4(v4) => Some(*v4),
+            IpAddr::V6(_) => None,
+        });
+        table.extend(first.map(|address| (host.name.domain().clone(), address)));
+    }
+    for record in zones.iter().flat_map(|zone| &zone.records) {
+        if let Some(IpAddr::V4(address)) = records::address(record) {
+            table.insert(record.owner.clone(), address);
+        }
+    }
+    table
+}
+
+/// A name as it stands, then completed by each of our forward zones.
+fn look_up(table: &BTreeMap<DomainName, Ipv4Addr>, apexes: &[&DomainName], name: &str) -> Option<Ipv4Addr> {
+    let whole = name.parse::<DomainName>().ok().and_then(|name| table.get(&name).copied());
+    whole.or_else(|| apexes.iter().find_map(|apex| table.get(&DomainName::parse(name, Some(apex)).ok()?).copied()))
+}
+
+/// The full name of a boot entry: with `dn` behind it where it is bare.
+fn full_name(entry: &BootEntry) -> Result<HostName, String> {
+    let domain = entry.effective.domain.as_deref();
+    let text = match (entry.name.contains('.'), domain) {
+        (true, _) => entry.name.clone(),
+        (false, Some(domain)) => format!("{}.{domain}", entry.name),
+        (false, None) => return Err(format!("{} has no domain: write its full name, or dn", entry.name)),
+    };
+    text.parse().map_err(|wrong: holdfast_proto::words::WordError| wrong.to_string())
+}
+
+#[cfg(test)]
+mod tests;

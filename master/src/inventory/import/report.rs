@@ -1,0 +1,96 @@
+//! What an import tells the person who asked for it.
+
+use super::place::{ImportError, Place};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+/// So many findings of one kind are listed; the last says how many more there were.
+pub const FINDINGS_LIMIT_PER_CODE: usize = 200;
+
+/// What an import did, or would do, or why it did nothing.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Report {
+    /// How many objects were made.
+    pub counts: Counts,
+    /// What a person should look at; it did not stop the import.
+    pub findings: Vec<Finding>,
+    /// What stopped the import: nothing was stored.
+    pub errors: Vec<ImportError>,
+    /// The change set; `None` after errors, a dry run, or when there was nothing to do.
+    pub change_set: Option<Uuid>,
+}
+
+/// How many objects an import makes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Counts {
+    /// New hosts.
+    pub hosts: usize,
+    /// Hosts that were there and learnt something.
+    pub hosts_changed: usize,
+    /// Records that no host implies.
+    pub records: usize,
+    /// Zones.
+    pub zones: usize,
+    /// Campuses.
+    pub campuses: usize,
+    /// Subnets.
+    pub subnets: usize,
+    /// Bootptab templates.
+    pub templates: usize,
+    /// RADIUS clients.
+    pub nas: usize,
+}
+
+/// How much a finding matters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Severity {
+    /// Good to know.
+    Info,
+    /// The files or the database disagree, or something was left out: look at it.
+    Warning,
+}
+
+/// Something a person should look at.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Finding {
+    /// How much it matters.
+    pub severity: Severity,
+    /// The stable name of this kind of finding: `address-mismatch`.
+    pub code: String,
+    /// What was found and what was done about it.
+    pub message: String,
+    /// The lines that it is about; the file is `database` for what was there before.
+    pub places: Vec<Place>,
+}
+
+/// Findings as they are collected.
+#[derive(Debug, Default)]
+pub(super) struct Findings(Vec<Finding>);
+
+impl Findings {
+    pub(super) fn info(&mut self, code: &str, message: impl Into<String>, places: impl IntoIterator<Item = Place>) {
+        self.push(Severity::Info, code, message.into(), places);
+    }
+
+    pub(super) fn warn(&mut self, code: &str, message: impl Into<String>, places: impl IntoIterator<Item = Place>) {
+        self.push(Severity::Warning, code, message.into(), places);
+    }
+
+    fn push(&mut self, severity: Severity, code: &str, message: String, places: impl IntoIterator<Item = Place>) {
+        self.0.push(Finding { severity, code: code.to_owned(), message, places: places.into_iter().collect() });
+    }
+
+    /// Warnings first, then by kind; each kind up to its limit.
+    pub(super) fn into_vec(mut self) -> Vec<Finding> {
+        self.0.sort_by(|a, b| b.severity.cmp(&a.severity).then_with(|| a.code.cmp(&b.code)));
+        let mut out: Vec<Finding> = Vec::new();
+        for same in self.0.chunk_by(|a, b| a.code == b.code && a.severity == b.severity) {
+            out.extend_from_slice(&same[..same.len().min(FINDINGS_LIMIT_PER_CODE)]);
+            if let Some(more) = same.len().checked_sub(FINDINGS_LIMIT_PER_CODE).filter(|more| *more > 0) {
+                out.push(Finding { message: format!("{more} more of this kind are not listed"), places: vec![], ..same[0].clone() });
+            }
+        }
+        out
+    }
+}

@@ -1,0 +1,189 @@
+//! Stores a plan: all its edits through `inventory::change` in one transaction, or nothing.
+
+use super::format::{Format, UPLOAD_LIMIT_BYTES, Upload, origin_by_name};
+use super::place::{ImportError, Place};
+use super::plan::{Files, Known, Plan, plan};
+use super::report::Report;
+use super::{clients, subnets, zone};
+use crate::db::DbError;
+use crate::inventory::{self, Action, Actor, Changed, Edit, Host, HostQuery, NasDraft, Refusal, authorise, change};
+use holdfast_proto::radius;
+use holdfast_proto::snapshot::DataKey;
+use sqlx::{PgPool, Postgres, Transaction};
+use uuid::Uuid;
+
+/// How to import.
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    /// Do everything, tell what came of it, and roll back.
+    pub dry_run: bool,
+    /// The campus of subnets that only a bootptab knows.
+    pub campus: Option<String>,
+}
+
+/// Hosts are read and written so many at a time.
+const HOSTS_PER_PAGE: u32 = 1_000;
+
+/// Imports files as one change set. Mistakes in the files and refusals of the database come back in the report, each with
+/// its line; the error side is for what the files cannot help: no right to import, or the database failing.
+/// `access_key` encrypts the secrets of RADIUS clients; without it a file of clients is refused.
+pub async fn import(
+    pool: &PgPool,
+    actor: &Actor,
+    reason: &str,
+    uploads: Vec<Upload>,
+    options: Options,
+    access_key: Option<&DataKey>,
+) -> Result<Report, Refusal> {
+    authorise(actor, Action::Write, "the hostname database")?;
+    let (files, errors) = parse_uploads(uploads);
+    let known = read_known(pool).await?;
+    let mut plan = plan(&known, files, options.campus.as_deref());
+    plan.errors.splice(0..0, errors);
+    if access_key.is_none()
+        && let Some(client) = plan.clients.first()
+    {
+        plan.errors
+            .push(ImportError::new(client.place.clone(), "this master has no key for RADIUS secrets yet: start its publisher once, then import clients"));
+    }
+    let mut report = Report { counts: plan.counts(), findings: std::mem::take(&mut plan.findings), errors: std::mem::take(&mut plan.errors), change_set: None };
+    if !report.errors.is_empty() {
+        return Ok(report);
+    }
+    let mut tx = pool.begin().await.map_err(DbError::from)?;
+    let mut storing = Storing { tx: &mut tx, actor, reason, change_set: None };
+    match storing.store(plan, access_key).await? {
+        Err(errors) => report.errors = errors,
+        Ok(()) if options.dry_run => {}
+        Ok(()) => {
+            let change_set = storing.change_set;
+            tx.commit().await.map_err(DbError::from)?;
+            report.change_set = change_set;
+        }
+    }
+    Ok(report)
+}
+
+/// Parses each file by its format; a file without one is an error.
+pub fn parse_uploads(uploads: Vec<Upload>) -> (Files, Vec<ImportError>) {
+    let mut files = Files::default();
+    let mut errors = Vec::new();
+    for upload in uploads {
+        let whole = Place::new(&upload.name.as_str().into(), 0);
+        if upload.text.len() > UPLOAD_LIMIT_BYTES {
+            errors.push(ImportError::new(whole, format!("the file is larger than {} MiB: split it", UPLOAD_LIMIT_BYTES >> 20)));
+            continue;
+        }
+        match Format::detect(&upload) {
+            Some(Format::Bootptab) => files.bootptabs.push((upload.name, upload.text)),
+            Some(Format::Zone) => {
+                let scanned = zone::scan(&upload.name, &upload.text, origin_by_name(&upload.name), None);
+                files.zones.push((upload.name, scanned));
+            }
+            Some(Format::ClientsConf) => files.clients.push(clients::parse(&upload.name, &upload.text)),
+            Some(Format::Subnets) => files.subnets.push(subnets::parse(&upload.name, &upload.text)),
+            None => errors.push(ImportError::new(whole, "this is neither a bootptab, a zone file, a clients.conf nor a subnets.csv")),
+        }
+    }
+    (files, errors)
+}
+
+async fn read_known(pool: &PgPool) -> Result<Known, DbError> {
+    let campuses = inventory::campuses(pool).await?.into_iter().map(|campus| campus.name).collect();
+    let subnets = inventory::subnets(pool).await?.into_iter().map(|subnet| subnet.draft).collect();
+    let zones = inventory::zones(pool).await?.into_iter().map(|zone| zone.draft).collect();
+    let mut known = Known { campuses, subnets, zones, hosts: vec![] };
+    let mut query = HostQuery { limit: HOSTS_PER_PAGE, ..HostQuery::default() };
+    loop {
+        let page = inventory::host_list(pool, &query).await?;
+        known.hosts.extend(page.hosts.into_iter().map(|Host { draft, .. }| draft));
+        match page.next {
+            Some(next) => query.cursor = Some(next),
+            None => return Ok(known),
+        }
+    }
+}
+
+struct Storing<'t, 'p> {
+    tx: &'t mut Transaction<'p, Postgres>,
+    actor: &'t Actor,
+    reason: &'t str,
+    change_set: Option<Uuid>,
+}
+
+/// The outer error ends the import; the inner ones are told with their lines.
+type Stored = Result<Result<(), Vec<ImportError>>, Refusal>;
+
+impl Storing<'_, '_> {
+    async fn store(&mut self, plan: Plan, access_key: Option<&DataKey>) -> Stored {
+        let mut edits: Vec<(Vec<Place>, Edit)> = Vec::new();
+        edits.extend(plan.campuses.into_iter().map(|(place, draft)| (vec![place], Edit::CampusAdd(draft))));
+        edits.extend(plan.subnets.into_iter().map(|(place, draft)| (vec![place], Edit::SubnetAdd(draft))));
+        edits.extend(plan.zones.into_iter().map(|(place, draft)| (vec![place], Edit::ZoneAdd(draft))));
+        edits.extend(plan.templates.into_iter().map(|(place, draft)| (vec![place], Edit::TemplatePut(draft))));
+        edits.extend(many(plan.hosts, Edit::HostsAdd));
+        edits.extend(plan.changed.into_iter().map(|(place, draft)| (vec![place], Edit::HostSet { name: draft.name.clone(), draft })));
+        edits.extend(many(plan.records, Edit::RecordsAdd));
+        for client in plan.clients {
+            let Some(key) = access_key else { continue };
+            let row_key = radius::nas_key(client.prefix.net());
+            let Ok(secret) = key.encrypt(radius::NAS, &row_key, client.secret.expose()) else {
+                return Ok(Err(vec![ImportError::new(client.place, "the secret could not be encrypted: the system gives no randomness")]));
+            };
+            let draft = NasDraft { name: client.name, prefix: client.prefix, secret, require_message_authenticator: client.require_message_authenticator };
+            edits.push((vec![client.place], Edit::NasPut(draft)));
+        }
+        for (places, edit) in edits {
+            if let Err(errors) = self.make(&places, edit).await? {
+                return Ok(Err(errors));
+            }
+        }
+        Ok(Ok(()))
+    }
+
+    async fn make(&mut self, places: &[Place], edit: Edit) -> Stored {
+        match change(self.tx, self.actor, self.reason, edit).await {
+            Ok(Changed { change_set, .. }) => {
+                self.change_set = Some(change_set);
+                Ok(Ok(()))
+            }
+            Err(Refusal::Invalid(problems)) => {
+                Ok(Err(problems.into_iter().map(|problem| ImportError::new(place_of(places, &problem.pointer), problem.detail)).collect()))
+            }
+            Err(Refusal::Missing(problem)) => Ok(Err(vec![ImportError::new(place_of(places, &problem.pointer), problem.detail)])),
+            Err(other) => Err(other),
+        }
+    }
+}
+
+/// One edit for a list of drafts, or none for none.
+fn many<D>(drafts: Vec<(Place, D)>, edit: impl Fn(Vec<D>) -> Edit) -> Option<(Vec<Place>, Edit)> {
+    let (places, drafts): (Vec<Place>, Vec<D>) = drafts.into_iter().unzip();
+    (!drafts.is_empty()).then(|| (places, edit(drafts)))
+}
+
+/// The line that a problem's pointer means: `/17/name` is the 18th draft of a list.
+fn place_of(places: &[Place], pointer: &str) -> Place {
+    let index: Option<usize> = pointer.strip_prefix('/').and_then(|rest| rest.split('/').next()).and_then(|first| first.parse().ok());
+    let place = index.filter(|_| places.len() > 1).and_then(|index| places.get(index)).or(places.first());
+    place.cloned().unwrap_or(Place { file: "import".into(), line: 0, column: None })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_problem_points_at_its_line() {
+        let places: Vec<Place> = (1..4).map(|line| Place::new(&"f".into(), line)).collect();
+        assert_eq!(place_of(&places, "/2/name").line, 3);
+        assert_eq!(place_of(&places[..1], "/interfaces/0").line, 1);
+        assert_eq!(place_of(&places, "").line, 1);
+    }
+
+    #[test]
+    fn a_file_of_no_format_is_an_error() {
+        let (_, errors) = parse_uploads(vec![Upload { name: "letter.txt".into(), text: "Dear all,\n".into() }]);
+        assert_eq!(errors[0].place.to_string(), "letter.txt:0");
+    }
+}

@@ -1,0 +1,90 @@
+//! The importers' parsers: no text panics them, and what they read can be printed and read again.
+
+use holdfast_master::inventory::import::{Files, Known, Upload, bootptab, clients, parse_uploads, plan, subnets, zone};
+use holdfast_proto::dns::rdata;
+use holdfast_proto::words::DomainName;
+
+/// The first byte of an input says which parser it is for.
+const PARSERS: u8 = 6;
+
+/// Small valid files of each format, and record data.
+pub fn seeds() -> Vec<Vec<u8>> {
+    let zone = "$ORIGIN uni.example.\n$TTL 1d\n@ IN SOA ns host ( 1 3h 1h 1w 1h ) ; c\n NS ns\nns 300 IN A 10.1.4.2\n$GENERATE 1-3/2 h${0,2,x} A 10.1.4.$\nw CAA 0 issue \"ca\"\nx TYPE65400 \\# 2 0a0b\n";
+    let tab = ".d:ht=ethernet:hn:dn=uni.example:T42=0a010404:\n.n:tc=.d:sm=0xfffffc00:gw=10.1.4.1:\nh:\\\n\t:tc=.n:lg@:\\\n\t:ha=080020dbb67f:ip=10.1.4.10:T128=\"a:b\":bs=auto:\n";
+    let clients = "client a {\n ipaddr = 10.1.4.20/24\n secret = \"x y\"\n require_message_authenticator = no\n limit {\n }\n}\n";
+    let table = "campus,department,subnet,gateway,dynamic_from,dynamic_to\nnorth,cc,10.1.4.0/22,10.1.4.1,,\n";
+    let mx = [&[15u8, 0, 10][..], b"\x04mail\x03uni\x07example\x00"].concat();
+    let soa = [&[6u8][..], b"\x02ns\x00\x01h\x00", &[0, 0, 0, 1].repeat(5)].concat();
+    let texts = [zone, tab, clients, table].into_iter().zip(0u8..);
+    let parsed = texts.clone().map(|(text, parser)| [&[parser][..], text.as_bytes()].concat());
+    let planned = texts.map(|(text, _)| [&[5u8][..], text.as_bytes()].concat());
+    let data = [mx, soa].into_iter().map(|rdata| [&[4u8][..], &rdata].concat());
+    parsed.chain(data).chain(planned).collect()
+}
+
+/// Reads the input by one of the parsers; panics where a promise is broken.
+pub fn target(bytes: &[u8]) {
+    let Some((parser, rest)) = bytes.split_first() else { return };
+    let text = String::from_utf8_lossy(rest);
+    match parser % PARSERS {
+        0 => check_zone(&text),
+        1 => check_bootptab(&text),
+        2 => {
+            let read = clients::parse("clients.conf", &text);
+            assert!(read.clients.iter().all(|client| !client.secret.expose().is_empty()), "a client without a secret");
+        }
+        3 => {
+            let read = subnets::parse("subnets.csv", &text);
+            assert!(read.subnets.iter().all(|line| line.gateway.is_none_or(|gateway| line.network.can_hold(gateway))), "a gateway outside");
+        }
+        4 => check_rdata(rest),
+        _ => check_plan(&text),
+    }
+}
+
+fn check_zone(text: &str) {
+    let origin: DomainName = "uni.example".parse().expect("it is a name");
+    // Numbers of records are limited by $GENERATE's own limit; keep one input quick.
+    if text.matches("GENERATE").count() > 2 {
+        return;
+    }
+    let file = zone::scan("db", text, Some(origin), None);
+    for record in &file.records {
+        let printed = rdata::print(record.rtype, &record.rdata);
+        let (rtype, again) = rdata::parse_text(&rdata::type_name(record.rtype), &printed, None).expect("what was printed is read");
+        assert_eq!((rtype, &again), (record.rtype, &record.rdata), "{printed}");
+        assert!(rdata::is_well_formed(record.rtype, &record.rdata));
+    }
+}
+
+fn check_bootptab(text: &str) {
+    let tab = bootptab::parse("bootptab", text, &|_| None);
+    for entry in &tab.entries {
+        let options = &entry.effective.boot.options;
+        assert!(options.windows(2).all(|pair| pair[0].code < pair[1].code), "options ascend");
+        assert!(options.iter().all(|option| (1..=254).contains(&option.code) && option.value.as_ref().is_none_or(|value| value.len() <= 255)));
+    }
+}
+
+fn check_rdata(bytes: &[u8]) {
+    let Some((rtype, data)) = bytes.split_first() else { return };
+    let rtype = if *rtype == 255 { 257 } else { u16::from(*rtype) };
+    let printed = rdata::print(rtype, data);
+    let words = rdata::split(&printed).expect("what is printed can be cut into words");
+    if let Ok(once) = rdata::parse_data(rtype, &words, None) {
+        assert!(once.eq_ignore_ascii_case(data), "{printed}");
+        assert_eq!(rdata::parse_data(rtype, &rdata::split(&rdata::print(rtype, &once)).expect("words"), None), Ok(once));
+    }
+}
+
+fn check_plan(text: &str) {
+    let uploads = ["bootptab", "db.uni.example"].map(|name| Upload { name: name.into(), text: text.to_owned() });
+    if text.matches("GENERATE").count() > 2 {
+        return;
+    }
+    let (files, _): (Files, _) = parse_uploads(uploads.into());
+    let made = plan(&Known::default(), files, Some("north"));
+    let mut names: Vec<_> = made.hosts.iter().map(|(_, host)| &host.name).collect();
+    names.sort();
+    assert!(names.windows(2).all(|pair| pair[0] != pair[1]), "a host is planned once");
+}
