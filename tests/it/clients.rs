@@ -1,6 +1,7 @@
 use holdfast_lab::cables::{Campus, Network, Place};
 use holdfast_lab::clients::{bootptest, dhclient, relay, udhcpc};
-use holdfast_lab::process::{Folder, Program, Recipe};
+use holdfast_lab::folder::Folder;
+use holdfast_lab::process::{Program, Recipe};
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::time::Duration;
 

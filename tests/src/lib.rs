@@ -4,12 +4,14 @@
 //! with real programs on real links. It may look at every room; nobody looks at it.
 //!
 //! - [`cables`] the network, [`netns`] one box of it; [`process`] programs, [`programs`] builds ours;
+//! - [`folder`] where they keep what they write;
 //! - [`clients`] dig, bootptest, udhcpc, dhclient, radclient, and small ones of our own for loops;
 //! - [`lab`] all of it with a master, a portal and two agents, so that a behaviour test is ten lines;
 //! - [`fuzz`] seeded mutation of every parser.
 
 pub mod cables;
 pub mod clients;
+pub mod folder;
 pub mod fuzz;
 pub mod lab;
 pub mod netns;

@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::ffi::OsString;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, OpenOptions};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
@@ -204,51 +204,10 @@ fn whole_lines(log: &str) -> impl Iterator<Item = &str> {
     log.split_inclusive('\n').filter_map(|line| line.strip_suffix('\n'))
 }
 
-/// A new folder under the system's temporary one, removed when it is dropped, but kept and named when a test falls.
-#[derive(Debug)]
-pub struct Folder(Option<tempfile::TempDir>);
-
-impl Folder {
-    /// Makes it.
-    pub fn new(name: &str) -> Result<Self> {
-        Ok(Self(Some(tempfile::Builder::new().prefix(&format!("holdfast-{name}-")).tempdir()?)))
-    }
-
-    /// Where it is.
-    pub fn path(&self) -> &Path {
-        self.0.as_ref().expect("it is there until it is dropped").path()
-    }
-
-    /// Writes a file in it and gives its path.
-    pub fn write(&self, name: &str, text: &str) -> Result<PathBuf> {
-        let path = self.path().join(name);
-        fs::create_dir_all(path.parent().expect("it has the folder above it"))?;
-        fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
-        Ok(path)
-    }
-
-    /// An executable script in it.
-    pub fn script(&self, name: &str, text: &str) -> Result<PathBuf> {
-        let path = self.write(name, text)?;
-        let mut permissions = File::open(&path)?.metadata()?.permissions();
-        std::os::unix::fs::PermissionsExt::set_mode(&mut permissions, 0o755);
-        fs::set_permissions(&path, permissions)?;
-        Ok(path)
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let folder = self.0.take();
-        if let Some(folder) = folder.filter(|_| std::thread::panicking()) {
-            eprintln!("---- what the test left is in {}", folder.keep().display());
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::folder::Folder;
 
     #[test]
     fn a_line_counts_once_it_is_whole_and_only_since_this_start() {

@@ -1,5 +1,5 @@
 use super::{From, command, say};
-use crate::process::Folder;
+use crate::folder::Folder;
 use anyhow::{Context, Result, ensure};
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;

@@ -4,8 +4,11 @@
 //! seconds. Each target is a plain `fn(&[u8])` with seeds made by code; the same functions are driven by coverage-guided
 //! cargo-fuzz on demand (`tests/fuzz-cargo`). A run is told by its seed number and can be repeated exactly.
 
+pub mod dhcp;
+pub mod dns;
 mod mutate;
-mod snapshot;
+pub mod radius;
+pub mod snapshot;
 
 pub use mutate::Mutator;
 
@@ -24,7 +27,12 @@ pub struct Target {
 }
 
 /// All targets.
-pub const TARGETS: &[Target] = &[Target { name: "snapshot", seeds: snapshot::seeds, run: snapshot::target }];
+pub const TARGETS: &[Target] = &[
+    Target { name: "snapshot", seeds: snapshot::seeds, run: snapshot::target },
+    Target { name: "dns", seeds: dns::seeds, run: dns::target },
+    Target { name: "dhcp", seeds: dhcp::seeds, run: dhcp::target },
+    Target { name: "radius", seeds: radius::seeds, run: radius::target },
+];
 
 /// How long to try: whichever comes first.
 #[derive(Debug, Clone, Copy)]
