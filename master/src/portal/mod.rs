@@ -11,6 +11,7 @@
 
 mod attributes;
 mod db;
+mod error;
 mod keys;
 mod password;
 mod publisher;
@@ -20,6 +21,7 @@ mod users_file;
 
 pub use attributes::{AttributeError, ReplyAttribute};
 pub use db::migrate;
+pub use error::PortalError;
 pub use keys::{KeysError, PortalKeys};
 pub use users_file::LineError;
 
@@ -27,7 +29,7 @@ use db::accounts::NewAccount;
 use db::{accounts, agents};
 use holdfast_proto::control::Agent;
 use holdfast_proto::radius::{ACCOUNT, NAME_LIMIT_BYTES, account_key};
-use holdfast_proto::snapshot::{FieldError, HpkePublic, Institution};
+use holdfast_proto::snapshot::{HpkePublic, Institution};
 use holdfast_proto::words::{Epoch, NodeId, Secret};
 use publisher::Publisher;
 use relay::Line;
@@ -65,90 +67,6 @@ struct Inner {
     terms: Terms,
     wake: Notify,
     published: watch::Sender<u64>,
-}
-
-/// What the portal could not do.
-#[derive(Debug, thiserror::Error)]
-pub enum PortalError {
-    /// The users file has errors; nothing was imported.
-    #[error("the users file has {} errors, nothing was imported:\n{}", .0.len(), .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
-    UsersFile(Vec<LineError>),
-    /// No such account.
-    #[error("there is no account {0}")]
-    NoAccount(String),
-    /// The name is taken.
-    #[error("there is an account {0} already")]
-    Taken(String),
-    /// The name cannot be an account's.
-    #[error("\"{0}\" cannot be an account's name: it has 1 to 253 bytes and no control characters")]
-    Name(String),
-    /// The password cannot be one.
-    #[error("a password has 1 to 128 bytes: RADIUS carries no other (RFC 2865 section 5.2)")]
-    Password,
-    /// A reply attribute cannot be sent.
-    #[error(transparent)]
-    Attribute(#[from] AttributeError),
-    /// No such agent.
-    #[error("the master knows no agent {0}: enrol it first")]
-    NoAgent(String),
-    /// The fingerprint differs.
-    #[error(
-        "agent {name} has the fingerprint {found} at the master, not the one given: compare with the box's own screen; if they differ, somebody stands between"
-    )]
-    Fingerprint {
-        /// The agent.
-        name: String,
-        /// What the master says.
-        found: String,
-    },
-    /// The master could not be asked.
-    #[error("the master: {0}")]
-    Master(String),
-    /// The master took the call and not the generation.
-    #[error("the master was sent generation {sent} and still holds {held}")]
-    NotTaken {
-        /// Sent.
-        sent: i64,
-        /// Held.
-        held: i64,
-    },
-    /// The master holds more than is here.
-    #[error(
-        "the master holds generation {held}, this database ends at {newest}: it was restored from an old backup; the root must sign a new epoch before it can publish"
-    )]
-    Behind {
-        /// Held by the master.
-        held: i64,
-        /// The newest here.
-        newest: i64,
-    },
-    /// A stored generation is not what was signed.
-    #[error("the portal's stored generations cannot be restored: {0}")]
-    History(String),
-    /// A row cannot be made.
-    #[error("a row cannot be published: {0}")]
-    Row(String),
-    /// A verifier could not be made or encrypted.
-    #[error("{0}")]
-    Crypto(String),
-    /// The database.
-    #[error("the portal's database: {0}")]
-    Database(#[from] sqlx::Error),
-    /// The database's shape.
-    #[error("the portal's database cannot be brought to this build's shape: {0}")]
-    Migrate(#[from] sqlx::migrate::MigrateError),
-}
-
-impl From<password::HashError> for PortalError {
-    fn from(wrong: password::HashError) -> Self {
-        Self::Crypto(wrong.to_string())
-    }
-}
-
-impl From<FieldError> for PortalError {
-    fn from(wrong: FieldError) -> Self {
-        Self::Crypto(wrong.to_string())
-    }
 }
 
 /// An agent as the portal's operator sees it.
@@ -279,7 +197,7 @@ impl Portal {
         let node = Uuid::from_slice(&agent.node_id).map_err(|_| no_agent())?;
         let found = HpkePublic(agent.hpke_public_key.clone()).fingerprint();
         if !found.eq_ignore_ascii_case(fingerprint.trim()) {
-            return Err(PortalError::Fingerprint { name: name.to_owned(), found });
+            return Err(PortalError::Fingerprint(name.to_owned()));
         }
         let mut tx = self.0.pool.begin().await?;
         agents::confirm(&mut tx, node, name, &agent.hpke_public_key, &found).await?;
@@ -339,7 +257,8 @@ impl Portal {
         let (mut published, mut line) = (self.0.published.subscribe(), Line::new());
         loop {
             let wrong = match connect().await {
-                Err(wrong) => wrong.to_string(),
+                // With its causes, where the error prints them so.
+                Err(wrong) => format!("{wrong:#}"),
                 Ok(channel) => match relay::relay(&self.0.pool, channel, &mut published, &mut line).await {
                     Ok(never) => match never {},
                     Err(wrong) => wrong.to_string(),

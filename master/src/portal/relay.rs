@@ -6,7 +6,7 @@
 use super::PortalError;
 use super::db::generations::{self, GenerationRow};
 use holdfast_proto::control::relay_client::RelayClient;
-use holdfast_proto::control::{Agent, AgentsRequest, Feed as WireFeed, Frame, HeldRequest, Position};
+use holdfast_proto::control::{Agent, AgentsRequest, Frame, HeldRequest, Position};
 use holdfast_proto::snapshot::Feed;
 use sqlx::PgPool;
 use std::time::Duration;
@@ -54,13 +54,13 @@ pub(super) async fn relay(
 }
 
 async fn held(client: &mut RelayClient<Channel>) -> Result<(i32, i64), PortalError> {
-    let position = call(client.held(HeldRequest { feed: Some(people()) })).await?;
+    let position = call(client.held(HeldRequest { feed: Some(Feed::PEOPLE.into()) })).await?;
     Ok(numbers(&position))
 }
 
 async fn publish(client: &mut RelayClient<Channel>, row: GenerationRow) -> Result<(i32, i64), PortalError> {
     let sent = (row.epoch, row.generation);
-    let held = call(client.publish(Frame { feed: Some(people()), sealed: row.sealed, payload: row.payload })).await?;
+    let held = call(client.publish(Frame { feed: Some(Feed::PEOPLE.into()), sealed: row.sealed, payload: row.payload })).await?;
     let held = numbers(&held);
     if held < sent { Err(PortalError::NotTaken { sent: sent.1, held: held.1 }) } else { Ok(held) }
 }
@@ -83,11 +83,6 @@ async fn call<T>(answer: impl Future<Output = Result<Response<T>, Status>>) -> R
         Ok(Err(status)) => Err(PortalError::Master(status.message().to_owned())),
         Err(_) => Err(PortalError::Master(format!("no answer within {} s", CALL_TIMEOUT.as_secs()))),
     }
-}
-
-fn people() -> WireFeed {
-    let Feed { kind, scope } = Feed::PEOPLE;
-    WireFeed { kind: kind as u32, family: scope.family as u32, cut: scope.cut }
 }
 
 fn numbers(position: &Position) -> (i32, i64) {
