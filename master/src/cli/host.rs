@@ -109,7 +109,8 @@ fn interfaces(host: &Value) -> &[Value] {
 }
 
 fn top_fields(fields: &HostFields) -> Map<String, Value> {
-    let texts = [("location", &fields.location), ("contact", &fields.contact), ("hardware", &fields.hardware), ("os", &fields.os), ("comment", &fields.comment)];
+    let texts =
+        [("location", &fields.location), ("contact", &fields.contact), ("hardware", &fields.hardware), ("os", &fields.os), ("comment", &fields.comment)];
     let mut body: Map<String, Value> = texts.into_iter().filter_map(|(name, text)| Some((name.to_owned(), text.clone()?.into()))).collect();
     if !fields.alias.is_empty() {
         body.insert("aliases".into(), fields.alias.clone().into());

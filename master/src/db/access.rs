@@ -66,14 +66,9 @@ pub async fn principal_by_name(pool: &PgPool, name: &str) -> sqlx::Result<Option
 /// Sets a password and ends every session of the principal; false where there is no such name.
 pub async fn set_password(pool: &PgPool, name: &str, password: &str, must_change: bool) -> sqlx::Result<bool> {
     let mut tx = pool.begin().await?;
-    let id = sqlx::query_scalar!(
-        "update access.principal set password = $2, must_change = $3 where name = $1 returning id",
-        name,
-        password,
-        must_change
-    )
-    .fetch_optional(&mut *tx)
-    .await?;
+    let id = sqlx::query_scalar!("update access.principal set password = $2, must_change = $3 where name = $1 returning id", name, password, must_change)
+        .fetch_optional(&mut *tx)
+        .await?;
     let Some(id) = id else { return Ok(false) };
     sqlx::query!("delete from access.session where principal = $1", id).execute(&mut *tx).await?;
     tx.commit().await?;
@@ -110,14 +105,7 @@ pub async fn delete_session(pool: &PgPool, hash: &[u8]) -> sqlx::Result<()> {
 }
 
 /// Adds a token; false where its owner already has one of that name.
-pub async fn insert_token(
-    pool: &PgPool,
-    id: Uuid,
-    name: &str,
-    principal: Uuid,
-    hash: &[u8],
-    expires: Option<DateTime<Utc>>,
-) -> sqlx::Result<bool> {
+pub async fn insert_token(pool: &PgPool, id: Uuid, name: &str, principal: Uuid, hash: &[u8], expires: Option<DateTime<Utc>>) -> sqlx::Result<bool> {
     let done = sqlx::query!(
         "insert into access.api_token (id, name, principal, hash, expires) values ($1, $2, $3, $4, $5) on conflict (principal, name) do nothing",
         id,
@@ -143,12 +131,9 @@ pub async fn principal_of_token(pool: &PgPool, id: Uuid, hash: &[u8]) -> sqlx::R
     .fetch_optional(pool)
     .await?;
     if found.is_some() {
-        sqlx::query!(
-            "update access.api_token set last_used = now() where id = $1 and (last_used is null or last_used < now() - interval '1 minute')",
-            id
-        )
-        .execute(pool)
-        .await?;
+        sqlx::query!("update access.api_token set last_used = now() where id = $1 and (last_used is null or last_used < now() - interval '1 minute')", id)
+            .execute(pool)
+            .await?;
     }
     Ok(found)
 }

@@ -190,8 +190,7 @@ pub async fn create_first_admin(pool: &PgPool) -> Result<Option<OneTimePassword>
     }
     let one_time = OneTimePassword::random();
     let password = hash_password(Secret::new(one_time.expose())).await?;
-    let admin =
-        PrincipalRow { id: Uuid::now_v7(), name: "admin".into(), role: "administrator".into(), password: Some(password), must_change: true };
+    let admin = PrincipalRow { id: Uuid::now_v7(), name: "admin".into(), role: "administrator".into(), password: Some(password), must_change: true };
     Ok(access::insert_principal(pool, &admin).await?.then_some(one_time))
 }
 

@@ -162,4 +162,3 @@ fn unknown(name: &str) -> Problem {
 fn etag(host: &Host) -> String {
     format!("\"{}-{}\"", host.id.simple(), host.version.0)
 }
-

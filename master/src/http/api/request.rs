@@ -260,8 +260,16 @@ mod tests {
         let mut pointers: Vec<&str> = problem.errors.iter().map(|error| error.pointer.as_str()).collect();
         pointers.sort_unstable();
         assert_eq!(problem.status, 400);
-        let expected =
-            ["/colour", "/hardware", "/interfaces/0/addresses/1", "/interfaces/0/addresses/3", "/interfaces/0/mac", "/interfaces/1/mac", "/interfaces/1/speed", "/name"];
+        let expected = [
+            "/colour",
+            "/hardware",
+            "/interfaces/0/addresses/1",
+            "/interfaces/0/addresses/3",
+            "/interfaces/0/mac",
+            "/interfaces/1/mac",
+            "/interfaces/1/speed",
+            "/name",
+        ];
         assert_eq!(pointers, expected);
     }
 

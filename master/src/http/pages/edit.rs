@@ -153,12 +153,7 @@ pub(super) async fn delete_form(State(app): State<App>, Person(visitor): Person,
     page(DeletePage { frame: Frame::of(&app, &visitor), name: host.draft.name.to_string(), version: stamp(&host), effects, problem })
 }
 
-pub(super) async fn delete(
-    State(app): State<App>,
-    Person(visitor): Person,
-    Path(name): Path<String>,
-    Form(pairs): Form<Pairs>,
-) -> Result<Response, Refused> {
+pub(super) async fn delete(State(app): State<App>, Person(visitor): Person, Path(name): Path<String>, Form(pairs): Form<Pairs>) -> Result<Response, Refused> {
     let host = find(&app, &name).await?;
     if given(&pairs, "version") != stamp(&host) {
         return Err(Problem::stale().into());

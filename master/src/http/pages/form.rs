@@ -214,8 +214,7 @@ mod tests {
     };
 
     fn draft() -> HostDraft {
-        let mut draft =
-            HostDraft::simple("www.uni.example".parse().unwrap(), Some("08:00:20:db:b6:7f".parse().unwrap()), "10.1.4.7".parse().unwrap());
+        let mut draft = HostDraft::simple("www.uni.example".parse().unwrap(), Some("08:00:20:db:b6:7f".parse().unwrap()), "10.1.4.7".parse().unwrap());
         draft.interfaces[0].boot.options = vec![OptionDraft { code: 42, value: None }];
         draft.interfaces[0].templates = vec![".north".into()];
         draft
