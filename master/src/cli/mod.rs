@@ -46,8 +46,10 @@ pub fn main() -> ExitCode {
 fn run(arguments: Arguments) -> Result<(), Failure> {
     let Arguments { connection, output, command } = arguments;
     if let Command::Completion { shell } = command {
-        clap_complete::generate(shell, &mut Arguments::command(), "holdfast", &mut std::io::stdout());
-        return Ok(());
+        // By way of a buffer, because the generator panics when its reader goes away.
+        let mut script = Vec::new();
+        clap_complete::generate(shell, &mut Arguments::command(), "holdfast", &mut script);
+        return print::out(&script);
     }
     let client = Client::new(settings::resolve(connection)?)?;
     match command {

@@ -10,8 +10,13 @@ pub(super) fn result(output: Output, body: &Value, table: impl FnOnce(&Value) ->
         Output::Json => serde_json::to_string_pretty(body).map_err(|error| Failure::Failed(error.to_string()))? + "\n",
         Output::Table => table(body),
     };
+    out(text.as_bytes())
+}
+
+/// Writes a result.
+pub(super) fn out(bytes: &[u8]) -> Result<(), Failure> {
     // A reader that went away (`| head`) has all it wants.
-    match std::io::stdout().write_all(text.as_bytes()) {
+    match std::io::stdout().write_all(bytes) {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(Failure::Failed(format!("the result cannot be written: {error}"))),
         _ => Ok(()),
     }

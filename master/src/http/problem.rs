@@ -28,8 +28,8 @@ pub struct Problem {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub errors: Vec<FieldError>,
     /// What else was found in imported files, though it stops nothing.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub findings: Vec<Finding>,
+    #[serde(default, skip_serializing_if = "<[Finding]>::is_empty")]
+    pub findings: Box<[Finding]>,
 }
 
 /// One error within a request.
@@ -73,7 +73,7 @@ impl Problem {
             status: status.as_u16(),
             detail: detail.into(),
             errors: Vec::new(),
-            findings: Vec::new(),
+            findings: Box::default(),
         }
     }
 

@@ -51,7 +51,7 @@ async fn take_in(State(app): State<App>, visitor: Visitor, uri: Uri, Body(body):
     app.committed.notify_one();
     if !report.errors.is_empty() {
         let errors = std::mem::take(&mut report.errors).into_iter().map(located).collect();
-        return Err(Problem { findings: report.findings, ..Problem::refused(errors) });
+        return Err(Problem { findings: report.findings.into(), ..Problem::refused(errors) });
     }
     let propagation = match report.change_set {
         Some(change_set) => super::write::propagation(&app, change_set, wish.wait).await,

@@ -40,7 +40,7 @@ impl EditPage {
             action: if host.is_some() { format!("{place}/edit") } else { "/hosts/new".into() },
             back: place,
             old_name,
-            version: host.map(|host| stamp(host)).unwrap_or_default(),
+            version: host.map(stamp).unwrap_or_default(),
             form,
             errors: vec![],
             loose: vec![],
