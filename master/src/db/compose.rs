@@ -151,7 +151,7 @@ pub struct ReservationFacts {
     pub parameters: BootParameters,
 }
 
-/// The places with these networks and hardware addresses, pairwise.
+/// The places with these IPv4 networks and hardware addresses, pairwise.
 pub async fn reservations(db: &mut PgConnection, networks: &[String], macs: &[String]) -> Result<Vec<ReservationFacts>, DbError> {
     let rows = query!(
         r#"select distinct on (t.network, t.mac) t.network as "network!", t.mac as "mac!", host(a.ip) as "ip!", n.name, e.parameters as "parameters?"
@@ -161,7 +161,7 @@ pub async fn reservations(db: &mut PgConnection, networks: &[String], macs: &[St
            join ipam.address a on a.iface_id = l.iface_id and a.subnet_id = s.id
            join ipam.host h on h.id = a.host_id join dns.node n on n.id = h.node_id
            left join boot.entry e on e.iface_id = l.iface_id
-           where family(a.ip) = 4 order by t.network, t.mac, a.ip"#,
+           order by t.network, t.mac, a.ip"#,
         networks,
         macs
     )

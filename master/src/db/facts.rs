@@ -68,8 +68,11 @@ fn with_ancestors(keys: impl IntoIterator<Item = DomainName>, zones: &ZoneIndex)
 #[derive(Default)]
 struct Found {
     known: HashSet<DomainName>,
-    records: HashMap<DomainName, Vec<(u16, Option<u32>, Vec<u8>)>>,
+    records: HashMap<DomainName, Vec<Stored>>,
 }
+
+/// Type, own TTL, data.
+type Stored = (u16, Option<u32>, Vec<u8>);
 
 async fn gather(db: &mut PgConnection, names: &[DomainName], texts: &[String]) -> Result<Found, DbError> {
     let mut found = Found::default();

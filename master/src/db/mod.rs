@@ -47,6 +47,18 @@ impl DbError {
     }
 }
 
+/// How many rows at once are so many that what the planner knows of the tables is void.
+const MANY_ROWS: usize = 1000;
+
+/// Counts the tables anew after an import: a planner that takes them for empty joins 100 000 rows in a loop, for hours.
+/// Part of the transaction, so that the publisher plans with it from the commit on.
+pub async fn counted_anew(db: &mut sqlx::PgConnection, rows: usize) -> Result<(), DbError> {
+    if rows >= MANY_ROWS {
+        sqlx::query!("analyze dns.node, dns.record, ipam.host, ipam.iface, ipam.link, ipam.address, boot.entry, publish.outbox").execute(db).await?;
+    }
+    Ok(())
+}
+
 /// A word out of its column.
 fn word<T: FromStr<Err: Display>>(text: &str) -> Result<T, DbError> {
     text.parse().map_err(|error: T::Err| DbError::Damaged(error.to_string()))

@@ -36,6 +36,7 @@ pub(super) async fn add(db: &mut PgConnection, drafts: &[HostDraft], at: impl Fn
         return Err(Refusal::Invalid(problems));
     }
     write(db, drafts, &ids, &world).await?;
+    crate::db::counted_anew(db, drafts.len()).await?;
     Ok(Version(1))
 }
 

@@ -127,7 +127,8 @@ pub(super) async fn add_records(db: &mut PgConnection, drafts: &[RecordDraft], a
         check_record(draft, &at(n), known, &mut world, &mut problems);
     }
     refuse(problems)?;
-    write_records(db, drafts, &world).await
+    write_records(db, drafts, &world).await?;
+    Ok(crate::db::counted_anew(db, drafts.len()).await?)
 }
 
 fn check_record(draft: &RecordDraft, at: &str, known: bool, world: &mut World, problems: &mut Vec<Problem>) {
