@@ -36,8 +36,9 @@ master         engine     -> config
 master         http       -> inventory db::access db::DbError proto::net proto::snapshot
 master         inventory  -> db proto::snapshot proto::dns proto::dhcp proto::radius
 master         db         -> proto::snapshot proto::dns::Place proto::dns::rtype
-master         publish    -> db proto::*
-master         control    -> publish reports db proto::control proto::net proto::snapshot
+master         keys       -> proto::net proto::snapshot
+master         publish    -> db keys proto::*
+master         control    -> publish reports db keys proto::control proto::net proto::snapshot
 master         reports    -> db proto::control
 master         portal     -> engine proto::*
 
