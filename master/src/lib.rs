@@ -4,6 +4,7 @@
 //! hands it to the agents. Rooms meet in `run`.
 
 pub mod cli;
+pub mod commands;
 pub mod config;
 pub mod control;
 pub mod db;

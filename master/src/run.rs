@@ -1,1 +1,244 @@
-//! Being built.
+//! The one who knows everybody: opens the database, builds the rooms, plugs the channels, drains.
+
+use crate::config::{Config, Web};
+use crate::control::{self, Control};
+use crate::db::publish as db;
+use crate::engine::{self, Engine};
+use crate::http::{App, Served, ServedReader, create_first_admin, router};
+use crate::keys::Keys;
+use crate::publish::{Latest, Publisher};
+use crate::reports::Inbox;
+use crate::telemetry::BUILD;
+use anyhow::Context;
+use axum::extract::{ConnectInfo, Request, connect_info};
+use axum::middleware;
+use axum::serve::IncomingStream;
+use control::Connected;
+use holdfast_proto::net::accept::{Line, accept};
+use holdfast_proto::net::tls;
+use holdfast_proto::words::NodeId;
+use metrics_exporter_prometheus::PrometheusHandle;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use sqlx::PgPool;
+use sqlx::migrate::Migrator;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::{Notify, watch};
+use tokio::task::JoinSet;
+use tokio_stream::StreamExt;
+use tokio_stream::wrappers::ReceiverStream;
+use uuid::Uuid;
+
+/// The hostname database's own name in the cluster.
+pub const DATABASE: &str = "hostdb";
+static MIGRATIONS: Migrator = sqlx::migrate!("../migrations/master");
+
+/// Opens the hostname database, brought to this build's shape.
+pub async fn open_database(config: &Config) -> anyhow::Result<(PgPool, Option<Engine>)> {
+    let (pool, engine) = engine::open(&config.database, &config.state_dir, DATABASE).await?;
+    MIGRATIONS.run(&pool).await.context("bringing the hostname database to this build's shape")?;
+    Ok((pool, engine))
+}
+
+/// Runs the master until SIGTERM or SIGINT.
+pub async fn serve(config: Config, metrics: PrometheusHandle) -> anyhow::Result<()> {
+    let keys = Arc::new(Keys::read(&config.state_dir)?);
+    let (pool, engine) = open_database(&config).await?;
+    greet_first_admin(&pool).await?;
+    let wake = Arc::new(Notify::new());
+    let (publisher, latest, door) = Publisher::open(pool.clone(), Arc::clone(&keys), Arc::clone(&wake)).await?;
+    let connected = Connected::default();
+    let control = Control {
+        pool: pool.clone(),
+        keys: Arc::clone(&keys),
+        latest: latest.clone(),
+        door,
+        inbox: Inbox::new(pool.clone()),
+        connected: connected.clone(),
+        wake: Arc::clone(&wake),
+    };
+    let (tasks_stop, stopped) = watch::channel(false);
+    let mut tasks = JoinSet::new();
+    let served = served_reader(pool.clone(), connected, latest, &mut tasks);
+    let app = App {
+        pool: pool.clone(),
+        served,
+        metrics: Arc::new(move || metrics.render()),
+        build: BUILD,
+        secure: web_is_secure(&config.web),
+        access_key: Some(Arc::new(keys.access.clone())),
+        committed: wake,
+    };
+    let control_listener = listen(config.control.listen).await?;
+    let control_tls = Arc::new(tls::server_config(keys.authority.master_identity(Vec::new())?, &keys.trust.draft().authorities)?);
+    let web_listener = listen(config.web.listen).await?;
+    let web_tls = web_tls(&config.web, &keys)?;
+    tasks.spawn(publisher.run());
+    tasks.spawn(log_end("control", control::serve(control, control_listener, control_tls, until(stopped.clone()))));
+    tasks.spawn(log_end("web", serve_web(app, web_listener, web_tls, until(stopped))));
+    tracing::info!(event = "master_ready", web = %config.web.listen, control = %config.control.listen, institution = keys.trust.draft().name, "the master serves");
+    wait_for_signal().await?;
+    tracing::info!(event = "master_stopping", "stopping");
+    tasks_stop.send_replace(true);
+    tasks.shutdown().await;
+    pool.close().await;
+    stop_engine(engine).await
+}
+
+/// Stops the managed database with the program that manages it.
+pub async fn stop_engine(engine: Option<Engine>) -> anyhow::Result<()> {
+    let Some(engine) = engine else { return Ok(()) };
+    tokio::task::spawn_blocking(move || engine.stop()).await?
+}
+
+/// A database without an administrator gets one, and the password is said once, here.
+async fn greet_first_admin(pool: &PgPool) -> anyhow::Result<()> {
+    if let Some(password) = create_first_admin(pool).await.map_err(|wrong| anyhow::anyhow!("{wrong}"))? {
+        println!("First log-in: admin / {}   (shown once; change it on the web)", password.expose());
+    }
+    Ok(())
+}
+
+/// Joins what the database knows of acknowledgements with who holds a line now.
+fn served_reader(pool: PgPool, connected: Connected, mut latest: watch::Receiver<Arc<Latest>>, tasks: &mut JoinSet<()>) -> ServedReader {
+    let (moved, changed) = watch::channel(0);
+    let mut acks = connected.acks();
+    tasks.spawn(async move {
+        loop {
+            tokio::select! {
+                ended = acks.changed() => if ended.is_err() { return },
+                ended = latest.changed() => if ended.is_err() { return },
+            }
+            moved.send_modify(|count| *count += 1);
+        }
+    });
+    let read = move |change_set| {
+        let (pool, connected) = (pool.clone(), connected.clone());
+        Box::pin(async move { served(&pool, &connected, change_set).await }) as crate::http::Answer
+    };
+    ServedReader::new(read, changed)
+}
+
+async fn served(pool: &PgPool, connected: &Connected, change_set: Uuid) -> Vec<Served> {
+    let lines = connected.nodes();
+    match db::served(pool, change_set).await {
+        Ok(rows) => {
+            let of_row = |row: db::ServedRow| Served { connected: lines.contains(&NodeId(*row.node.as_bytes())), agent: row.agent, since: row.since };
+            rows.into_iter().map(of_row).collect()
+        }
+        Err(error) => {
+            tracing::error!(event = "database_failed", %error, "who serves a change could not be read");
+            Vec::new()
+        }
+    }
+}
+
+async fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))
+}
+
+/// People's passwords travel in the clear only where nobody else can listen.
+fn web_is_secure(web: &Web) -> bool {
+    web.certificate.is_some() || !web.listen.ip().is_loopback()
+}
+
+fn web_tls(web: &Web, keys: &Keys) -> anyhow::Result<Option<Arc<rustls::ServerConfig>>> {
+    if !web_is_secure(web) {
+        return Ok(None);
+    }
+    let identity = match (&web.certificate, &web.key) {
+        (Some(certificate), Some(key)) => read_identity(certificate, key)?,
+        (None, None) => keys.authority.master_identity(vec![web.listen.ip().to_string()])?,
+        _ => anyhow::bail!("[web] needs both certificate and key, or neither"),
+    };
+    Ok(Some(Arc::new(tls::web_server_config(identity)?)))
+}
+
+fn read_identity(certificate: &Path, key: &Path) -> anyhow::Result<tls::Identity> {
+    let chain = CertificateDer::pem_file_iter(certificate).and_then(Iterator::collect).with_context(|| format!("reading {}", certificate.display()))?;
+    Ok(tls::Identity { chain, key: PrivateKeyDer::from_pem_file(key).with_context(|| format!("reading {}", key.display()))? })
+}
+
+async fn serve_web(app: App, listener: TcpListener, tls: Option<Arc<rustls::ServerConfig>>, stopped: impl Future<Output = ()> + Send + 'static) -> anyhow::Result<()> {
+    let service = router(app);
+    match tls {
+        None => axum::serve(listener, service.into_make_service_with_connect_info::<SocketAddr>()).with_graceful_shutdown(stopped).await?,
+        Some(config) => {
+            let local = listener.local_addr()?;
+            let lines = Lines { incoming: accept(listener, config), local };
+            let service = service.layer(middleware::map_request(with_plain_address));
+            axum::serve(lines, service.into_make_service_with_connect_info::<WebCaller>()).with_graceful_shutdown(stopped).await?;
+        }
+    }
+    Ok(())
+}
+
+/// TLS lines as axum takes them.
+struct Lines {
+    incoming: ReceiverStream<std::io::Result<Line>>,
+    local: SocketAddr,
+}
+
+impl axum::serve::Listener for Lines {
+    type Io = Line;
+    type Addr = SocketAddr;
+
+    async fn accept(&mut self) -> (Line, SocketAddr) {
+        loop {
+            match self.incoming.next().await {
+                Some(Ok(line)) => {
+                    let from = line.from();
+                    return (line, from);
+                }
+                Some(Err(_)) => {}
+                // The acceptor only ends with its listener's runtime.
+                None => std::future::pending().await,
+            }
+        }
+    }
+
+    fn local_addr(&self) -> std::io::Result<SocketAddr> {
+        Ok(self.local)
+    }
+}
+
+/// The address of a browser behind TLS.
+#[derive(Debug, Clone, Copy)]
+struct WebCaller(SocketAddr);
+
+impl connect_info::Connected<IncomingStream<'_, Lines>> for WebCaller {
+    fn connect_info(stream: IncomingStream<'_, Lines>) -> Self {
+        Self(*stream.remote_addr())
+    }
+}
+
+/// The doors look for a plain address, whichever way a caller came.
+async fn with_plain_address(ConnectInfo(WebCaller(from)): ConnectInfo<WebCaller>, mut request: Request) -> Request {
+    request.extensions_mut().insert(ConnectInfo(from));
+    request
+}
+
+async fn log_end(room: &'static str, work: impl Future<Output = anyhow::Result<()>>) {
+    if let Err(error) = work.await {
+        tracing::error!(event = "room_ended", room, error = format!("{error:#}"), "a room of the master ended");
+    }
+}
+
+async fn until(mut stopped: watch::Receiver<bool>) {
+    // A sender that is gone means the same.
+    let _ = stopped.wait_for(|stopped| *stopped).await;
+}
+
+/// Waits for SIGTERM or SIGINT.
+pub async fn wait_for_signal() -> anyhow::Result<()> {
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    Ok(())
+}

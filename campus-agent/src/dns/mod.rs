@@ -14,7 +14,6 @@ use counters::Counters;
 use holdfast_proto::net::udp::{UdpOptions, UdpSocket};
 use holdfast_proto::snapshot::Reader;
 use holdfast_proto::words::UnixMillis;
-use nix::errno::Errno;
 use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
@@ -38,26 +37,13 @@ pub struct DnsServer {
 
 impl DnsServer {
     /// Binds UDP and TCP on each address: usually the wildcards `0.0.0.0:53` and `[::]:53`. Must be called inside a tokio runtime.
-    ///
-    /// An IPv6 address on a machine without IPv6 is left out with a warning, as long as another one stays.
+    /// Without an address nothing is served, and that is no error.
     ///
     /// # Errors
     /// Names the address that could not be bound and why.
     pub fn bind(addresses: &[SocketAddr]) -> io::Result<Self> {
-        let mut sockets = Vec::with_capacity(addresses.len());
-        for address in addresses {
-            match bind_both(*address) {
-                Err(wrong) if address.is_ipv6() && wrong.raw_os_error() == Some(Errno::EAFNOSUPPORT as i32) => {
-                    tracing::warn!(event = "dns.no_ipv6", %address, "this machine has no IPv6: DNS is not served on {address}");
-                }
-                Err(wrong) => return Err(io::Error::new(wrong.kind(), format!("DNS cannot bind {address}: {wrong}"))),
-                Ok(both) => sockets.push(both),
-            }
-        }
-        if sockets.is_empty() {
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, "DNS has no address to listen on: name one under [dns] listen"));
-        }
-        Ok(Self { sockets })
+        let bind = |address: &SocketAddr| bind_both(*address).map_err(|wrong| io::Error::new(wrong.kind(), format!("DNS cannot bind {address}: {wrong}")));
+        Ok(Self { sockets: addresses.iter().map(bind).collect::<io::Result<_>>()? })
     }
 
     /// What was bound, with the ports that the kernel chose for port 0: the same for UDP and TCP.

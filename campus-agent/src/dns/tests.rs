@@ -150,5 +150,4 @@ async fn an_address_that_is_taken_is_named() {
     let address = taken.local_addr().unwrap();
     let wrong = DnsServer::bind(&[address]).unwrap_err().to_string();
     assert!(wrong.starts_with(&format!("DNS cannot bind {address}: ")), "{wrong}");
-    assert!(DnsServer::bind(&[]).is_err());
 }

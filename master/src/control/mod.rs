@@ -6,21 +6,20 @@
 
 mod enrol;
 mod follow;
-mod listen;
 mod relay;
 
 pub use enrol::{NewToken, TokenError, issue_token};
 pub use follow::{Acked, Connected};
-pub use listen::{LineInfo, accept};
 
 use crate::db::publish as db;
-use crate::keys::Keys;
+use crate::keys::{Keys, caller};
 use crate::publish::{Latest, RelayDoor};
 use crate::reports::Inbox;
 use holdfast_proto::control::control_server::ControlServer;
 use holdfast_proto::control::enrolment_server::EnrolmentServer;
 use holdfast_proto::control::relay_server::RelayServer;
 use holdfast_proto::control::{MASTER_MESSAGE_LIMIT_BYTES, RELAY_MESSAGE_LIMIT_BYTES};
+use holdfast_proto::net::accept::{LineInfo, accept};
 use holdfast_proto::net::tls::{KEEPALIVE_INTERVAL, KEEPALIVE_TIMEOUT};
 use sqlx::PgPool;
 use std::sync::Arc;
@@ -65,8 +64,8 @@ pub async fn serve(control: Control, listener: TcpListener, tls: Arc<rustls::Ser
 impl Control {
     /// The box that calls, if it may: known, not thrown out, of this role, and (but for renewing) with a certificate that has not run out.
     async fn admit<T>(&self, request: &Request<T>, role: Option<&str>) -> Result<db::NodeRow, Status> {
-        let info = request.extensions().get::<LineInfo>().copied();
-        let caller = info.and_then(|info| info.caller).ok_or_else(|| Status::unauthenticated("this call needs a box's certificate: enrol the box"))?;
+        let certificate = request.extensions().get::<LineInfo>().and_then(|info| info.certificate.clone());
+        let caller = certificate.and_then(|der| caller(&der)).ok_or_else(|| Status::unauthenticated("this call needs a box's certificate: enrol the box"))?;
         if caller.expired && role.is_some() {
             return Err(Status::unauthenticated("the box's certificate has run out: renew it"));
         }

@@ -253,7 +253,9 @@ pub async fn put_served(pool: &PgPool, node: NodeId, feed: Feed, applied: Genera
 /// Since when an agent serves a change set in all the feeds it touched.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServedRow {
-    /// The agent.
+    /// The agent's number.
+    pub node: Uuid,
+    /// Its name.
     pub agent: String,
     /// `None`: not yet.
     pub since: Option<DateTime<Utc>>,
@@ -269,7 +271,7 @@ pub async fn served(pool: &PgPool, change_set: Uuid) -> Result<Vec<ServedRow>, D
                (select min(s.applied_at) from publish.served s
                 where s.node_id = n.id and (s.kind, s.family, s.cut) = (w.kind, w.family, w.cut) and s.generation >= w.generation) as since
              from publish.node n cross join wanted w where n.role = 'agent' and n.revoked_at is null)
-           select name as agent, case when bool_and(since is not null) then max(since) end as since from each group by id, name order by name"#,
+           select id as node, name as agent, case when bool_and(since is not null) then max(since) end as since from each group by id, name order by name"#,
         change_set
     );
     Ok(rows.fetch_all(pool).await?)

@@ -18,9 +18,11 @@ pub use served::{Answer, Served, ServedReader};
 pub use session::{create_first_admin, create_token, reset_password};
 
 use axum::{Router, extract::State, middleware, response::IntoResponse, routing::get};
+use holdfast_proto::snapshot::DataKey;
 use http::{StatusCode, header};
 use sqlx::PgPool;
 use std::{sync::Arc, time::Duration};
+use tokio::sync::Notify;
 
 /// What the doors need to know.
 #[derive(Clone)]
@@ -29,6 +31,10 @@ pub struct App {
     pub pool: PgPool,
     /// Which agents serve a change set.
     pub served: ServedReader,
+    /// What RADIUS secrets are encrypted with; without it, imports of RADIUS clients are refused.
+    pub access_key: Option<Arc<DataKey>>,
+    /// Rung after every commit: whoever publishes need not look.
+    pub committed: Arc<Notify>,
     /// The text of `/metrics`.
     pub metrics: Arc<dyn Fn() -> String + Send + Sync>,
     /// The build, as `version` prints it.

@@ -3,10 +3,14 @@
 //! Handlers say what is wrong by calling one of the constructors; only this file knows statuses and bodies.
 //! What the database or the program got wrong itself is logged here, once, and told outside without its particulars.
 
-use crate::{db::DbError, inventory::Refusal};
+use crate::{
+    db::DbError,
+    inventory::{Refusal, import::Finding},
+};
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
 use serde::{Deserialize, Serialize};
+use std::fmt;
 
 /// A refusal, as RFC 9457 spells it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -23,6 +27,9 @@ pub struct Problem {
     /// Every single error, where there can be several.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub errors: Vec<FieldError>,
+    /// What else was found in imported files, though it stops nothing.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub findings: Vec<Finding>,
 }
 
 /// One error within a request.
@@ -40,6 +47,12 @@ pub struct FieldError {
     /// For imported files: the line, counted from one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub line: Option<u64>,
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.title, self.detail)
+    }
 }
 
 impl FieldError {
@@ -60,6 +73,7 @@ impl Problem {
             status: status.as_u16(),
             detail: detail.into(),
             errors: Vec::new(),
+            findings: Vec::new(),
         }
     }
 

@@ -112,8 +112,16 @@ fn set_cookie(secret: &str, max_age_secs: i64, secure: bool) -> HeaderValue {
     HeaderValue::try_from(text).expect("a cookie of hex digits is a header value")
 }
 
-/// Checks name and password, and starts a session: the cookie to set.
-pub async fn log_in(app: &App, name: &str, password: Secret, peer: Option<IpAddr>) -> Result<HeaderValue, Problem> {
+/// A session that was just started.
+pub struct LoggedIn {
+    /// The cookie to set.
+    pub cookie: HeaderValue,
+    /// Whether the password was made by the program and should be changed first of all.
+    pub must_change: bool,
+}
+
+/// Checks name and password, and starts a session.
+pub async fn log_in(app: &App, name: &str, password: Secret, peer: Option<IpAddr>) -> Result<LoggedIn, Problem> {
     let name = name.trim().to_lowercase();
     let subjects = subjects(&name, peer);
     if let Some(until) = access::blocked_until(&app.pool, &subjects).await? {
@@ -130,7 +138,7 @@ pub async fn log_in(app: &App, name: &str, password: Secret, peer: Option<IpAddr
     let secret = hex::encode(random_bytes());
     access::insert_session(&app.pool, &sha256(secret.as_bytes()), row.id, Utc::now() + Duration::hours(SESSION_HOURS)).await?;
     tracing::info!(event = "access.logged_in", principal = row.name, peer = ?peer, "{} logged in", row.name);
-    Ok(set_cookie(&secret, SESSION_HOURS * 3600, app.secure))
+    Ok(LoggedIn { cookie: set_cookie(&secret, SESSION_HOURS * 3600, app.secure), must_change: row.must_change })
 }
 
 /// The pair first, then the address, then the name: in the order of the brakes.

@@ -11,6 +11,8 @@ fn app() -> App {
     App {
         pool: nowhere.connect_lazy("postgres://nobody@localhost/none?host=/nonexistent").unwrap(),
         served: ServedReader::nobody(),
+        access_key: None,
+        committed: Arc::default(),
         metrics: Arc::new(|| "holdfast_up 1\n".into()),
         build: "test",
         secure: false,

@@ -77,7 +77,14 @@ pub(super) async fn existing(db: &mut PgConnection, name: &HostName) -> Result<H
 
 /// All problems of one draft. `own` is the host that it changes.
 pub(super) fn check(draft: &HostDraft, at: &str, world: &World, own: Option<&HostRow>, problems: &mut Vec<Problem>) {
-    let mut add = |kind, pointer: String, detail: String| problems.push(Problem::new(kind, format!("{at}{pointer}"), detail));
+    // Two addresses on one subnet would tell of one hardware address twice.
+    let first = problems.len();
+    let mut add = |kind, pointer: String, detail: String| {
+        let problem = Problem::new(kind, format!("{at}{pointer}"), detail);
+        if !problems[first..].contains(&problem) {
+            problems.push(problem);
+        }
+    };
     check_name(draft, world, own, &mut add);
     check_texts(draft, &mut add);
     for (n, alias) in draft.aliases.iter().enumerate() {
@@ -139,7 +146,8 @@ fn check_alias(draft: &HostDraft, n: usize, alias: &DomainName, world: &World, o
     match &used.target {
         Some(target) if own.is_some_and(|own| own.name.domain() == target) => {}
         Some(target) => add("duplicate-name", pointer, format!("{text} is already an alias of {}", target.without_dot())),
-        None if own.is_some_and(|own| used.host == Some(own.id)) && alias != draft.name.domain() && used.records == 0 => {}
+        // The old name of a host that is being renamed: its node and records move with the host.
+        None if own.is_some_and(|own| used.host == Some(own.id)) => {}
         None if used.host.is_some() => add("duplicate-name", pointer, format!("{text} is the name of a host")),
         None => add("name-has-records", pointer, format!("{text} has records of its own, and an alias can have none beside it")),
     }

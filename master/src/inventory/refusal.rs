@@ -82,7 +82,8 @@ const CONSTRAINTS: [(&str, &str, &str); 21] = [
 pub(super) fn from_constraint(refusal: Refusal) -> Refusal {
     let Refusal::Database(error) = refusal else { return refusal };
     let Some(name) = error.constraint() else { return Refusal::Database(error) };
-    let detail = error.detail().map(|detail| format!(" ({detail})")).unwrap_or_default();
+    // A CHECK's detail would show the whole row; only a key is for people.
+    let detail = error.detail().filter(|detail| detail.starts_with("Key (")).map(|detail| format!(" ({detail})")).unwrap_or_default();
     match CONSTRAINTS.iter().find(|(constraint, ..)| *constraint == name) {
         Some((_, kind, sentence)) => Problem::new(kind, "", format!("{sentence}{detail}")).into(),
         None => Problem::new("against-a-rule", "", format!("the database's rule {name} refuses this{detail}")).into(),

@@ -15,6 +15,7 @@ mod keys;
 mod password;
 mod publisher;
 mod relay;
+pub mod run;
 mod users_file;
 
 pub use attributes::{AttributeError, ReplyAttribute};

@@ -1,6 +1,7 @@
 //! The one room of this package with a socket or a clock: the thin tools that both programs' loops use. It knows no protocol.
 #![allow(clippy::disallowed_methods, reason = "this is the room that the other rooms are kept clean for")]
 
+pub mod accept;
 pub mod clock;
 pub mod tls;
 pub mod udp;

@@ -94,6 +94,14 @@ pub fn server_config(identity: Identity, authorities: &[Vec<u8>]) -> Result<Serv
     Ok(config)
 }
 
+/// The server's side for browsers and API clients: no certificate asked for, TLS 1.2 or 1.3, HTTP/1.1.
+pub fn web_server_config(identity: Identity) -> Result<ServerConfig, Error> {
+    let builder = ServerConfig::builder_with_provider(provider()).with_safe_default_protocol_versions()?;
+    let mut config = builder.with_no_client_auth().with_single_cert(identity.chain, identity.key)?;
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(config)
+}
+
 fn roots(authorities: &[Vec<u8>]) -> Result<RootCertStore, Error> {
     let mut store = RootCertStore::empty();
     authorities.iter().try_for_each(|der| store.add(CertificateDer::from(der.clone())))?;

@@ -1,4 +1,67 @@
-//! Being built.
-use crate::http::App;
-use axum::Router;
-pub(super) fn routes() -> Router<App> { Router::new() }
+//! `/import`: whole files at once, all or nothing. Everything that is wrong comes back with file and line.
+
+use super::{
+    IMPORT_LIMIT_BYTES,
+    request::{Json as Body, read},
+    write::Wish,
+};
+use crate::{
+    http::{App, FieldError, Problem, Served, session::Visitor},
+    inventory::import::{ImportError, Options, Report, Upload, import},
+};
+use axum::{
+    Json, Router,
+    extract::State,
+    response::{IntoResponse, Response},
+    routing::post,
+};
+use http::{StatusCode, Uri};
+use serde::{Deserialize, Serialize};
+
+pub(super) fn routes() -> Router<App> {
+    Router::new().route("/import", post(take_in))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Wanted {
+    files: Vec<Upload>,
+    /// The campus of subnets that the files do not place.
+    #[serde(default)]
+    campus: Option<String>,
+    /// As the query parameter of the same name.
+    #[serde(default)]
+    dry_run: bool,
+}
+
+#[derive(Serialize)]
+struct Imported {
+    dry_run: bool,
+    #[serde(flatten)]
+    report: Report,
+    propagation: Vec<Served>,
+}
+
+async fn take_in(State(app): State<App>, visitor: Visitor, uri: Uri, Body(body): Body<IMPORT_LIMIT_BYTES>) -> Result<Response, Problem> {
+    let wish = Wish::of(&uri)?;
+    let wanted: Wanted = read(body, &["files"])?;
+    let dry_run = wish.dry_run || wanted.dry_run;
+    let options = Options { dry_run, campus: wanted.campus };
+    let mut report = import(&app.pool, &visitor.actor("import"), &wish.reason, wanted.files, options, app.access_key.as_deref()).await?;
+    app.committed.notify_one();
+    if !report.errors.is_empty() {
+        let errors = std::mem::take(&mut report.errors).into_iter().map(located).collect();
+        return Err(Problem { findings: report.findings, ..Problem::refused(errors) });
+    }
+    let propagation = match report.change_set {
+        Some(change_set) => super::write::propagation(&app, change_set, wish.wait).await,
+        None => vec![],
+    };
+    let status = if report.change_set.is_some() { StatusCode::CREATED } else { StatusCode::OK };
+    Ok((status, Json(Imported { dry_run, report, propagation })).into_response())
+}
+
+fn located(error: ImportError) -> FieldError {
+    let line = Some(u64::from(error.place.line)).filter(|line| *line > 0);
+    FieldError { file: Some(error.place.file.to_string()), line, ..FieldError::new("", "import", error.message) }
+}

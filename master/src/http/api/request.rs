@@ -91,7 +91,8 @@ fn field_error(path: &[Segment], message: &str, removed: &[(String, usize)]) -> 
         text if text.starts_with("invalid type") => "type",
         _ => "value",
     };
-    FieldError::new(pointer, code, message)
+    let detail = if message.starts_with("invalid IP") { "this is no IP address such as 10.1.4.7 or 2001:db8::7" } else { message };
+    FieldError::new(pointer, code, detail)
 }
 
 /// The place in the body as it was sent, of an element of an array from which some were taken out.

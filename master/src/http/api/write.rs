@@ -62,7 +62,9 @@ pub async fn make(app: &App, visitor: &Visitor, wish: &Wish, edit: Edit, if_matc
     if wish.dry_run {
         return Ok(Outcome::Would(inventory::preview(&app.pool, &actor, edit).await?));
     }
-    Ok(Outcome::Did(inventory::apply(&app.pool, &actor, &wish.reason, edit, if_match).await?))
+    let applied = inventory::apply(&app.pool, &actor, &wish.reason, edit, if_match).await?;
+    app.committed.notify_one();
+    Ok(Outcome::Did(applied))
 }
 
 /// Tells what came of it, after waiting for agents where that was wished.
@@ -80,7 +82,8 @@ pub async fn answer<T: Serialize>(app: &App, wish: &Wish, outcome: Outcome, obje
     }
 }
 
-async fn propagation(app: &App, change_set: Uuid, wait: Option<Duration>) -> Vec<Served> {
+/// Which agents serve a change set, after waiting for them where that was wished.
+pub async fn propagation(app: &App, change_set: Uuid, wait: Option<Duration>) -> Vec<Served> {
     match wait {
         Some(at_most) => app.served.wait(change_set, at_most).await,
         None => app.served.now(change_set).await,

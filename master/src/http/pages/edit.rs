@@ -118,7 +118,9 @@ async fn step(app: &App, visitor: &Visitor, host: Option<&Host>, pairs: &Pairs) 
             Err(problem) => refused(edited, problem),
         };
     }
-    match inventory::apply(&app.pool, &visitor.actor("web"), &reason, edit, host.map(|host| host.version)).await.map_err(Problem::from) {
+    let applied = inventory::apply(&app.pool, &visitor.actor("web"), &reason, edit, host.map(|host| host.version)).await;
+    app.committed.notify_one();
+    match applied.map_err(Problem::from) {
         Ok(Applied { change_set, .. }) => Ok(Redirect::to(&format!("/hosts/{name}?saved={change_set}")).into_response()),
         Err(problem) => refused(edited, problem),
     }
@@ -166,7 +168,9 @@ pub(super) async fn delete(
     let name = host.draft.name.clone();
     let edit = Edit::HostDelete { name: name.clone() };
     let version: Option<Version> = Some(host.version);
-    match inventory::apply(&app.pool, &visitor.actor("web"), given(&pairs, "reason").trim(), edit, version).await.map_err(Problem::from) {
+    let applied = inventory::apply(&app.pool, &visitor.actor("web"), given(&pairs, "reason").trim(), edit, version).await;
+    app.committed.notify_one();
+    match applied.map_err(Problem::from) {
         Ok(applied) => Ok(Redirect::to(&format!("/hosts?gone={name}&change={}", applied.change_set)).into_response()),
         Err(problem) => {
             let again = DeletePage { frame: Frame::of(&app, &visitor), name: name.to_string(), version: stamp(&host), effects: None, problem: Some(problem) };

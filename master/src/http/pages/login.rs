@@ -42,7 +42,8 @@ pub(super) async fn form(Query(Next { next }): Query<Next>) -> Result<Response, 
 pub(super) async fn log_in(State(app): State<App>, extensions: Extensions, Form(given): Form<Credentials>) -> Result<Response, Refused> {
     let password = Secret::new(given.password);
     match session::log_in(&app, &given.name, password, peer(&extensions)).await {
-        Ok(cookie) => Ok(go(&inside(&given.next), cookie)),
+        Ok(started) if started.must_change => Ok(go("/password", started.cookie)),
+        Ok(started) => Ok(go(&inside(&given.next), started.cookie)),
         Err(problem) if matches!(problem.status(), StatusCode::UNAUTHORIZED | StatusCode::TOO_MANY_REQUESTS) => {
             let status = problem.status();
             let again = page(LoginPage { problem: Some(sentence(&problem.detail)), name: given.name, next: given.next })?;
@@ -88,7 +89,7 @@ pub(super) async fn change_password(
 ) -> Result<Response, Refused> {
     let (old, new) = (Secret::new(given.old), Secret::new(given.new));
     match session::change_password(&app, &visitor, old, new.clone()).await {
-        Ok(()) => Ok(go("/hosts", session::log_in(&app, &visitor.name, new, peer(&extensions)).await?)),
+        Ok(()) => Ok(go("/hosts", session::log_in(&app, &visitor.name, new, peer(&extensions)).await?.cookie)),
         Err(problem) if problem.status() == StatusCode::UNPROCESSABLE_ENTITY => {
             let of = |pointer: &str| problem.errors.iter().find(|error| error.pointer == pointer).map(|error| sentence(&error.detail));
             let (old_problem, new_problem) = (of("/old"), of("/new"));

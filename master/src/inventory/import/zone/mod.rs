@@ -149,7 +149,7 @@ impl Scanner<'_, '_> {
     }
 
     fn generate(&mut self, file: &Arc<str>, directive: Word<'_>, arguments: &[Word<'_>]) -> Result<(), Wrong> {
-        let [range, template @ ..] = arguments else {
+        let Some((range, template)) = arguments.split_first().filter(|(_, template)| !template.is_empty()) else {
             return Err(wrong(directive, "$GENERATE wants a range such as 1-20, a name, a type and data"));
         };
         let range = generate::Range::parse(range.text).map_err(|message| wrong(*range, message))?;

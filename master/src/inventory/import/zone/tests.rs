@@ -40,6 +40,7 @@ fn without_ttl_line_the_last_or_the_minimum_holds() {
 #[test]
 fn generate_fills_names_and_data() {
     let text = "$TTL 1\n$GENERATE 8-10/2 h$ A 10.0.0.$\n$GENERATE 1-1 h${10,3,x}.\\$ CNAME h$\n$GENERATE 31-31 ${0,4,n} TXT \"a$$\"\n";
+    assert!(wrongs("$GENERATE 1-3\n")[0].contains("$GENERATE wants"));
     assert_eq!(
         lines(text),
         ["h8.uni.example. 1 A 10.0.0.8", "h10.uni.example. 1 A 10.0.0.10", r"h00b.\$.uni.example. 1 CNAME h1.uni.example.", "f.1.uni.example. 1 TXT \"a$\""]

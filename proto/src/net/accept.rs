@@ -1,6 +1,5 @@
-//! Where agents and the portal dial in: our own TLS acceptor under tonic, so that a call knows who makes it.
+//! TLS lines that come in: handshakes side by side, and who is at the other end of each.
 
-use crate::keys::{Caller, caller};
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -15,23 +14,24 @@ use tokio_rustls::server::TlsStream;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::server::Connected;
 
-/// Handshakes at once: a master that comes back is called by every box at the same time.
+/// Handshakes at once: a master that comes back is called by every box at the same moment.
 const HANDSHAKE_LIMIT: usize = 256;
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// One line from a box.
+/// One line.
+#[derive(Debug)]
 pub struct Line {
     stream: TlsStream<TcpStream>,
     info: LineInfo,
 }
 
 /// Who is at the other end.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct LineInfo {
     /// The address it dials from.
     pub from: SocketAddr,
-    /// The box, where it showed a certificate of ours.
-    pub caller: Option<Caller>,
+    /// The certificate that it showed and that verified, DER.
+    pub certificate: Option<Arc<[u8]>>,
 }
 
 /// Accepts for ever; each handshake runs by itself, so a caller that dawdles holds up nobody.
@@ -49,7 +49,7 @@ pub fn accept(listener: TcpListener, config: Arc<rustls::ServerConfig>) -> Recei
             let (stream, from) = match accepted {
                 Ok(accepted) => accepted,
                 Err(error) => {
-                    tracing::warn!(event = "accept_failed", %error, "a box could not dial in");
+                    tracing::warn!(event = "accept_failed", %error, "a caller could not come in");
                     tokio::time::sleep(Duration::from_millis(50)).await;
                     continue;
                 }
@@ -69,22 +69,28 @@ pub fn accept(listener: TcpListener, config: Arc<rustls::ServerConfig>) -> Recei
 }
 
 fn refused(from: SocketAddr, why: &str) {
-    metrics::counter!("holdfast_control_handshakes_refused_total").increment(1);
-    tracing::warn!(event = "handshake_refused", %from, why, "a caller is no box of ours");
+    tracing::warn!(event = "handshake_refused", %from, why, "a caller did not get through TLS");
 }
 
 async fn handshake(acceptor: TlsAcceptor, stream: TcpStream, from: SocketAddr) -> io::Result<Line> {
     stream.set_nodelay(true)?;
     let stream = acceptor.accept(stream).await?;
-    let caller = stream.get_ref().1.peer_certificates().and_then(|chain| caller(chain.first()?));
-    Ok(Line { stream, info: LineInfo { from, caller } })
+    let certificate = stream.get_ref().1.peer_certificates().and_then(|chain| Some(Arc::from(chain.first()?.as_ref())));
+    Ok(Line { stream, info: LineInfo { from, certificate } })
 }
 
 impl Connected for Line {
     type ConnectInfo = LineInfo;
 
     fn connect_info(&self) -> LineInfo {
-        self.info
+        self.info.clone()
+    }
+}
+
+impl Line {
+    /// The address at the other end.
+    pub fn from(&self) -> SocketAddr {
+        self.info.from
     }
 }
 
