@@ -25,7 +25,7 @@ const CONTROL_PORT: u16 = 7443;
 pub enum Part {
     /// `holdfast-master serve`.
     Master,
-    /// `holdfast-master auth-portal`.
+    /// `holdfast-master auth-portal serve`.
     Portal,
     /// `holdfast-agent run`.
     Agent(Campus),
@@ -70,11 +70,11 @@ impl Part {
         }
     }
 
-    fn role(self) -> &'static str {
+    fn role(self) -> &'static [&'static str] {
         match self {
-            Self::Master => "serve",
-            Self::Portal => "auth-portal",
-            Self::Agent(_) => "run",
+            Self::Master => &["serve"],
+            Self::Portal => &["auth-portal", "serve"],
+            Self::Agent(_) => &["run"],
         }
     }
 }
@@ -159,7 +159,7 @@ impl Lab {
             let config = ground.config(part, &state.display().to_string());
             let config = folder.write(&format!("{}.toml", part.name()), &config)?;
             let program = if let Part::Agent(_) = part { &programs.agent } else { &programs.master };
-            let mut recipe = Recipe::new(part.name(), program, &folder.path().join("logs")).args([part.role(), "--config"]).args([config]);
+            let mut recipe = Recipe::new(part.name(), program, &folder.path().join("logs")).args(part.role()).args(["--config"]).args([config]);
             if let Some(network) = &network {
                 recipe = recipe.inside(network.at(part.place()));
             }
