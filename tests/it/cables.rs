@@ -1,4 +1,8 @@
 use holdfast_lab::cables::{Cable, Campus, End, Network, Place};
+use holdfast_lab::door;
+use holdfast_lab::lab::get;
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 
 /// The lab's own ground: if cables cannot be trusted, nothing that is measured on them can.
 #[test]
@@ -61,4 +65,20 @@ fn a_network_takes_its_namespaces_away_even_when_a_test_panics() {
     }));
     assert!(fallen.is_err());
     assert!(!here());
+}
+
+#[test]
+fn a_door_leads_from_this_machine_into_a_box_and_back() {
+    let Some(network) = super::network("door") else { return };
+    let loopback = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    let page = network.at(Place::Master).inside(|| TcpListener::bind(loopback(8080)).unwrap()).unwrap();
+    let server = std::thread::spawn(move || {
+        let (mut guest, _) = page.accept().unwrap();
+        let mut request = [0; 512];
+        let len = guest.read(&mut request).unwrap();
+        write!(guest, "HTTP/1.1 200 OK\r\n\r\n{len}").unwrap();
+    });
+    let here = door::open(loopback(0), network.at(Place::Master), loopback(8080)).unwrap();
+    assert!(get(here, "/healthz").unwrap().starts_with("HTTP/1.1 200 OK"));
+    server.join().unwrap();
 }

@@ -19,14 +19,15 @@ const TABLE: &str = "
 proto          lib        ->
 proto          words      ->
 proto          snapshot   -> words
-proto          control    -> words snapshot
+proto          control    -> words snapshot net::clock net::tls
 proto          dns        -> words snapshot
 proto          dhcp       -> words snapshot
 proto          radius     -> words snapshot
 proto          net        -> words
 
 master         lib        ->
-master         main       -> * proto::net
+master         main       -> * proto::net proto::control
+master         commands   -> * proto::net proto::control proto::snapshot
 master         run        -> * proto::*
 master         bin        -> cli
 master         cli        ->
@@ -36,13 +37,14 @@ master         engine     -> config
 master         http       -> inventory db::access db::DbError proto::net proto::snapshot
 master         inventory  -> db proto::snapshot proto::dns proto::dhcp proto::radius
 master         db         -> proto::snapshot proto::dns::Place proto::dns::rtype
-master         publish    -> db proto::*
-master         control    -> publish reports db proto::control proto::net proto::snapshot
+master         keys       -> proto::net proto::snapshot proto::control::enrol
+master         publish    -> db keys proto::*
+master         control    -> publish reports db keys proto::control proto::net proto::snapshot
 master         reports    -> db proto::control
 master         portal     -> engine proto::*
 
 campus-agent   lib        ->
-campus-agent   main       -> * proto::net
+campus-agent   main       -> * proto::net proto::control
 campus-agent   run        -> * proto::*
 campus-agent   config     ->
 campus-agent   telemetry  ->

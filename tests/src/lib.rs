@@ -4,6 +4,7 @@
 //! with real programs on real links. It may look at every room; nobody looks at it.
 //!
 //! - [`cables`] the network, [`netns`] one box of it; [`process`] programs, [`programs`] builds ours;
+//! - [`door`] lets a browser of this machine into a box;
 //! - [`folder`] where they keep what they write;
 //! - [`clients`] dig, bootptest, udhcpc, dhclient, radclient, and small ones of our own for loops;
 //! - [`lab`] all of it with a master, a portal and two agents, so that a behaviour test is ten lines;
@@ -11,6 +12,7 @@
 
 pub mod cables;
 pub mod clients;
+pub mod door;
 pub mod folder;
 pub mod fuzz;
 pub mod lab;

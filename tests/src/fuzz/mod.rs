@@ -6,13 +6,16 @@
 
 pub mod dhcp;
 pub mod dns;
+pub mod import;
 mod mutate;
 pub mod radius;
 pub mod snapshot;
 
 pub use mutate::Mutator;
 
+use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Once;
 use std::time::{Duration, Instant};
 
 /// One parser under test.
@@ -32,6 +35,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "dns", seeds: dns::seeds, run: dns::target },
     Target { name: "dhcp", seeds: dhcp::seeds, run: dhcp::target },
     Target { name: "radius", seeds: radius::seeds, run: radius::target },
+    Target { name: "import", seeds: import::seeds, run: import::target },
 ];
 
 /// How long to try: whichever comes first.
@@ -89,9 +93,30 @@ pub fn run(target: &Target, seed: u64, size: Size) -> Outcome {
 
 /// What the panic said, where these bytes break the target.
 fn breaks(target: &Target, input: &[u8]) -> Option<String> {
-    let panic = catch_unwind(AssertUnwindSafe(|| (target.run)(input))).err()?;
+    quietly();
+    IS_TRYING.set(true);
+    let tried = catch_unwind(AssertUnwindSafe(|| (target.run)(input)));
+    IS_TRYING.set(false);
+    let panic = tried.err()?;
     let text = panic.downcast_ref::<String>().cloned();
     Some(text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned())).unwrap_or_else(|| "a panic without words".into()))
+}
+
+thread_local! {
+    static IS_TRYING: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Keeps the panics of tried inputs off the screen, as cutting one input down makes hundreds; those of other threads are told.
+fn quietly() {
+    static HOOK: Once = Once::new();
+    HOOK.call_once(|| {
+        let told = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |panic| {
+            if !IS_TRYING.get() {
+                told(panic);
+            }
+        }));
+    });
 }
 
 /// Takes halves, quarters, ... and at last single bytes away for as long as the target still breaks.
