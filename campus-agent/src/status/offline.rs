@@ -9,7 +9,15 @@ use std::path::Path;
 #[derive(Debug)]
 pub struct OfflineStatus {
     identity: Identity,
-    snapshots: Vec<(State, Vec<Finding>, Option<(Epoch, Generation)>)>,
+    snapshots: Vec<Verified>,
+}
+
+/// What one feed's files lead to, what was kept out, and what this disk once held.
+#[derive(Debug)]
+struct Verified {
+    state: State,
+    findings: Vec<Finding>,
+    floor: Option<(Epoch, Generation)>,
 }
 
 /// Verifies everything on the disk, as the agent would at start.
@@ -18,7 +26,7 @@ pub fn read_offline(state_dir: &Path) -> Result<OfflineStatus, IdentityError> {
     let (_, floor) = FloorFile::open(state_dir);
     let snapshots = Feed::ALL.into_iter().map(|feed| {
         let (state, findings) = best_state(&state_dir.join("snapshots").join(feed.to_string()), feed, &identity.trust);
-        (state, findings, floor.of(feed))
+        Verified { state, findings, floor: floor.of(feed) }
     });
     Ok(OfflineStatus { snapshots: snapshots.collect(), identity })
 }
@@ -26,21 +34,24 @@ pub fn read_offline(state_dir: &Path) -> Result<OfflineStatus, IdentityError> {
 impl OfflineStatus {
     /// Whether everything on the disk verified and nothing went back.
     pub fn is_well(&self) -> bool {
-        self.snapshots.iter().all(|(state, findings, floor)| findings.is_empty() && !went_back(state, *floor))
+        self.snapshots.iter().all(|verified| verified.findings.is_empty() && !verified.went_back())
     }
 }
 
-fn went_back(state: &State, floor: Option<(Epoch, Generation)>) -> bool {
-    floor.is_some_and(|floor| (state.view().epoch(), state.view().generation()) < floor)
+impl Verified {
+    fn went_back(&self) -> bool {
+        self.floor.is_some_and(|floor| (self.state.view().epoch(), self.state.view().generation()) < floor)
+    }
 }
 
 impl fmt::Display for OfflineStatus {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{}: campus agent of {}, master {}, build {BUILD}", self.identity.name, self.identity.trust.draft().name, self.identity.master)?;
         writeln!(f, "{:<12} {:>10} {:>9}  {:<16}  {:<16}  state", "snapshot", "generation", "rows", "digest", "signed by")?;
-        for (state, findings, floor) in &self.snapshots {
+        for verified in &self.snapshots {
+            let Verified { state, findings, .. } = verified;
             let (view, digest) = (state.view(), state.digest().to_string());
-            let verdict = match (findings.is_empty(), went_back(state, *floor)) {
+            let verdict = match (findings.is_empty(), verified.went_back()) {
                 (true, false) => "verified",
                 (_, true) => "OLDER than what this disk once held",
                 (false, false) => "verified, with findings",

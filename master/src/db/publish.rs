@@ -257,17 +257,23 @@ pub struct ServedRow {
     pub since: Option<DateTime<Utc>>,
 }
 
-/// For every agent that is in: since when it serves the change set. Empty where the change set is not published yet.
+/// For every agent that is in: since when it serves the change set; nobody does while its keys wait for the publisher.
+/// Empty where the change set touched nothing that agents serve.
 pub async fn served(pool: &PgPool, change_set: Uuid) -> Result<Vec<ServedRow>, DbError> {
     let rows = sqlx::query_as!(
         ServedRow,
-        r#"with wanted as (select kind, family, cut, generation from publish.change_generation where change_set = $1),
-           each as (
-             select n.id, n.name, w.kind, w.family,
-               (select min(s.applied_at) from publish.served s
-                where s.node_id = n.id and (s.kind, s.family, s.cut) = (w.kind, w.family, w.cut) and s.generation >= w.generation) as since
-             from publish.node n cross join wanted w where n.role = 'agent' and n.revoked_at is null)
-           select id as node, name as agent, case when bool_and(since is not null) then max(since) end as since from each group by id, name order by name"#,
+        r#"with waiting as (select exists (select from publish.outbox where change_set = $1) as yes),
+           wanted as (select kind, family, cut, generation from publish.change_generation where change_set = $1)
+           select n.id as node, n.name as agent,
+             case when not (select yes from waiting) then
+               (select case when bool_and(since is not null) then max(since) end from (
+                  select (select min(s.applied_at) from publish.served s
+                    where s.node_id = n.id and (s.kind, s.family, s.cut) = (w.kind, w.family, w.cut) and s.generation >= w.generation) as since
+                  from wanted w) each)
+             end as since
+           from publish.node n
+           where n.role = 'agent' and n.revoked_at is null and ((select yes from waiting) or exists (select from wanted))
+           order by n.name"#,
         change_set
     );
     Ok(rows.fetch_all(pool).await?)
