@@ -13,6 +13,8 @@ use anyhow::{Context, Result, bail, ensure};
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 /// How long a part may take to say that it is well: the master makes a database at its first start.
@@ -168,6 +170,35 @@ impl Lab {
         Ok(Self { running: BTreeMap::new(), recipes, ground, network, folder })
     }
 
+    /// Runs a program of a part's to its end, in the part's box and with its configuration: what it printed.
+    pub fn run(&self, part: Part, args: &[&str]) -> Result<String> {
+        let config = self.folder.path().join(format!("{}.toml", part.name()));
+        let programs = programs()?;
+        let program = if let Part::Agent(_) = part { &programs.agent } else { &programs.master };
+        let mut command = self.command_at(part.place(), program);
+        command.arg("--config").arg(config).args(args);
+        said(command, &format!("{} {}", part.name(), args.join(" ")))
+    }
+
+    /// Runs the admin's command, as `holdfast` on the master's host: what it printed, or what it said against it.
+    pub fn holdfast(&self, args: &[&str]) -> Result<String> {
+        let mut command = self.command_at(Place::Master, &programs()?.cli);
+        let token = std::fs::read_to_string(self.token_file()).context("the lab has no token yet: bring it up first")?;
+        command.args(args).env("HOLDFAST_SERVER", format!("http://{}", self.ground.status(Part::Master))).env("HOLDFAST_TOKEN", token.trim());
+        said(command, &format!("holdfast {}", args.join(" ")))
+    }
+
+    pub(crate) fn token_file(&self) -> PathBuf {
+        self.folder.path().join("token")
+    }
+
+    fn command_at(&self, place: Place, program: &Path) -> Command {
+        match self.at(place) {
+            Some(namespace) => namespace.command(program),
+            None => Command::new(program),
+        }
+    }
+
     /// What it stands on.
     pub fn ground(&self) -> Ground {
         self.ground
@@ -249,6 +280,28 @@ impl Lab {
             std::thread::sleep(Duration::from_millis(20));
         }
     }
+}
+
+impl Drop for Lab {
+    /// A killed master or portal leaves its database running, to be adopted; the lab's folder is about to go.
+    fn drop(&mut self) {
+        self.running.clear();
+        for (part, args) in [(Part::Master, &["engine", "stop"][..]), (Part::Portal, &["auth-portal", "engine-stop"])] {
+            if self.folder.path().join(part.name()).join("postgres/data/postmaster.pid").exists()
+                && let Err(wrong) = self.run(part, args)
+            {
+                eprintln!("the database of the {} could not be stopped: {wrong:#}", part.name());
+            }
+        }
+    }
+}
+
+/// Runs a command to its end: what it printed. A failure says what it said.
+fn said(mut command: Command, what: &str) -> Result<String> {
+    let output = command.stdin(Stdio::null()).output().with_context(|| format!("{what} cannot be started"))?;
+    let printed = String::from_utf8_lossy(&output.stdout).into_owned();
+    ensure!(output.status.success(), "{what} ended with {}: {}{}", output.status, String::from_utf8_lossy(&output.stderr), printed);
+    Ok(printed)
 }
 
 /// Runs a function inside a box, or here on the loopback.

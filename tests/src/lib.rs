@@ -8,10 +8,13 @@
 //! - [`folder`] where they keep what they write;
 //! - [`clients`] dig, bootptest, udhcpc, dhclient, radclient, and small ones of our own for loops;
 //! - [`lab`] all of it with a master, a portal and two agents, so that a behaviour test is ten lines;
+//! - [`bring_up`] from nothing to two campuses that serve; [`demo`] the same for people;
 //! - [`fuzz`] seeded mutation of every parser.
 
+pub mod bring_up;
 pub mod cables;
 pub mod clients;
+pub mod demo;
 pub mod door;
 pub mod folder;
 pub mod fuzz;

@@ -3,7 +3,11 @@
 use anyhow::{Context, Result, bail};
 use clap::{Parser, Subcommand};
 use holdfast_lab::cables::{Network, Place};
+use holdfast_lab::clients::relay;
+use holdfast_lab::demo;
 use holdfast_lab::fuzz::{self, Outcome, Size, TARGETS};
+use holdfast_proto::words::Mac;
+use std::net::{Ipv4Addr, SocketAddrV4};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -17,6 +21,17 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Start the product on this machine: master, auth portal, two campuses. Ctrl-C stops all of it, a second start goes on
+    Demo,
+    /// Ask an agent on a high port for a boot entry, as a relay would
+    AskBoot {
+        /// The agent's BOOTP address and port
+        server: SocketAddrV4,
+        /// The machine's hardware address
+        mac: Mac,
+        /// The relay's address in the machine's subnet; by default the gateway of the samples' first subnet there
+        relay: Option<Ipv4Addr>,
+    },
     /// Try broken inputs on the parsers; the same seed tries the same inputs
     Fuzz {
         /// The parser; all of them where none is named
@@ -50,11 +65,29 @@ enum Command {
 
 fn main() -> Result<()> {
     match Arguments::parse().command {
+        Command::Demo => demo::demo(),
+        Command::AskBoot { server, mac, relay } => ask_boot(server, mac, relay),
         Command::Fuzz { target, input: Some(input), .. } => try_again(&target.unwrap_or_default(), &input),
         Command::Fuzz { target, seeds_to: Some(folder), .. } => write_seeds(&target.unwrap_or_default(), &folder),
         Command::Fuzz { target, seconds, inputs, seed, .. } => try_parsers(target.as_deref(), seed, Size { inputs, time: Duration::from_secs(seconds) }),
         Command::Net { place, command } => open_shell(&place, &command),
     }
+}
+
+/// Prints the boot entry, field by field.
+fn ask_boot(server: SocketAddrV4, mac: Mac, relay: Option<Ipv4Addr>) -> Result<()> {
+    let gateways = [Ipv4Addr::new(10, 1, 4, 1), Ipv4Addr::new(10, 2, 4, 1)];
+    for gateway in relay.map_or(gateways.to_vec(), |relay| vec![relay]) {
+        let from = SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0);
+        if let Some(reply) = relay::ask_at(from, gateway, server, mac.0, &[], Duration::from_secs(1))? {
+            println!("{mac} boots as {} by way of {gateway}, file \"{}\"", reply.yiaddr, reply.file);
+            for (code, value) in reply.options {
+                println!("  option {code:3}  {value:?}");
+            }
+            return Ok(());
+        }
+    }
+    bail!("{server} has no boot entry for {mac} in these subnets")
 }
 
 fn named(target: &str) -> Result<&'static fuzz::Target> {

@@ -34,7 +34,12 @@ pub struct Reply {
 /// called inside the router's box ([`crate::netns::Netns::inside`]). `options` are added behind the cookie: empty is plain BOOTP,
 /// `[53, 1, 1]` a DHCPDISCOVER.
 pub fn ask(giaddr: Ipv4Addr, server: SocketAddrV4, mac: [u8; 6], options: &[u8], limit: Duration) -> Result<Option<Reply>> {
-    let socket = UdpSocket::bind((giaddr, 67)).with_context(|| format!("cannot speak from port 67 of {giaddr}"))?;
+    ask_at(SocketAddrV4::new(giaddr, 67), giaddr, server, mac, options, limit)
+}
+
+/// The same from another address and port, for a plain user: an agent on a high port answers there.
+pub fn ask_at(from: SocketAddrV4, giaddr: Ipv4Addr, server: SocketAddrV4, mac: [u8; 6], options: &[u8], limit: Duration) -> Result<Option<Reply>> {
+    let socket = UdpSocket::bind(from).with_context(|| format!("cannot speak from {from}"))?;
     let request = request(giaddr, mac, options);
     socket.set_read_timeout(Some(limit))?;
     socket.send_to(&request, server)?;

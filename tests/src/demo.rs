@@ -1,0 +1,159 @@
+//! The product on one machine: a master, the auth portal and two campuses, with lines to try.
+//!
+//! As root the boxes are namespaces with real cables and real ports; as a plain user they are programs on the loopback with
+//! high ports. Data is kept: a second start goes on where the first one ended. Ctrl-C stops all of it.
+
+use crate::bring_up::Audience;
+use crate::cables::{Campus, Place};
+use crate::door;
+use crate::folder::Folder;
+use crate::lab::{Ground, Lab, Part};
+use crate::{netns, programs};
+use anyhow::{Context, Result};
+use nix::unistd::Uid;
+use std::io::{IsTerminal, Write};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Instant;
+use tokio::runtime::Runtime;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+/// The port of the web pages on this machine, when the master is in a box of its own.
+const WEB_PORT: u16 = 8080;
+
+/// Starts everything, prints what to try, and waits for Ctrl-C.
+pub fn demo() -> Result<()> {
+    let mut ending = Ending::listen()?;
+    let ground = if Uid::effective().is_root() && netns::hindrance().is_none() { Ground::Cables } else { Ground::Loopback };
+    let folder = state_folder()?;
+    println!("Holdfast demo: two campuses on {}; data in {}", on(ground), folder.display());
+    let mut screen = Screen::new();
+    screen.step("building the programs");
+    programs::programs()?;
+    let mut lab = Lab::build(ground, Folder::kept(&folder)?)?;
+    lab.bring_up(&mut screen)?;
+    screen.done();
+    let web = match lab.at(Place::Master) {
+        Some(master) => door::open(SocketAddr::from((Ipv4Addr::LOCALHOST, WEB_PORT)), master, ground.status(Part::Master))?,
+        None => ground.status(Part::Master),
+    };
+    println!("{}", what_to_try(&mut lab, web)?);
+    ending.wait();
+    println!("\nstopping");
+    lab.stop_all()
+}
+
+fn on(ground: Ground) -> &'static str {
+    match ground {
+        Ground::Cables => "cables (network namespaces, real ports)",
+        Ground::Loopback => "the loopback (high ports; as root: real cables)",
+    }
+}
+
+fn state_folder() -> Result<PathBuf> {
+    if Uid::effective().is_root() {
+        return Ok("/var/lib/holdfast-demo".into());
+    }
+    let home = || std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".local/state"));
+    let state = std::env::var_os("XDG_STATE_HOME").map(PathBuf::from).or_else(home).context("neither XDG_STATE_HOME nor HOME is set")?;
+    Ok(state.join("holdfast-demo"))
+}
+
+fn what_to_try(lab: &mut Lab, web: SocketAddr) -> Result<String> {
+    let ground = lab.ground();
+    let first_login = lab.program(Part::Master)?.log().lines().rev().find_map(|line| line.strip_prefix("First log-in: ").map(str::to_owned));
+    let login = first_login.unwrap_or_else(|| "admin, with the password that you chose (forgotten: holdfast-master admin reset-password admin)".to_owned());
+    let inside = |place: Place| lab.at(place).map_or_else(String::new, |namespace| format!("ip netns exec {} ", namespace.name()));
+    let mut text = format!("\nWeb      http://{web}   log in as {login}\n");
+    let token = lab.token_file();
+    text += &format!("Command  export HOLDFAST_SERVER=http://{web} HOLDFAST_TOKEN=$(cat {})\n", token.display());
+    text += &format!("         {} host add demo1.uni.example --mac 02:00:00:00:00:01 --address 10.1.4.99 --wait\n", programs::programs()?.cli.display());
+    for campus in Campus::BOTH {
+        let (dns, radius) = (ground.dns(campus), ground.radius(campus));
+        let (from_host, from_nas) = (inside(Place::Host(campus)), inside(Place::Nas(campus)));
+        text += &format!("\n{}\n", campus.name());
+        text += &format!("  DNS    {from_host}dig @{} -p {} www.uni.example\n", dns.ip(), dns.port());
+        text += &format!("         {from_host}dig @{} -p {} -x {}\n", dns.ip(), dns.port(), campus.host());
+        match ground {
+            Ground::Cables => text += &format!("  BOOTP  {from_host}bootptest -h {}\n", campus.agent()),
+            Ground::Loopback => text += &format!("  BOOTP  {} ask-boot {} {}\n", own_name(), ground.dhcp(campus), campus.host_mac()),
+        }
+        let secret = if lab.at(Place::Master).is_some() { secret_of(campus) } else { "testing123" };
+        text += &format!(
+            "  RADIUS echo 'User-Name=pascal.tesla0,User-Password=joule-89667-euler,Message-Authenticator=0x00' | {from_nas}radclient {radius} auth {secret}\n"
+        );
+    }
+    if ground == Ground::Cables {
+        let namespace = lab.at(Place::Agent(Campus::North)).context("a lab on cables")?.name().to_owned();
+        text += &format!("\nPull a cable: ip -n {namespace} link   then   ip -n {namespace} link set uplink down   (and up again)\n");
+    }
+    Ok(text + "\nCtrl-C stops everything; the data stays.")
+}
+
+fn own_name() -> String {
+    std::env::current_exe().map_or_else(|_| "holdfast-lab".to_owned(), |path| path.display().to_string())
+}
+
+/// The secrets of the sample terminal servers.
+fn secret_of(campus: Campus) -> &'static str {
+    match campus {
+        Campus::North => "yupgpn753sb3uqwdp8tu",
+        Campus::South => "wwsxpwzmghtx6cw9nd67",
+    }
+}
+
+/// Ctrl-C and SIGTERM, listened for from the first moment, so that no start is left half done.
+struct Ending {
+    runtime: Runtime,
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Ending {
+    fn listen() -> Result<Self> {
+        let runtime = Runtime::new()?;
+        let inside = runtime.enter();
+        let (interrupt, terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+        drop(inside);
+        Ok(Self { runtime, interrupt, terminate })
+    }
+
+    fn wait(&mut self) {
+        let (interrupt, terminate) = (&mut self.interrupt, &mut self.terminate);
+        self.runtime.block_on(async {
+            tokio::select! {
+                _ = interrupt.recv() => {}
+                _ = terminate.recv() => {}
+            }
+        });
+    }
+}
+
+/// Progress, a line a step.
+struct Screen {
+    begun: Instant,
+    live: bool,
+}
+
+impl Screen {
+    fn new() -> Self {
+        Self { begun: Instant::now(), live: std::io::stdout().is_terminal() }
+    }
+
+    fn done(&mut self) {
+        self.step("ready");
+    }
+}
+
+impl Audience for Screen {
+    fn step(&mut self, what: &str) {
+        println!("{:6.1} s  {what}", self.begun.elapsed().as_secs_f64());
+        if self.live {
+            let _ = std::io::stdout().flush();
+        }
+    }
+
+    fn tell(&mut self, what: &str) {
+        println!("          {what}");
+    }
+}
