@@ -67,7 +67,7 @@ impl Lab {
         let mut files: Vec<String> = SAMPLES.iter().map(|name| samples.join(name).display().to_string()).collect();
         files.extend(self.loopback_client()?);
         let args: Vec<&str> = ["import"].into_iter().chain(files.iter().map(String::as_str)).collect();
-        self.holdfast(&args).context("importing the samples")
+        self.admin()?.holdfast(&args).context("importing the samples")
     }
 
     /// On the loopback there is no terminal server's address to ask from, so this machine becomes one.

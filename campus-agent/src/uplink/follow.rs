@@ -44,6 +44,8 @@ pub struct Uplink {
     spool: Spool,
     clock: Arc<TrustedClock>,
     state: watch::Sender<State>,
+    /// The floor has risen since it was last written.
+    floor_is_due: bool,
     /// Whole snapshots on their way in.
     incoming: BTreeMap<Feed, Incoming>,
 }
@@ -84,6 +86,7 @@ impl Uplink {
             spool,
             clock,
             state: watch::channel(State::default()).0,
+            floor_is_due: false,
             incoming: BTreeMap::new(),
         };
         uplink.keepers.keys().for_each(|feed| uplink.show(*feed, None));
@@ -188,6 +191,7 @@ impl Uplink {
 
     async fn on_heartbeat(&mut self, heartbeat: Heartbeat, session: &mut Session) -> anyhow::Result<()> {
         self.clock.learn(UnixMillis(heartbeat.now_ms));
+        self.keep_floor();
         if !matches!(self.state.borrow().line, Line::Connected { .. }) {
             let since_ms = self.clock.now().0;
             tracing::info!(event = "uplink_connected", master = self.address, "the line to the master is up");
@@ -255,19 +259,25 @@ impl Uplink {
     fn on_kept(&mut self, feed: Feed, kept: &Kept) {
         if let Some(error) = &kept.disk_error {
             self.spool.raise("disk_failed", format!("{feed}: generation {} is served but not kept: {error}", kept.applied));
-        } else if self.floor.raise(feed, self.keepers[&feed].durable()) {
-            self.floor.time = self.clock.now();
-            // The floor only has to be roughly right: the store itself says what is held.
-            if kept.applied.0.is_multiple_of(FLOOR_EVERY)
-                && let Err(error) = block_in_place(|| self.floor_file.keep(&self.floor))
-            {
-                tracing::error!(event = "disk_failed", %error, "the floor cannot be kept");
-            }
+        } else {
+            self.floor_is_due |= self.floor.raise(feed, self.keepers[&feed].durable());
         }
         tracing::info!(event = "generation_applied", feed = %feed, generation = kept.applied.0, durable = kept.durable.0, "served");
         metrics::gauge!("holdfast_generation_applied", "feed" => feed.to_string()).set(kept.applied.0 as f64);
         metrics::gauge!("holdfast_generation_durable", "feed" => feed.to_string()).set(kept.durable.0 as f64);
         self.show(feed, None);
+    }
+
+    /// Writes the floor when it has risen: once a second at most, so that no generation waits for it. It only has to be
+    /// roughly right: what is held, the store itself says.
+    fn keep_floor(&mut self) {
+        if !std::mem::take(&mut self.floor_is_due) {
+            return;
+        }
+        self.floor.time = self.clock.now();
+        if let Err(error) = block_in_place(|| self.floor_file.keep(&self.floor)) {
+            tracing::error!(event = "disk_failed", %error, "the floor cannot be kept");
+        }
     }
 
     fn on_trust(&mut self, update: TrustUpdate) -> anyhow::Result<()> {
@@ -312,9 +322,6 @@ impl Uplink {
         });
     }
 }
-
-/// The floor is written every so many generations: it guards against a disk that goes far back, not by one.
-const FLOOR_EVERY: u64 = 16;
 
 fn keeper_of<'a>(keepers: &'a mut BTreeMap<Feed, Keeper>, feed: Option<&holdfast_proto::control::Feed>) -> anyhow::Result<(Feed, &'a mut Keeper)> {
     let feed = feed.and_then(|feed| feed.known()).context("the master sent a feed that this build does not know")?;
