@@ -2,8 +2,8 @@
 
 use anyhow::Result;
 use holdfast_lab::cables::{Cable, Campus, End, Network, Place};
-use holdfast_lab::clients::counting::Counting;
 use holdfast_lab::clients::Dig;
+use holdfast_lab::clients::counting::Counting;
 use holdfast_lab::clients::{bootptest, radclient, relay};
 use holdfast_lab::folder::Folder;
 use holdfast_lab::lab::{Ground, Lab, Part, get, on_ground};
