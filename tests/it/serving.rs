@@ -179,6 +179,31 @@ fn a_password_and_a_suspension_reach_every_campus() {
 }
 
 #[test]
+fn a_taken_port_silences_one_service_and_only_until_it_is_free() {
+    let Some(mut lab) = two_campuses("a taken port") else { return };
+    lab.stop(Part::Agent(NORTH)).unwrap();
+    let taken = lab.network().at(Place::Agent(NORTH)).inside(|| std::net::UdpSocket::bind("0.0.0.0:67")).unwrap().unwrap();
+    lab.start(Part::Agent(NORTH)).unwrap();
+    let second = lab.run(Part::Agent(NORTH), &["run"]).unwrap_err().to_string();
+    assert!(second.contains("another holdfast-agent runs on"), "{second}");
+    assert_eq!(names(lab.network(), NORTH, NORTH, "darwin826.uni.example").unwrap(), ["10.1.4.10"]);
+    assert!(bootptest(Some(lab.network().at(Place::Host(NORTH))), NORTH.agent()).unwrap().is_empty());
+    drop(taken);
+    eventually("all three services answer", || all_three_answer(lab.network(), NORTH));
+}
+
+#[test]
+fn a_revoked_agent_gets_nothing_more_and_serves_on() {
+    let Some(lab) = two_campuses("a revoked agent") else { return };
+    lab.run(Part::Master, &["node", "revoke", "south"]).unwrap();
+    eventually("the line of the revoked box ends", || Ok(status(&lab, Campus::South)["line"] == "cut off"));
+    let said = lab.admin().unwrap().holdfast(&["host", "add", "after.uni.example", "--address", "10.1.4.245", "--wait"]).unwrap();
+    assert!(said.contains("north serves it since") && !said.contains("south"), "{said}");
+    assert_eq!(names(lab.network(), Campus::South, Campus::South, "after.uni.example").unwrap(), Vec::<String>::new());
+    assert_eq!(names(lab.network(), Campus::South, Campus::South, "darwin826.uni.example").unwrap(), ["10.1.4.10"]);
+}
+
+#[test]
 fn a_bad_import_names_every_line_and_stores_nothing() {
     let Some(lab) = two_campuses("a bad import") else { return };
     let zone = "$ORIGIN bad.example.\n$TTL 1h\n@ SOA ns hostmaster 1 2 3 4 5\n@ NS ns\nns A 10.1.4.300\nx MX ten mail\ngood A 10.1.4.250\n";

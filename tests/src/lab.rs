@@ -129,7 +129,7 @@ impl Ground {
         match part {
             Part::Master => {
                 let control = self.control();
-                format!("state_dir = {state_dir:?}\n[web]\nlisten = \"{status}\"\n[control]\nlisten = \"{control}\"\naddress = \"{control}\"\n")
+                format!("state_dir = {state_dir:?}\n[web]\nlisten = \"{status}\"\n[control]\nlisten = \"{control}\"\n")
             }
             Part::Portal => format!("state_dir = {state_dir:?}\n[status]\nlisten = \"{status}\"\n"),
             Part::Agent(campus) => {
