@@ -62,15 +62,17 @@ fn state_folder() -> Result<PathBuf> {
 fn what_to_try(lab: &mut Lab, web: SocketAddr) -> Result<String> {
     let ground = lab.ground();
     let first_login = lab.program(Part::Master)?.log().lines().rev().find_map(|line| line.strip_prefix("First log-in: ").map(str::to_owned));
-    let login = first_login.unwrap_or_else(|| "admin, with the password that you chose (forgotten: holdfast-master admin reset-password admin)".to_owned());
-    let inside = |place: Place| lab.at(place).map_or_else(String::new, |namespace| format!("ip netns exec {} ", namespace.name()));
+    let reset = format!("{} --config {} admin reset-password admin", programs::programs()?.master.display(), lab.folder().path().join("master.toml").display());
+    let login = first_login.unwrap_or_else(|| {
+        format!("admin with the password of the first start, or the one that you chose since\n         (forgotten? {}{reset})", inside(lab, Place::Master))
+    });
     let mut text = format!("\nWeb      http://{web}   log in as {login}\n");
     let token = lab.token_file();
     text += &format!("Command  export HOLDFAST_SERVER=http://{web} HOLDFAST_TOKEN=$(cat {})\n", token.display());
     text += &format!("         {} host add demo1.uni.example --mac 02:00:00:00:00:01 --address 10.1.4.99 --wait\n", programs::programs()?.cli.display());
     for campus in Campus::BOTH {
         let (dns, radius) = (ground.dns(campus), ground.radius(campus));
-        let (from_host, from_nas) = (inside(Place::Host(campus)), inside(Place::Nas(campus)));
+        let (from_host, from_nas) = (inside(lab, Place::Host(campus)), inside(lab, Place::Nas(campus)));
         text += &format!("\n{}\n", campus.name());
         text += &format!("  DNS    {from_host}dig @{} -p {} www.uni.example\n", dns.ip(), dns.port());
         text += &format!("         {from_host}dig @{} -p {} -x {}\n", dns.ip(), dns.port(), campus.host());
@@ -88,6 +90,11 @@ fn what_to_try(lab: &mut Lab, web: SocketAddr) -> Result<String> {
         text += &format!("\nPull a cable: ip -n {namespace} link   then   ip -n {namespace} link set uplink down   (and up again)\n");
     }
     Ok(text + "\nCtrl-C stops everything; the data stays.")
+}
+
+/// What stands before a command that is to be run in a box.
+fn inside(lab: &Lab, place: Place) -> String {
+    lab.at(place).map_or_else(String::new, |namespace| format!("ip netns exec {} ", namespace.name()))
 }
 
 fn own_name() -> String {

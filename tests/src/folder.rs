@@ -1,7 +1,7 @@
 //! Where the lab's programs keep what they write.
 
 use anyhow::{Context, Result};
-use std::fs::{self, Permissions};
+use std::fs::{self, File, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
@@ -10,6 +10,8 @@ use std::path::{Path, PathBuf};
 pub struct Folder {
     path: PathBuf,
     temporary: Option<tempfile::TempDir>,
+    /// Held as long as the folder is used: two labs on one folder would stop each other's databases.
+    _lock: Option<File>,
 }
 
 impl Folder {
@@ -18,13 +20,15 @@ impl Folder {
         // Postgres runs as a user of its own and has to get through.
         let permissions = Permissions::from_mode(0o755);
         let temporary = tempfile::Builder::new().prefix(&format!("holdfast-{name}-")).permissions(permissions).tempdir()?;
-        Ok(Self { path: temporary.path().to_owned(), temporary: Some(temporary) })
+        Ok(Self { path: temporary.path().to_owned(), temporary: Some(temporary), _lock: None })
     }
 
     /// One that outlives the program: the second start finds what the first has left.
     pub fn kept(path: &Path) -> Result<Self> {
         fs::create_dir_all(path).with_context(|| format!("cannot make the folder {}", path.display()))?;
-        Ok(Self { path: path.canonicalize()?, temporary: None })
+        let lock = File::open(path)?;
+        lock.try_lock().with_context(|| format!("{} is used by another demo: stop that one first", path.display()))?;
+        Ok(Self { path: path.canonicalize()?, temporary: None, _lock: Some(lock) })
     }
 
     /// Where it is.

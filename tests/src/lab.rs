@@ -237,9 +237,31 @@ impl Lab {
     /// [`Lab::wait_until`] with `/readyz`.
     pub fn start(&mut self, part: Part) -> Result<()> {
         ensure!(!self.running.contains_key(&part), "{} runs already", part.name());
+        self.refuse_taken_ports(part)?;
         let program = self.recipes[&part].start()?;
         self.running.insert(part, program);
         self.wait_until(part, "/healthz", START_LIMIT)
+    }
+
+    /// On the loopback every part needs ports that nobody else has: otherwise somebody else's answers would pass for its own.
+    fn refuse_taken_ports(&self, part: Part) -> Result<()> {
+        if self.ground == Ground::Cables {
+            return Ok(());
+        }
+        let (mut tcp, mut udp) = (vec![self.ground.status(part)], Vec::new());
+        match part {
+            Part::Master => tcp.push(self.ground.control()),
+            Part::Portal => {}
+            Part::Agent(campus) => udp.extend([self.ground.dns(campus), self.ground.dhcp(campus), self.ground.radius(campus)]),
+        }
+        let taken = |address: &SocketAddr| format!("{address} is taken by another program (another demo?): stop it, then start again");
+        for address in &tcp {
+            std::net::TcpListener::bind(address).with_context(|| taken(address))?;
+        }
+        for address in &udp {
+            std::net::UdpSocket::bind(address).with_context(|| taken(address))?;
+        }
+        Ok(())
     }
 
     /// A part that was started: to read its log, stop it, kill it, restart it.

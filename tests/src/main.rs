@@ -9,6 +9,7 @@ use holdfast_lab::fuzz::{self, Outcome, Size, TARGETS};
 use holdfast_proto::words::Mac;
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 use std::time::Duration;
 
 /// Holdfast on one machine: two campuses, a master, and cables to pull.
@@ -63,7 +64,17 @@ enum Command {
     },
 }
 
-fn main() -> Result<()> {
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(wrong) => {
+            eprintln!("holdfast-lab: {wrong:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> Result<()> {
     match Arguments::parse().command {
         Command::Demo => demo::demo(),
         Command::AskBoot { server, mac, relay } => ask_boot(server, mac, relay),
