@@ -217,3 +217,16 @@ fn a_bad_import_names_every_line_and_stores_nothing() {
     assert!(!admin.holdfast(&["zone", "list"]).unwrap().contains("bad.example"));
     assert!(admin.holdfast(&["host", "show", "fine.uni.example"]).is_err());
 }
+
+#[test]
+fn a_name_that_no_message_could_carry_is_refused_and_holds_up_nobody() {
+    let Some(lab) = two_campuses("an oversized name") else { return };
+    let records: String = (0..400).map(|n| format!("big TXT \"{n:0200}\"\n")).collect();
+    let zone = format!("$ORIGIN big.example.\n$TTL 1h\n@ SOA ns hostmaster 1 2 3 4 5\n@ NS ns\nns A 192.0.2.1\n{records}");
+    let file = lab.folder().write("big/db.big.example", &zone).unwrap();
+    let admin = lab.admin().unwrap();
+    let said = admin.holdfast(&["import", file.to_str().unwrap()]).unwrap_err().to_string();
+    assert!(said.contains("more records than one DNS answer can hold"), "{said}");
+    let said = admin.holdfast(&["host", "add", "next.uni.example", "--address", "10.1.4.246", "--wait"]).unwrap();
+    assert!(said.contains("north serves it since") && said.contains("south serves it since"), "{said}");
+}

@@ -28,6 +28,8 @@ const WINDOW_SECS: f64 = 900.0;
 /// Per kind of subject: failures that are free, and the longest wait after more. The pair is held hard; a name alone
 /// only a little, because anybody could lock an administrator out with it.
 const BRAKES: [(&str, i32, f64); 3] = [("pair", 5, 900.0), ("address", 30, 300.0), ("name", 50, 30.0)];
+/// What a visitor with a one-time password may do.
+const WITH_ONE_TIME_PASSWORD: [&str; 2] = ["/password", "/logout"];
 /// How a token begins, so that scanners for leaked secrets can know it.
 const TOKEN_PREFIX: &str = "holdfast_";
 
@@ -78,7 +80,12 @@ impl FromRequestParts<App> for Visitor {
             return Err(Problem::unauthenticated("send a token as \"Authorization: Bearer ...\", or log in"));
         };
         let row = access::principal_of_session(&app.pool, &sha256(secret.as_bytes()), IDLE_LIMIT_SECS).await?;
-        row.map(|row| Self::new(row, Via::Session)).ok_or_else(|| Problem::unauthenticated("the session is over: log in again"))
+        let visitor = row.map(|row| Self::new(row, Via::Session)).ok_or_else(|| Problem::unauthenticated("the session is over: log in again"))?;
+        // A password that a program printed may have been read by others: it opens the door to a new one and no other.
+        if visitor.must_change && !WITH_ONE_TIME_PASSWORD.contains(&parts.uri.path()) {
+            return Err(Problem::forbidden("choose a password of your own first, on the page /password"));
+        }
+        Ok(visitor)
     }
 }
 

@@ -54,7 +54,7 @@ impl From<Problem> for Refusal {
 }
 
 /// What a constraint of the database means, where the rules were asked first and someone else was faster.
-const CONSTRAINTS: [(&str, &str, &str); 21] = [
+const CONSTRAINTS: [(&str, &str, &str); 22] = [
     ("address_taken", "duplicate-address", "the address was taken by another host in this moment"),
     ("address_inside_subnet", "address-outside-subnets", "an address would lie outside its subnet: move its host first"),
     ("address_usable", "address-not-usable", "an address would be the network or broadcast address of its subnet"),
@@ -68,6 +68,7 @@ const CONSTRAINTS: [(&str, &str, &str); 21] = [
     ("host_name_is_alias", "name-is-alias", "the name is an alias"),
     ("alias_is_alone", "name-is-alias", "an alias can have no other record, and a name with records cannot become an alias"),
     ("one_cname_per_name", "name-is-alias", "the name is an alias already"),
+    ("records_fit", "too-many-records", "a name would have more records than one DNS answer can hold: spread them over several names"),
     ("record_taken", "duplicate-record", "the name has this record already"),
     ("zone_taken", "duplicate-name", "there is such a zone already"),
     ("node_zone_id_fkey", "zone-in-use", "the zone still has names: delete or move them first"),
