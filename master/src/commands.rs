@@ -11,6 +11,7 @@ use crate::run::{open_database, stop_engine, wait_for_signal};
 use crate::telemetry::{self, BUILD};
 use anyhow::{Context, bail};
 use axum::Router;
+use axum::http::StatusCode;
 use axum::routing::get;
 use clap::{Subcommand, ValueEnum};
 use holdfast_proto::control::EnrolToken;
@@ -20,6 +21,7 @@ use sqlx::PgPool;
 use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
@@ -260,8 +262,11 @@ async fn serve_portal(config: PortalConfig) -> anyhow::Result<()> {
     let metrics = telemetry::start()?;
     let (portal, uplink, engine) = open_portal(&config).await?;
     let window = TcpListener::bind(config.status.listen).await.with_context(|| format!("cannot listen on {}", config.status.listen))?;
-    let router =
-        Router::new().route("/healthz", get(async || "ok\n")).route("/readyz", get(async || "ready\n")).route("/metrics", get(async move || metrics.render()));
+    let asked = portal.clone();
+    let router = Router::new()
+        .route("/healthz", get(async || "ok\n"))
+        .route("/readyz", get(async move || portal_is_ready(&asked).await))
+        .route("/metrics", get(async move || metrics.render()));
     let mut tasks = JoinSet::new();
     let (publishing, relaying) = (portal.clone(), portal);
     tasks.spawn(async move {
@@ -280,4 +285,13 @@ async fn serve_portal(config: PortalConfig) -> anyhow::Result<()> {
     tracing::info!(event = "portal_stopping", "stopping");
     tasks.shutdown().await;
     stop_engine(engine).await
+}
+
+/// Ready: the credential store answers. A master that is away is no fault of the portal's.
+async fn portal_is_ready(portal: &Portal) -> (StatusCode, &'static str) {
+    const PATIENCE: Duration = Duration::from_secs(2);
+    match tokio::time::timeout(PATIENCE, portal.account_count()).await {
+        Ok(Ok(_)) => (StatusCode::OK, "ready\n"),
+        _ => (StatusCode::SERVICE_UNAVAILABLE, "the credential store does not answer\n"),
+    }
 }

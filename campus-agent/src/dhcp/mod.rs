@@ -86,7 +86,7 @@ impl Service {
                 Ok(received) => received,
                 Err(error) => {
                     counters.socket_failed("receive");
-                    tracing::debug!(event = "dhcp.receive_failed", %error, "a receive failed: {error}");
+                    tracing::debug!(event = "dhcp_receive_failed", %error, "a receive failed: {error}");
                     tokio::time::sleep(ERROR_PAUSE).await;
                     continue;
                 }
@@ -117,7 +117,7 @@ impl Service {
         let sent = sent.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
         if let Err(error) = sent {
             counters.socket_failed("send");
-            tracing::debug!(event = "dhcp.send_failed", %to, %error, "a reply to {to} was not sent: {error}");
+            tracing::debug!(event = "dhcp_send_failed", %to, %error, "a reply to {to} was not sent: {error}");
         }
     }
 }

@@ -53,7 +53,7 @@ impl Counters {
         counter!("holdfast_dns_socket_errors_total", "while" => verb).increment(1);
         let first = self.faults_told.lock().unwrap_or_else(PoisonError::into_inner).insert((verb, wrong.kind()));
         if first {
-            tracing::warn!(event = "dns.socket_error", %wrong, "the DNS socket failed to {verb}: {wrong}; serving goes on, and further faults of this kind are only counted");
+            tracing::warn!(event = "dns_socket_error", %wrong, "the DNS socket failed to {verb}: {wrong}; serving goes on, and further faults of this kind are only counted");
         }
     }
 }

@@ -63,7 +63,7 @@ impl DnsServer {
         // Dropping the set ends the tasks, and the connections with the task that owns them.
         tokio::select! {
             () = cancelled => {}
-            Some(ended) = tasks.join_next() => tracing::error!(event = "dns.ended", ?ended, "DNS stopped serving: one of its tasks ended, which is a bug"),
+            Some(ended) = tasks.join_next() => tracing::error!(event = "dns_ended", ?ended, "DNS stopped serving: one of its tasks ended, which is a bug"),
         }
     }
 }

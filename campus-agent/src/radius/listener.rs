@@ -145,7 +145,7 @@ async fn send(socket: &UdpSocket, reply: &[u8], to: SocketAddr, via: Via) {
 /// A fault of the network is counted, never the end of the service.
 async fn rest_after(verb: &'static str, wrong: &io::Error) {
     counter!("holdfast_radius_socket_errors_total", "while" => verb).increment(1);
-    tracing::debug!(event = "radius.socket_error", %wrong, "the RADIUS socket failed to {verb}: {wrong}");
+    tracing::debug!(event = "radius_socket_error", %wrong, "the RADIUS socket failed to {verb}: {wrong}");
     if verb == "receive" {
         tokio::time::sleep(REST_AFTER_ERROR).await;
     }

@@ -62,7 +62,7 @@ impl RadiusServer {
         // Dropping the set ends the tasks.
         tokio::select! {
             () = cancelled => {}
-            Some(ended) = tasks.join_next() => tracing::error!(event = "radius.ended", ?ended, "RADIUS stopped serving: one of its tasks ended, which is a bug"),
+            Some(ended) = tasks.join_next() => tracing::error!(event = "radius_ended", ?ended, "RADIUS stopped serving: one of its tasks ended, which is a bug"),
         }
     }
 }

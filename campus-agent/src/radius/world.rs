@@ -29,7 +29,7 @@ impl World {
             let (ring, failed) = DataKeyRing::open(view, node, private);
             if failed > 0 {
                 let feed = view.feed().to_string();
-                tracing::warn!(event = "radius.data_key_unreadable", %feed, failed, "{failed} data keys of {feed} do not open with this agent's key: its secrets stay closed here");
+                tracing::warn!(event = "radius_data_key_unreadable", %feed, failed, "{failed} data keys of {feed} do not open with this agent's key: its secrets stay closed here");
             }
             ring
         };
@@ -45,7 +45,7 @@ pub(super) async fn follow(mut people: Reader, mut access: Reader, node: NodeId,
         let (newest_people, newest_access, private) = (people.current(), access.current(), private.clone());
         match tokio::task::spawn_blocking(move || World::open(newest_people, newest_access, node, &private)).await {
             Ok(opened) => world.store(Arc::new(opened)),
-            Err(wrong) => tracing::error!(event = "radius.world_failed", %wrong, "the newest views could not be opened, the ones before are served: {wrong}"),
+            Err(wrong) => tracing::error!(event = "radius_world_failed", %wrong, "the newest views could not be opened, the ones before are served: {wrong}"),
         }
         tokio::select! {
             lives = people.changed(), if people_lives => people_lives = lives,

@@ -38,7 +38,7 @@ pub async fn refuse_other_sites(request: Request, next: Next) -> Response {
     if safe || is_own(request.headers()) {
         return next.run(request).await;
     }
-    tracing::warn!(event = "http.cross_site_refused", path = request.uri().path(), "a request made by another site was refused");
+    tracing::warn!(event = "http_cross_site_refused", path = request.uri().path(), "a request made by another site was refused");
     Problem::forbidden("this request was made by another site; open this page yourself and try again").into_response()
 }
 

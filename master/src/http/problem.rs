@@ -159,7 +159,7 @@ impl Problem {
 
     /// 500: a fault of the program, logged with its cause.
     pub fn internal(cause: impl std::fmt::Display) -> Self {
-        tracing::error!(event = "http.fault", %cause, "a request failed by a fault of the program");
+        tracing::error!(event = "http_fault", %cause, "a request failed by a fault of the program");
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "fault", "A fault of the program", "the cause stands in the master's log")
     }
 
@@ -181,7 +181,7 @@ fn is_unreachable(error: &sqlx::Error) -> bool {
 }
 
 fn unreachable_database(error: &dyn std::error::Error) -> Problem {
-    tracing::warn!(event = "http.database_unreachable", cause = %error, "the database does not answer");
+    tracing::warn!(event = "http_database_unreachable", cause = %error, "the database does not answer");
     Problem::unavailable()
 }
 

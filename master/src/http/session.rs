@@ -148,7 +148,7 @@ pub async fn log_in(app: &App, name: &str, password: Secret, peer: Option<IpAddr
     }
     let secret = hex::encode(random_bytes());
     access::insert_session(&app.pool, &sha256(secret.as_bytes()), row.id, Utc::now() + Duration::hours(SESSION_HOURS)).await?;
-    tracing::info!(event = "access.logged_in", principal = row.name, peer = ?peer, "{} logged in", row.name);
+    tracing::info!(event = "access_logged_in", principal = row.name, peer = ?peer, "{} logged in", row.name);
     Ok(LoggedIn { cookie: set_cookie(&secret, SESSION_HOURS * 3600, app.secure), must_change: row.must_change })
 }
 
@@ -168,7 +168,7 @@ async fn count_failure(pool: &PgPool, subjects: &[String]) -> Result<(), Problem
 
 fn refuse_log_in(peer: Option<IpAddr>) -> Problem {
     metrics::counter!("holdfast_login_failures_total").increment(1);
-    tracing::warn!(event = "access.log_in_refused", peer = ?peer, "a log-in was refused");
+    tracing::warn!(event = "access_log_in_refused", peer = ?peer, "a log-in was refused");
     Problem::unauthenticated("name and password do not belong together")
 }
 
@@ -194,7 +194,7 @@ pub async fn change_password(app: &App, visitor: &Visitor, old: Secret, new: Sec
     }
     let phc = hash_password(new).await?;
     access::set_password(&app.pool, &visitor.name, &phc, false).await?;
-    tracing::info!(event = "access.password_changed", principal = visitor.name, "{} changed the password", visitor.name);
+    tracing::info!(event = "access_password_changed", principal = visitor.name, "{} changed the password", visitor.name);
     Ok(())
 }
 
@@ -229,7 +229,7 @@ pub async fn create_token(pool: &PgPool, principal: &str, name: &str, expires: O
         let detail = format!("{principal} already has a token named {name}: revoke it or take another name");
         return Err(Problem::conflict(detail.clone(), vec![super::FieldError::new("/name", "taken", detail)]));
     }
-    tracing::info!(event = "access.token_created", principal, token = name, "a token was made");
+    tracing::info!(event = "access_token_created", principal, token = name, "a token was made");
     Ok((id, Secret::new(format!("{TOKEN_PREFIX}{}.{secret}", id.simple()))))
 }
 

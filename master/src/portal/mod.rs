@@ -230,7 +230,7 @@ impl Portal {
                 Err(wrong) => wrong,
             };
             if !std::mem::replace(&mut failing, true) {
-                tracing::error!(event = "portal.publish_failed", %wrong, "accounts are not published: {wrong}");
+                tracing::error!(event = "portal_publish_failed", %wrong, "accounts are not published: {wrong}");
             }
             tokio::time::sleep(REST).await;
         }

@@ -75,7 +75,7 @@ impl Publisher {
         self.state = next;
         let (generation, changes) = (row.generation, ids.len());
         metrics::gauge!("holdfast_portal_generation").set(generation as f64);
-        tracing::info!(event = "portal.published", generation, changes, "published generation {generation} of the accounts");
+        tracing::info!(event = "portal_published", generation, changes, "published generation {generation} of the accounts");
         Ok(true)
     }
 
@@ -131,7 +131,7 @@ fn account_changes(keys: &[String], accounts: Vec<AccountRow>) -> Vec<Change> {
         None => Some(Change::delete(ACCOUNT, key.as_bytes())),
         Some(Ok(row)) => Some(Change::put(ACCOUNT, key.as_bytes(), row.encode())),
         Some(Err(wrong)) => {
-            tracing::error!(event = "portal.account_unpublishable", account = %key, %wrong, "account {key} is not published as it is: {wrong}");
+            tracing::error!(event = "portal_account_unpublishable", account = %key, %wrong, "account {key} is not published as it is: {wrong}");
             None
         }
     };

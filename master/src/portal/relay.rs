@@ -105,7 +105,7 @@ impl Line {
     fn is_up(&mut self) {
         self.pause = FIRST_PAUSE;
         if self.down.take().is_some() {
-            tracing::info!(event = "portal.relay_up", "the master takes generations again");
+            tracing::info!(event = "portal_relay_up", "the master takes generations again");
         }
     }
 
@@ -113,7 +113,7 @@ impl Line {
     /// that two boxes that lost the same master do not come back in step.
     pub fn is_down(&mut self, wrong: String, random: u8) -> Duration {
         if self.down.as_ref() != Some(&wrong) {
-            tracing::warn!(event = "portal.relay_down", %wrong, "generations wait here until the master takes them: {wrong}");
+            tracing::warn!(event = "portal_relay_down", %wrong, "generations wait here until the master takes them: {wrong}");
             self.down = Some(wrong);
         }
         let step = self.pause;

@@ -80,7 +80,7 @@ async fn revoke(State(app): State<App>, visitor: Visitor, Path(id): Path<String>
     if !access::delete_token(&app.pool, parsed, own_unless_administrator(&visitor)).await? {
         return Err(unknown());
     }
-    tracing::info!(event = "access.token_revoked", principal = visitor.name, token = %parsed, "a token was revoked");
+    tracing::info!(event = "access_token_revoked", principal = visitor.name, token = %parsed, "a token was revoked");
     Ok(StatusCode::NO_CONTENT)
 }
 
