@@ -28,7 +28,7 @@ enum Command {
         master: String,
         /// The one-time token; asked for on standard input when left out.
         #[arg(long, env = "HOLDFAST_TOKEN", hide_env_values = true)]
-        token: Option<EnrolToken>,
+        token: Option<String>,
     },
     /// Serve everything until SIGTERM.
     Run,
@@ -86,9 +86,10 @@ fn dispatch(arguments: Arguments) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn enrol(config: &Config, master: &str, token: Option<EnrolToken>) -> anyhow::Result<()> {
-    let token = match token {
-        Some(token) => token,
+fn enrol(config: &Config, master: &str, token: Option<String>) -> anyhow::Result<()> {
+    // Parsed here and not by clap, which would print a token that it cannot read.
+    let token: EnrolToken = match token {
+        Some(token) => token.parse()?,
         None => std::io::read_to_string(std::io::stdin())?.parse()?,
     };
     std::fs::create_dir_all(&config.state_dir)?;

@@ -15,45 +15,68 @@ use holdfast_proto::net::clock::TrustedClock;
 use holdfast_proto::snapshot::{Feed, Reader};
 use metrics_exporter_prometheus::PrometheusHandle;
 use std::collections::BTreeMap;
+use std::fmt::Display;
+use std::fs::{File, TryLockError};
 use std::net::{SocketAddr, UdpSocket};
+use std::path::Path;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+/// How often a port that was taken is tried again.
+const PORT_RETRY: Duration = Duration::from_secs(1);
+
 /// Runs every service of the box until SIGTERM or SIGINT.
 pub async fn run(config: Config, metrics: PrometheusHandle) -> anyhow::Result<()> {
     let started = Instant::now();
+    let _alone = alone_on(&config.state_dir)?;
     let identity = Identity::read(&config.state_dir)?;
     let (floor_file, floor) = FloorFile::open(&config.state_dir);
     let clock = Arc::new(TrustedClock::new(floor.time));
     let spool = Spool::open(&config.state_dir, Arc::clone(&clock));
     let (keepers, readers) = open_store(&config, &identity, &floor, &spool)?;
-    let services = Services::bind(&config, &identity)?;
     let uplink =
         Uplink::new(identity.clone(), config.uplink.master.clone(), config.state_dir.clone(), keepers, (floor_file, floor), spool.clone(), Arc::clone(&clock));
+    let (stop, stopped) = watch::channel(false);
+    let mut tasks = JoinSet::new();
+    spawn_services(&mut tasks, &config, &identity, &readers, &spool, &stopped);
     let board = Board {
         name: identity.name.clone(),
         master: config.uplink.master.clone().unwrap_or_else(|| identity.master.clone()),
         uplink: uplink.state(),
-        spool,
+        spool: spool.clone(),
         clock,
         metrics,
     };
-    let window = TcpListener::bind(config.status.listen).await.with_context(|| format!("the status page cannot listen on {}", config.status.listen))?;
-    let (stop, stopped) = watch::channel(false);
-    let mut tasks = JoinSet::new();
-    services.spawn(&mut tasks, &readers, &identity, &stopped);
-    tasks.spawn(async move { drop(axum::serve(window, status::router(board)).await) });
+    tasks.spawn(serve_window(config.status.listen, board, spool));
     tasks.spawn(uplink.run());
     tracing::info!(event = "agent_ready", agent = identity.name, milliseconds = started.elapsed().as_millis() as u64, "serving from disk");
-    wait_for_signal().await?;
+    let ended = tokio::select! {
+        signal = wait_for_signal() => signal,
+        // A service that ends by itself is a fault: better to be started anew than to go on without it.
+        _ = tasks.join_next() => Err(anyhow::anyhow!("a service of the box ended by itself; its last words are above")),
+    };
     tracing::info!(event = "agent_stopping", agent = identity.name, "stopping");
     stop.send_replace(true);
     tasks.shutdown().await;
-    Ok(())
+    ended
+}
+
+/// Locks the state folder: two agents on one store would each cut what the other has promised to keep.
+fn alone_on(state_dir: &Path) -> anyhow::Result<File> {
+    let folder = File::open(state_dir).with_context(|| format!("opening {}", state_dir.display()))?;
+    match folder.try_lock() {
+        Ok(()) => Ok(folder),
+        Err(TryLockError::WouldBlock) => anyhow::bail!("another holdfast-agent runs on {}", state_dir.display()),
+        // A file system without locks is no reason not to serve.
+        Err(TryLockError::Error(error)) => {
+            tracing::warn!(event = "no_lock", %error, "the state folder cannot be locked");
+            Ok(folder)
+        }
+    }
 }
 
 /// Opens every feed's folder; what was kept out is reported, and nothing of it stops the start.
@@ -76,29 +99,66 @@ fn open_store(config: &Config, identity: &Identity, floor: &Floor, spool: &Spool
     Ok((keepers, readers))
 }
 
-/// Every service, bound and not serving yet.
-struct Services {
-    dns: DnsServer,
-    dhcp: dhcp::Service,
-    radius: RadiusServer,
+/// Every service by itself: a port that another program holds silences one of them, until it is free, and not the others.
+fn spawn_services(
+    tasks: &mut JoinSet<()>,
+    config: &Config,
+    identity: &Identity,
+    readers: &BTreeMap<Feed, Reader>,
+    spool: &Spool,
+    stopped: &watch::Receiver<bool>,
+) {
+    let reader = |feed| readers[&feed].clone();
+    let (listen, zone, stop) = (usable(&config.dns.listen), reader(Feed::ZONE), until(stopped.clone()));
+    let dns = Port::new("DNS", spool, move || DnsServer::bind(&listen));
+    tasks.spawn(async move { dns.bound().await.serve(zone, stop).await });
+    let settings = Settings { listen: config.dhcp.listen, server_name: identity.name.clone() };
+    let bootptab = reader(Feed::BOOTPTAB);
+    let dhcp = Port::new("BOOTP and DHCP", spool, move || dhcp::bind(&settings));
+    tasks.spawn(async move {
+        dhcp.bound().await.serve(bootptab).await;
+    });
+    let (listen, people, access, stop) = (usable(&config.radius.listen), reader(Feed::PEOPLE), reader(Feed::ACCESS), until(stopped.clone()));
+    let (node, hpke) = (identity.node_id, identity.hpke.clone());
+    let radius = Port::new("RADIUS", spool, move || RadiusServer::bind(&listen));
+    tasks.spawn(async move { radius.bound().await.serve(people, access, node, hpke, stop).await });
 }
 
-impl Services {
-    fn bind(config: &Config, identity: &Identity) -> anyhow::Result<Self> {
-        let dhcp = Settings { listen: config.dhcp.listen, server_name: identity.name.clone() };
-        Ok(Self { dns: DnsServer::bind(&usable(&config.dns.listen))?, dhcp: dhcp::bind(&dhcp)?, radius: RadiusServer::bind(&usable(&config.radius.listen))? })
+async fn serve_window(listen: SocketAddr, board: Board, spool: Spool) {
+    let bind = move || {
+        let listener = std::net::TcpListener::bind(listen)?;
+        listener.set_nonblocking(true)?;
+        TcpListener::from_std(listener)
+    };
+    let listener = Port::new("the status page", &spool, bind).bound().await;
+    drop(axum::serve(listener, status::router(board)).await);
+}
+
+/// A service on its way to its port. The first attempt is made at once, so that "ready" means bound wherever that is possible.
+struct Port<T, B> {
+    service: &'static str,
+    first: Option<T>,
+    bind: B,
+    spool: Spool,
+}
+
+impl<T, E: Display, B: Fn() -> Result<T, E>> Port<T, B> {
+    fn new(service: &'static str, spool: &Spool, bind: B) -> Self {
+        let first = bind().map_err(|wrong| spool.raise("port_taken", format!("{service} waits: {wrong}"))).ok();
+        Self { service, first, bind, spool: spool.clone() }
     }
 
-    fn spawn(self, tasks: &mut JoinSet<()>, readers: &BTreeMap<Feed, Reader>, identity: &Identity, stopped: &watch::Receiver<bool>) {
-        let reader = |feed| readers[&feed].clone();
-        let (zone, bootptab) = (reader(Feed::ZONE), reader(Feed::BOOTPTAB));
-        let (people, access) = (reader(Feed::PEOPLE), reader(Feed::ACCESS));
-        let (node, hpke) = (identity.node_id, identity.hpke.clone());
-        tasks.spawn(self.dns.serve(zone, until(stopped.clone())));
-        tasks.spawn(async move {
-            self.dhcp.serve(bootptab).await;
-        });
-        tasks.spawn(self.radius.serve(people, access, node, hpke, until(stopped.clone())));
+    async fn bound(self) -> T {
+        if let Some(first) = self.first {
+            return first;
+        }
+        loop {
+            tokio::time::sleep(PORT_RETRY).await;
+            if let Ok(bound) = (self.bind)() {
+                self.spool.raise("port_free", format!("{} serves now", self.service));
+                return bound;
+            }
+        }
     }
 }
 

@@ -97,7 +97,7 @@ pub enum PortalCommand {
         master: String,
         /// The one-time token.
         #[arg(long, env = "HOLDFAST_TOKEN", hide_env_values = true)]
-        token: EnrolToken,
+        token: String,
     },
     /// Serve until SIGTERM.
     Serve,
@@ -209,6 +209,8 @@ pub async fn portal(config: PortalConfig, command: PortalCommand) -> anyhow::Res
     match command {
         PortalCommand::Init => println!("{}", portal::run::keys(&config.state_dir)?.signing.public()),
         PortalCommand::Enrol { master, token } => {
+            // Parsed here and not by clap, which would print a token that it cannot read.
+            let token: EnrolToken = token.parse()?;
             let institution = portal::run::join(&config.state_dir, &master, &token, BUILD).await?;
             println!("enrolled as the auth portal of {institution}");
         }

@@ -10,7 +10,7 @@ use nix::unistd::{Uid, User, chown};
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use sqlx::{Connection, PgConnection};
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -64,7 +64,7 @@ async fn create_database(engine: &Engine, name: &'static str) -> anyhow::Result<
 impl Engine {
     /// Names the cluster of a state directory, without touching it.
     pub fn at(state_dir: &Path) -> anyhow::Result<Self> {
-        let root = state_dir.join("postgres");
+        let root = std::path::absolute(state_dir)?.join("postgres");
         let socket = root.join("run");
         ensure!(
             socket.as_os_str().len() <= SOCKET_DIR_LIMIT_BYTES,
@@ -79,8 +79,9 @@ impl Engine {
     /// Makes the cluster if there is none, and starts it if it does not run.
     pub fn start(state_dir: &Path) -> anyhow::Result<Self> {
         let engine = Self::at(state_dir)?;
+        engine.refuse_a_strangers_cluster()?;
         engine.make_folders(state_dir)?;
-        if !engine.data.join("PG_VERSION").exists() {
+        if !engine.data.exists() {
             engine.init()?;
         }
         if engine.is_running()? {
@@ -115,13 +116,10 @@ impl Engine {
     }
 
     fn make_folders(&self, state_dir: &Path) -> anyhow::Result<()> {
-        for folder in [state_dir, self.data.parent().unwrap_or(state_dir), &self.socket, &self.data] {
+        for folder in [state_dir, self.root(), &self.socket] {
             fs::create_dir_all(folder).with_context(|| format!("making {}", folder.display()))?;
         }
         let Some(user) = &self.user else { return Ok(()) };
-        for folder in [&self.socket, &self.data] {
-            chown(folder.as_path(), Some(user.uid), Some(user.gid)).with_context(|| format!("giving {} to {}", folder.display(), user.name))?;
-        }
         // Postgres has to walk down to its data; what is private beside it has modes of its own.
         let closed = self.data.ancestors().skip(1).find(|dir| fs::metadata(dir).is_ok_and(|meta| meta.permissions().mode() & 0o001 == 0));
         if let Some(dir) = closed {
@@ -131,10 +129,44 @@ impl Engine {
                 user.name
             );
         }
-        Ok(())
+        self.give(&self.socket)
     }
 
+    /// Root must not take over a cluster that another user's master runs: it would lock that master out.
+    fn refuse_a_strangers_cluster(&self) -> anyhow::Result<()> {
+        let own = self.user.as_ref().map_or_else(Uid::effective, |user| user.uid);
+        match fs::metadata(&self.data) {
+            Ok(meta) if meta.uid() != own.as_raw() => {
+                let owner = User::from_uid(Uid::from_raw(meta.uid()))?.map_or_else(|| meta.uid().to_string(), |user| user.name);
+                bail!("the cluster {} belongs to {owner}: run this command as the master's own user (runuser -u {owner} -- ...)", self.data.display())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn root(&self) -> &Path {
+        self.data.parent().unwrap_or(&self.data)
+    }
+
+    fn give(&self, path: &Path) -> anyhow::Result<()> {
+        let Some(user) = &self.user else { return Ok(()) };
+        chown(path, Some(user.uid), Some(user.gid)).with_context(|| format!("giving {} to {}", path.display(), user.name))
+    }
+
+    /// Makes the cluster aside and renames it into place: a start that is cut short leaves nothing half made.
     fn init(&self) -> anyhow::Result<()> {
+        let aside = Self { data: self.data.with_extension("new"), ..self.clone() };
+        match fs::remove_dir_all(&aside.data) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error).context("clearing a cluster that was not finished"),
+            _ => fs::create_dir(&aside.data)?,
+        }
+        aside.give(&aside.data)?;
+        aside.make_cluster()?;
+        fs::rename(&aside.data, &self.data)?;
+        Ok(fs::File::open(self.root())?.sync_all()?)
+    }
+
+    fn make_cluster(&self) -> anyhow::Result<()> {
         fs::set_permissions(&self.data, fs::Permissions::from_mode(0o700))?;
         let args = ["--auth=peer", "--encoding=UTF8", "--locale=C", "--username", ROLE, "--pgdata", text(&self.data)?];
         self.run("initdb", &args).context("making the managed database")?;
@@ -158,10 +190,7 @@ impl Engine {
         let path = self.data.join(name);
         fs::write(&path, content)?;
         fs::set_permissions(&path, fs::Permissions::from_mode(0o600))?;
-        if let Some(user) = &self.user {
-            chown(&path, Some(user.uid), Some(user.gid))?;
-        }
-        Ok(())
+        self.give(&path)
     }
 
     fn command(&self, program: &str) -> Command {
@@ -176,7 +205,7 @@ impl Engine {
 
     fn run(&self, program: &str, args: &[&str]) -> anyhow::Result<()> {
         // The server inherits what pg_ctl has, so the output must not be a pipe that somebody waits for.
-        let out = tempfile_for(&self.socket, program)?;
+        let out = tempfile_for(self.root(), program)?;
         let status = self.command(program).args(args).stdin(std::process::Stdio::null()).stdout(out.1.try_clone()?).stderr(out.1).status()?;
         let said = fs::read_to_string(&out.0).unwrap_or_default();
         let _ = fs::remove_file(&out.0);
@@ -234,7 +263,7 @@ fn install() -> anyhow::Result<()> {
     let install = ["install", "--yes", "--no-install-recommends", "postgresql"];
     if !apt(&install)? {
         apt(&["update"])?;
-        ensure!(apt(&install)?, "apt-get could not install postgresql: install it by hand and start again");
+        ensure!(apt(&install)?, "apt-get could not install postgresql, see above: install it by hand and start again");
     }
     Ok(())
 }
@@ -242,5 +271,8 @@ fn install() -> anyhow::Result<()> {
 fn apt(args: &[&str]) -> anyhow::Result<bool> {
     let mut command = Command::new("apt-get");
     let output = command.args(args).env("DEBIAN_FRONTEND", "noninteractive").output().context("running apt-get")?;
+    if !output.status.success() {
+        eprint!("{}", String::from_utf8_lossy(&output.stderr));
+    }
     Ok(output.status.success())
 }

@@ -25,6 +25,7 @@ use sqlx::migrate::Migrator;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Notify, watch};
@@ -35,6 +36,8 @@ use uuid::Uuid;
 
 /// The hostname database's own name in the cluster.
 pub const DATABASE: &str = "hostdb";
+/// How long a request in flight may take when the master is told to stop. An agent's line never ends by itself.
+const DRAIN_LIMIT: Duration = Duration::from_millis(1500);
 static MIGRATIONS: Migrator = sqlx::migrate!("../migrations/master");
 
 /// Opens the hostname database, brought to this build's shape.
@@ -81,12 +84,30 @@ pub async fn serve(config: Config, metrics: PrometheusHandle) -> anyhow::Result<
     tasks.spawn(log_end("control", control::serve(control, control_listener, control_tls, until(stopped.clone()))));
     tasks.spawn(log_end("web", serve_web(app, web_listener, web_tls, until(stopped))));
     tracing::info!(event = "master_ready", web = %config.web.listen, control = %config.control.listen, institution = keys.trust.draft().name, "the master serves");
-    wait_for_signal().await?;
+    let ended = tokio::select! {
+        signal = wait_for_signal() => signal,
+        // A room that ends by itself is a fault: better to be started anew than to serve without it.
+        _ = tasks.join_next() => Err(anyhow::anyhow!("a room of the master ended by itself; its last words are above")),
+    };
     tracing::info!(event = "master_stopping", "stopping");
     tasks_stop.send_replace(true);
+    // What is being answered is answered; the publisher and the lines of the agents have no end of their own.
+    drain(&mut tasks, RoomsWithAnEnd(2)).await;
     tasks.shutdown().await;
     pool.close().await;
-    stop_engine(engine).await
+    stop_engine(engine).await.and(ended)
+}
+
+/// How many rooms end when they are told to: control and web.
+struct RoomsWithAnEnd(usize);
+
+async fn drain(tasks: &mut JoinSet<()>, rooms: RoomsWithAnEnd) {
+    let ends = async {
+        for _ in 0..rooms.0 {
+            tasks.join_next().await;
+        }
+    };
+    let _ = tokio::time::timeout(DRAIN_LIMIT, ends).await;
 }
 
 /// Stops the managed database with the program that manages it.
@@ -152,10 +173,18 @@ fn web_tls(web: &Web, keys: &Keys) -> anyhow::Result<Option<Arc<rustls::ServerCo
     }
     let identity = match (&web.certificate, &web.key) {
         (Some(certificate), Some(key)) => read_identity(certificate, key)?,
-        (None, None) => keys.authority.master_identity(vec![web.listen.ip().to_string()])?,
+        (None, None) => keys.authority.master_identity(own_names(web)?)?,
         _ => anyhow::bail!("[web] needs both certificate and key, or neither"),
     };
     Ok(Some(Arc::new(tls::web_server_config(identity)?)))
+}
+
+/// What our own authority's certificate for the web is to fit.
+fn own_names(web: &Web) -> anyhow::Result<Vec<String>> {
+    let listen = Some(web.listen.ip()).filter(|ip| !ip.is_unspecified()).map(|ip| ip.to_string());
+    let names: Vec<String> = web.names.iter().cloned().chain(listen).collect();
+    anyhow::ensure!(!names.is_empty(), "[web] names is empty: write the names that people type to reach the master, or give it a certificate and key");
+    Ok(names)
 }
 
 fn read_identity(certificate: &Path, key: &Path) -> anyhow::Result<tls::Identity> {

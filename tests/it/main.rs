@@ -5,6 +5,8 @@ mod clients;
 mod deployment;
 mod fuzz;
 mod house;
+mod serving;
+mod store;
 
 use holdfast_lab::cables::Network;
 

@@ -50,16 +50,16 @@ impl Lab {
         }
         audience.step("master: managed Postgres, web, API, publisher");
         self.start(Part::Master)?;
-        if self.token_file().exists() {
+        if self.is_done("imported") {
             return Ok(());
         }
         let token = self.run(Part::Master, &["admin", "token", "lab"])?;
-        let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(self.token_file())?;
+        let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(self.token_file())?;
         file.write_all(token.as_bytes())?;
         audience.step("importing subnets, zones, bootptab and RADIUS clients of the samples");
         let report = self.import_samples()?;
         audience.tell(report.lines().last().unwrap_or_default());
-        Ok(())
+        self.done("imported")
     }
 
     fn import_samples(&self) -> Result<String> {
@@ -67,7 +67,7 @@ impl Lab {
         let mut files: Vec<String> = SAMPLES.iter().map(|name| samples.join(name).display().to_string()).collect();
         files.extend(self.loopback_client()?);
         let args: Vec<&str> = ["import"].into_iter().chain(files.iter().map(String::as_str)).collect();
-        self.holdfast(&args).context("importing the samples")
+        self.admin()?.holdfast(&args).context("importing the samples")
     }
 
     /// On the loopback there is no terminal server's address to ask from, so this machine becomes one.
@@ -81,19 +81,19 @@ impl Lab {
 
     /// The portal joins and imports its people, who are nobody else's business.
     fn start_portal(&mut self, audience: &mut impl Audience) -> Result<()> {
-        let fresh = !self.has(Part::Portal, "keys/membership.json");
-        if fresh {
+        if !self.has(Part::Portal, "keys/membership.json") {
             audience.step("auth portal: joins the institution");
             let token = self.run(Part::Master, &["node", "enrol", "portal", "--role", "portal"])?;
             self.run(Part::Portal, &["auth-portal", "enrol", "--master", &self.ground().control().to_string(), "--token", token.trim()])?;
         }
         audience.step("auth portal: its own process, database and key");
         self.start(Part::Portal)?;
-        if fresh {
+        if !self.is_done("people") {
             audience.step("importing people; each password becomes argon2id");
             let users = house().join("tests/samples/users").display().to_string();
             let report = self.run(Part::Portal, &["auth-portal", "import-users", &users])?;
             audience.tell(report.trim());
+            self.done("people")?;
         }
         Ok(())
     }
@@ -101,16 +101,27 @@ impl Lab {
     /// An agent joins with a one-time token; the portal's operator compares fingerprints; then it serves.
     fn start_agent(&mut self, campus: Campus, audience: &mut impl Audience) -> Result<()> {
         let (part, name) = (Part::Agent(campus), campus.name());
-        if !self.has(part, "identity/card.json") {
+        let joined = format!("joined-{name}");
+        if !self.is_done(&joined) {
             audience.step(&format!("agent {name}: joins with a one-time token"));
             let token = self.run(Part::Master, &["node", "enrol", name, "--campus", name])?;
-            let joined = self.run(part, &["enrol", "--master", &self.ground().control().to_string(), "--token", token.trim()])?;
-            let fingerprint = joined.lines().find_map(|line| line.strip_prefix("key fingerprint ")).context("the agent showed no fingerprint")?;
+            let said = self.run(part, &["enrol", "--master", &self.ground().control().to_string(), "--token", token.trim()])?;
+            let fingerprint = said.lines().find_map(|line| line.strip_prefix("key fingerprint ")).context("the agent showed no fingerprint")?;
             self.run(Part::Portal, &["auth-portal", "confirm", name, fingerprint])?;
+            self.done(&joined)?;
         }
         audience.step(&format!("agent {name}: DNS, BOOTP/DHCP and RADIUS from its own disk"));
         self.start(part)?;
         self.wait_until(part, "/readyz", READY_LIMIT)
+    }
+
+    /// A step is done when it was finished: one that was cut short is done again.
+    fn is_done(&self, step: &str) -> bool {
+        self.folder().path().join("done").join(step).exists()
+    }
+
+    fn done(&self, step: &str) -> Result<()> {
+        self.folder().write(&format!("done/{step}"), "").map(drop)
     }
 
     fn has(&self, part: Part, file: &str) -> bool {

@@ -102,7 +102,7 @@ fn secret_of(campus: Campus) -> &'static str {
     }
 }
 
-/// Ctrl-C and SIGTERM, listened for from the first moment, so that no start is left half done.
+/// Ctrl-C and SIGTERM, listened for from the first moment: a start comes to its end before it is undone.
 struct Ending {
     runtime: Runtime,
     interrupt: Signal,

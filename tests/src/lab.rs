@@ -129,7 +129,7 @@ impl Ground {
         match part {
             Part::Master => {
                 let control = self.control();
-                format!("state_dir = {state_dir:?}\n[web]\nlisten = \"{status}\"\n[control]\nlisten = \"{control}\"\naddress = \"{control}\"\n")
+                format!("state_dir = {state_dir:?}\n[web]\nlisten = \"{status}\"\n[control]\nlisten = \"{control}\"\n")
             }
             Part::Portal => format!("state_dir = {state_dir:?}\n[status]\nlisten = \"{status}\"\n"),
             Part::Agent(campus) => {
@@ -180,12 +180,15 @@ impl Lab {
         said(command, &format!("{} {}", part.name(), args.join(" ")))
     }
 
-    /// Runs the admin's command, as `holdfast` on the master's host: what it printed, or what it said against it.
-    pub fn holdfast(&self, args: &[&str]) -> Result<String> {
-        let mut command = self.command_at(Place::Master, &programs()?.cli);
+    /// The admin, who works while parts come and go.
+    pub fn admin(&self) -> Result<Admin> {
         let token = std::fs::read_to_string(self.token_file()).context("the lab has no token yet: bring it up first")?;
-        command.args(args).env("HOLDFAST_SERVER", format!("http://{}", self.ground.status(Part::Master))).env("HOLDFAST_TOKEN", token.trim());
-        said(command, &format!("holdfast {}", args.join(" ")))
+        Ok(Admin {
+            cli: programs()?.cli.clone(),
+            namespace: self.at(Place::Master).map(|namespace| namespace.name().to_owned()),
+            server: format!("http://{}", self.ground.status(Part::Master)),
+            token: token.trim().to_owned(),
+        })
     }
 
     pub(crate) fn token_file(&self) -> PathBuf {
@@ -279,6 +282,31 @@ impl Lab {
             }
             std::thread::sleep(Duration::from_millis(20));
         }
+    }
+}
+
+/// The admin's command line, as `holdfast` on the master's host.
+#[derive(Debug, Clone)]
+pub struct Admin {
+    cli: PathBuf,
+    namespace: Option<String>,
+    server: String,
+    token: String,
+}
+
+impl Admin {
+    /// Runs `holdfast` with these arguments: what it printed, or what it said against them.
+    pub fn holdfast(&self, args: &[&str]) -> Result<String> {
+        let mut command = match &self.namespace {
+            Some(namespace) => {
+                let mut command = Command::new("ip");
+                command.args(["netns", "exec", namespace]).arg(&self.cli);
+                command
+            }
+            None => Command::new(&self.cli),
+        };
+        command.args(args).env("HOLDFAST_SERVER", &self.server).env("HOLDFAST_TOKEN", &self.token);
+        said(command, &format!("holdfast {}", args.join(" ")))
     }
 }
 

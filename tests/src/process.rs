@@ -10,12 +10,12 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::ffi::OsString;
 use std::fs::{self, OpenOptions};
+use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-/// Package libfaketime's library.
-const FAKETIME: &str = "/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1";
 /// How often a log or a process is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(10);
 /// How long a program may take to end after SIGTERM.
@@ -60,8 +60,14 @@ impl Recipe {
     }
 
     /// Sets its wall clock, by libfaketime: `"@1970-01-01 00:00:10"` starts there and runs on. Its monotonic clock stays true.
+    ///
+    /// # Panics
+    /// Where package libfaketime is not installed: the loader would only warn, and the clock would be true.
     pub fn at_time(self, time: &str) -> Self {
-        self.env("LD_PRELOAD", FAKETIME).env("FAKETIME", time).env("FAKETIME_DONT_FAKE_MONOTONIC", "1").env("FAKETIME_NO_CACHE", "1")
+        self.env("LD_PRELOAD", libfaketime().expect("package libfaketime is installed"))
+            .env("FAKETIME", time)
+            .env("FAKETIME_DONT_FAKE_MONOTONIC", "1")
+            .env("FAKETIME_NO_CACHE", "1")
     }
 
     /// Starts it.
@@ -69,7 +75,7 @@ impl Recipe {
         if let Some(folder) = self.log.parent() {
             fs::create_dir_all(folder)?;
         }
-        let log = OpenOptions::new().create(true).append(true).open(&self.log).with_context(|| format!("cannot write {}", self.log.display()))?;
+        let log = OpenOptions::new().create(true).append(true).mode(0o600).open(&self.log).with_context(|| format!("cannot write {}", self.log.display()))?;
         let log_start = log.metadata()?.len();
         let mut command = self.command();
         command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
@@ -94,8 +100,16 @@ impl Recipe {
             command.arg(setting);
         }
         command.arg(&self.program).args(&self.args);
+        // A terminal's Ctrl-C is for the lab, which stops its programs in order.
+        command.process_group(0);
         command
     }
+}
+
+/// Package libfaketime's library, in the folder of this machine's architecture.
+fn libfaketime() -> Option<PathBuf> {
+    let folders = fs::read_dir("/usr/lib").ok()?.filter_map(Result::ok);
+    folders.map(|folder| folder.path().join("faketime/libfaketime.so.1")).find(|library| library.exists())
 }
 
 /// A program that runs, killed when it is dropped.

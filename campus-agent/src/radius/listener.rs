@@ -16,6 +16,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 use tokio::sync::mpsc;
 
+/// How long a reply may wait for room in the socket.
+const SEND_PATIENCE: Duration = Duration::from_millis(50);
 /// How long the loop rests after its socket failed, so that a lasting fault does not eat a core.
 const REST_AFTER_ERROR: Duration = Duration::from_millis(20);
 
@@ -131,9 +133,12 @@ impl Listener {
     }
 }
 
+/// A NAS that is gone must not hold up the others while its packets wait in the socket: it asks again, and is answered from memory.
 async fn send(socket: &UdpSocket, reply: &[u8], to: SocketAddr, via: Via) {
-    if let Err(wrong) = socket.send(reply, to, via).await {
-        rest_after("send", &wrong).await;
+    match tokio::time::timeout(SEND_PATIENCE, socket.send(reply, to, via)).await {
+        Ok(Ok(())) => {}
+        Ok(Err(wrong)) => rest_after("send", &wrong).await,
+        Err(_) => metrics::counter!("holdfast_radius_unsent_total").increment(1),
     }
 }
 

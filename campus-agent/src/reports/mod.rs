@@ -40,6 +40,8 @@ pub struct Spool {
 struct Inner {
     path: PathBuf,
     kept: Kept,
+    /// Something was delivered since the last write.
+    due: bool,
 }
 
 #[derive(Debug, serde::Serialize, serde::Deserialize)]
@@ -55,8 +57,8 @@ impl Spool {
     /// Reads the spool of this box; a missing or damaged one starts anew under another id.
     pub fn open(state_dir: &Path, clock: Arc<TrustedClock>) -> Self {
         let path = state_dir.join("reports.json");
-        let kept = fs::read(&path).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_else(Kept::new);
-        Self { inner: Arc::new(Mutex::new(Inner { path, kept })), changed: watch::channel(0).0, clock }
+        let kept = fs::read(&path).ok().and_then(|bytes| Kept::read(&bytes)).unwrap_or_else(Kept::new);
+        Self { inner: Arc::new(Mutex::new(Inner { path, kept, due: false })), changed: watch::channel(0).0, clock }
     }
 
     /// Adds a report and logs it. Never fails: a full disk costs durability, not the report.
@@ -72,8 +74,9 @@ impl Spool {
             inner.kept.waiting.pop_front();
             inner.kept.dropped += 1;
         }
-        inner.save();
+        inner.due = true;
         drop(inner);
+        self.save_if_due();
         self.changed.send_replace(sequence);
     }
 
@@ -87,7 +90,27 @@ impl Spool {
         let mut inner = self.lock();
         if inner.kept.id == id {
             inner.kept.waiting.retain(|report| report.sequence > sequence);
-            inner.save();
+            inner.due = true;
+        }
+    }
+
+    /// Writes the spool where something changed since the last time. The lock is not held meanwhile: whoever only looks must
+    /// not wait for a disk.
+    pub fn save_if_due(&self) {
+        let (path, bytes) = {
+            let mut inner = self.lock();
+            if !std::mem::take(&mut inner.due) {
+                return;
+            }
+            (inner.path.clone(), serde_json::to_vec(&inner.kept))
+        };
+        let saved = bytes.map_err(std::io::Error::other).and_then(|bytes| store::write_whole(&path, &bytes));
+        if let Err(error) = saved {
+            tracing::error!(event = "disk_failed", path = %path.display(), %error, "reports cannot be kept on disk");
+            let mut inner = self.lock();
+            inner.due = true;
+            // What is on disk goes on counting from an older number: the same number must not come to mean two reports.
+            inner.kept.id = Kept::new().id;
         }
     }
 
@@ -111,16 +134,13 @@ impl Spool {
     }
 }
 
-impl Inner {
-    fn save(&self) {
-        let saved = serde_json::to_vec(&self.kept).map_err(std::io::Error::other).and_then(|bytes| store::write_whole(&self.path, &bytes));
-        if let Err(error) = saved {
-            tracing::error!(path = %self.path.display(), %error, "reports cannot be kept on disk");
-        }
-    }
-}
-
 impl Kept {
+    /// `None` where the file was damaged: a spool that cannot be named is begun anew.
+    fn read(bytes: &[u8]) -> Option<Self> {
+        let kept: Self = serde_json::from_slice(bytes).ok()?;
+        hex::decode(&kept.id).is_ok_and(|id| id.len() == 16).then_some(kept)
+    }
+
     fn new() -> Self {
         Self { id: uuid::Uuid::new_v4().simple().to_string(), next: 1, dropped: 0, waiting: VecDeque::new() }
     }
@@ -142,6 +162,7 @@ mod tests {
         assert_eq!(spool.waiting_from(0).iter().map(|report| report.sequence).collect::<Vec<_>>(), [1, 2]);
         spool.delivered("another spool", 2);
         spool.delivered(&spool.id(), 1);
+        spool.save_if_due();
         assert_eq!(spool.waiting_from(0).len(), 1);
         for _ in 0..SPOOL_LIMIT + 5 {
             spool.raise("noise", "");

@@ -63,7 +63,7 @@ impl Identity {
     pub fn read(state_dir: &Path) -> Result<Self, IdentityError> {
         let dir = folder(state_dir);
         let card_path = dir.join("card.json");
-        if !card_path.exists() {
+        if !exists(&card_path)? {
             return Err(IdentityError::NotEnrolled);
         }
         let card: Card = serde_json::from_slice(&read(&card_path)?).map_err(|wrong| damaged(&card_path, wrong))?;
@@ -83,7 +83,7 @@ impl Identity {
     /// Reads only whom this box believes: enough to verify and to serve what needs no secret.
     pub fn read_trust(state_dir: &Path) -> Result<Trust, IdentityError> {
         let path = folder(state_dir).join("trust");
-        if !path.exists() {
+        if !exists(&path)? {
             return Err(IdentityError::NotEnrolled);
         }
         Trust::read(&read(&path)?).map_err(|wrong: TrustError| damaged(&path, wrong))
@@ -122,6 +122,11 @@ fn folder(state_dir: &Path) -> PathBuf {
 
 fn read(path: &Path) -> Result<Vec<u8>, IdentityError> {
     fs::read(path).map_err(|error| IdentityError::Unreadable { path: path.to_owned(), error })
+}
+
+/// A folder that cannot be looked into is not an empty one.
+fn exists(path: &Path) -> Result<bool, IdentityError> {
+    path.try_exists().map_err(|error| IdentityError::Unreadable { path: path.to_owned(), error })
 }
 
 fn damaged(path: &Path, what: impl ToString) -> IdentityError {

@@ -95,10 +95,12 @@ impl Keeper {
             durable: on_disk,
         };
         let mut findings = found.findings;
-        // A state that one slot alone does not lead to, or that lost its base, gets a base of its own before anything is appended.
-        let settled = if found.crossed { keeper.rebase() } else { keeper.reopen_log() };
+        // A state that one slot alone does not lead to gets a base of its own before anything is appended. So does one beside a
+        // log that could not be read or believed: that log is left as it is, for a better day.
+        let settled = if found.crossed || found.doubtful { keeper.rebase() } else { keeper.reopen_log() };
         if let Err(error) = settled {
             keeper.log = None;
+            keeper.durable = (Epoch(0), Generation(0));
             findings.push(Finding { path: dir.to_owned(), what: format!("cannot be written: {error}") });
         }
         Ok(Opening { keeper, reader, findings })
@@ -126,16 +128,17 @@ impl Keeper {
         Ok(self.keep(next, |keeper| keeper.append(opened.sealed(), payload)))
     }
 
-    /// Takes a whole snapshot.
-    pub fn take_full(&mut self, trust: &Trust, sealed: &[u8], rows: Vec<u8>) -> Result<Kept, Refusal> {
+    /// Takes a whole snapshot. What lies below `floor`, the highest that was ever durable here, is refused: a disk that was
+    /// lost must not open the door to the past.
+    pub fn take_full(&mut self, trust: &Trust, floor: Option<(Epoch, Generation)>, sealed: &[u8], rows: Vec<u8>) -> Result<Kept, Refusal> {
         let opened = trust.open(&Sealed::from_bytes(sealed)?)?;
         let manifest = opened.manifest();
         let held = self.state.view();
         if manifest.feed != held.feed() {
             return Err(ApplyError::OtherFeed { held: held.feed(), offered: manifest.feed }.into());
         }
-        if (manifest.epoch, manifest.generation) < (held.epoch(), held.generation()) {
-            let (held_epoch, held) = (held.epoch(), held.generation());
+        let (held_epoch, held) = (held.epoch(), held.generation()).max(floor.unwrap_or((Epoch(0), Generation(0))));
+        if (manifest.epoch, manifest.generation) < (held_epoch, held) {
             return Err(ApplyError::NotNewer { held_epoch, held, offered_epoch: manifest.epoch, offered: manifest.generation }.into());
         }
         let next = State::restore(&opened, rows)?;
@@ -186,7 +189,8 @@ impl Keeper {
 
     /// Writes the state as a base into the other slot and makes that slot the live one. The old slot stays: it is the one before.
     fn rebase(&mut self) -> io::Result<()> {
-        let Some(sealed) = self.state.sealed().cloned() else { return self.reopen_log() };
+        // Nothing to keep, so nothing is cut either.
+        let Some(sealed) = self.state.sealed().cloned() else { return Ok(()) };
         let target = if self.base_bytes == 0 { self.live } else { self.live.other() };
         target.create(&self.dir)?;
         let (base, log) = (target.base(&self.dir), target.log(&self.dir));

@@ -68,6 +68,8 @@ pub(super) struct Found {
     pub(super) log_end: u64,
     /// Whether the other slot holds a verified base as well.
     pub(super) has_fallback: bool,
+    /// Whether a log could not be read, or holds what the trust at hand does not vouch for: it must not be cut.
+    pub(super) doubtful: bool,
     /// Whether the other slot's log was needed, so that the live slot alone does not lead to the state.
     pub(super) crossed: bool,
 }
@@ -82,9 +84,10 @@ pub fn best_state(feed_dir: &Path, feed: Feed, trust: &Trust) -> (State, Vec<Fin
 pub(super) fn search(feed_dir: &Path, feed: Feed, trust: &Trust) -> Found {
     let mut findings = Vec::new();
     let logs = Slot::BOTH.map(|slot| read(&slot.log(feed_dir), &mut findings).unwrap_or_default());
+    let unreadable = !findings.is_empty();
     let (slot, start, has_fallback) = newest_base(feed_dir, feed, trust, &mut findings);
     let live = slot.unwrap_or(Slot::A);
-    let mut replay = Replay { state: start, trust, findings };
+    let mut replay = Replay { state: start, trust, findings, distrusted: false };
     // When the newer base was damaged, the older one's log leads up to it and the newer one's log goes on from there.
     let (own, foreign) = (&logs[live as usize], &logs[live.other() as usize]);
     let mut log_end = replay.run(live.log(feed_dir), own);
@@ -94,7 +97,7 @@ pub(super) fn search(feed_dir: &Path, feed: Feed, trust: &Trust) -> Found {
     if crossed {
         log_end = log_end.max(replay.run(live.log(feed_dir), own));
     }
-    Found { state: replay.state, findings: replay.findings, slot, log_end, has_fallback, crossed }
+    Found { doubtful: unreadable || replay.distrusted, state: replay.state, findings: replay.findings, slot, log_end, has_fallback, crossed }
 }
 
 fn read(path: &Path, findings: &mut Vec<Finding>) -> Option<Vec<u8>> {
@@ -144,6 +147,7 @@ struct Replay<'a> {
     state: State,
     trust: &'a Trust,
     findings: Vec<Finding>,
+    distrusted: bool,
 }
 
 impl Replay<'_> {
@@ -182,6 +186,7 @@ impl Replay<'_> {
         match open_of(self.state.view().feed(), self.trust, sealed) {
             Ok(opened) => Some(opened),
             Err(wrong) => {
+                self.distrusted = true;
                 self.find(path.to_owned(), wrong);
                 None
             }

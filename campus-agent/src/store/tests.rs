@@ -135,13 +135,13 @@ fn forged_and_older_generations_are_refused_and_the_one_before_is_served() {
     let (sealed, payload, _) = bench.published[3].clone();
     assert!(!keeper.take_frame(&bench.trust, &sealed, &payload).unwrap_err().wants_full());
     let rows = bench.published[3].2.encode_rows();
-    assert!(keeper.take_full(&bench.trust, &sealed, rows).is_err(), "a whole snapshot of an older generation");
+    assert!(keeper.take_full(&bench.trust, None, &sealed, rows).is_err(), "a whole snapshot of an older generation");
     bench.publish();
     let (sealed, payload) = bench.publish();
     assert!(keeper.take_frame(&bench.trust, &sealed, &payload).unwrap_err().wants_full(), "one was left out");
     assert_eq!(reader.current().generation(), Generation(6));
     let rows = bench.published[7].2.encode_rows();
-    assert_eq!(keeper.take_full(&bench.trust, &sealed, rows).unwrap().durable, Generation(8));
+    assert_eq!(keeper.take_full(&bench.trust, None, &sealed, rows).unwrap().durable, Generation(8));
     assert_eq!(bench.assert_exact(&bench.open()), 8);
 }
 
@@ -163,13 +163,38 @@ fn an_older_signed_disk_image_is_served_and_the_floor_tells() {
 }
 
 #[test]
+fn a_lost_disk_does_not_open_the_door_to_the_past() {
+    let mut bench = six();
+    let (old, rows) = (bench.published[2].0.clone(), bench.published[2].2.encode_rows());
+    std::fs::remove_dir_all(bench.file("a")).unwrap();
+    std::fs::remove_dir_all(bench.file("b")).unwrap();
+    let mut keeper = bench.open().keeper;
+    let floor = Some((Epoch(1), Generation(6)));
+    assert!(keeper.take_full(&bench.trust, floor, &old, rows).is_err(), "older than what this box once held");
+    let (sealed, _) = bench.publish();
+    let rows = bench.published[6].2.encode_rows();
+    assert_eq!(keeper.take_full(&bench.trust, floor, &sealed, rows).unwrap().durable, Generation(7));
+}
+
+#[test]
+fn what_another_trust_does_not_vouch_for_is_not_destroyed() {
+    let bench = six();
+    let other = Bench::new();
+    let opening = Keeper::open(bench.dir.path(), Feed::ZONE, &other.trust).unwrap();
+    assert_eq!(opening.keeper.state().view().generation(), Generation(0));
+    assert!(!opening.findings.is_empty());
+    drop(opening);
+    assert_eq!(bench.assert_exact(&bench.open()), 6, "with the right trust everything is there again");
+}
+
+#[test]
 fn a_dead_disk_stops_no_service() {
     let mut bench = six();
     let Opening { mut keeper, reader, .. } = bench.open();
     // The folder goes away under the keeper, so that no base can be made; the open log takes one more frame.
     std::fs::remove_dir_all(bench.dir.path()).unwrap();
     std::fs::write(bench.dir.path(), b"in the way").unwrap();
-    keeper.take_full(&bench.trust, &bench.published[5].0.clone(), bench.published[5].2.encode_rows()).unwrap();
+    keeper.take_full(&bench.trust, None, &bench.published[5].0.clone(), bench.published[5].2.encode_rows()).unwrap();
     assert!(!keeper.disk_is_well());
     let (sealed, payload) = bench.publish();
     let kept = keeper.take_frame(&bench.trust, &sealed, &payload).unwrap();

@@ -16,11 +16,13 @@ use holdfast_proto::words::UnixMillis;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, watch};
 use tokio::task::block_in_place;
+use tokio::time::timeout;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Streaming;
+use tonic::transport::Channel;
 
 /// Between attempts: from this, growing by 1.6 each time, to the limit; each wait is drawn between zero and that.
 const RETRY_FIRST: Duration = Duration::from_millis(100);
@@ -44,6 +46,10 @@ pub struct Uplink {
     spool: Spool,
     clock: Arc<TrustedClock>,
     state: watch::Sender<State>,
+    /// The floor has risen since it was last written.
+    floor_is_due: bool,
+    /// A newer trust counts and is not on disk yet.
+    trust_is_due: bool,
     /// Whole snapshots on their way in.
     incoming: BTreeMap<Feed, Incoming>,
 }
@@ -84,6 +90,8 @@ impl Uplink {
             spool,
             clock,
             state: watch::channel(State::default()).0,
+            floor_is_due: false,
+            trust_is_due: false,
             incoming: BTreeMap::new(),
         };
         uplink.keepers.keys().for_each(|feed| uplink.show(*feed, None));
@@ -99,11 +107,13 @@ impl Uplink {
     pub async fn run(mut self) {
         let mut wait = RETRY_FIRST;
         loop {
+            let begun = Instant::now();
             let ended = self.session().await;
             let was_connected = matches!(self.state.borrow().line, Line::Connected { .. });
             let why = ended.err().map_or_else(|| "the master closed the line".to_owned(), |error| format!("{error:#}"));
             self.cut_off(why, was_connected);
-            if was_connected {
+            // A line that breaks as soon as it stands must not be dialled without pause.
+            if was_connected && begun.elapsed() > RETRY_LIMIT {
                 wait = RETRY_FIRST;
             }
             tokio::time::sleep(wait.mul_f64(draw())).await;
@@ -130,22 +140,39 @@ impl Uplink {
 
     /// One connection, from dialling to its end.
     async fn session(&mut self) -> anyhow::Result<()> {
-        let config = || -> anyhow::Result<_> {
-            let clock: Arc<TrustedClock> = Arc::clone(&self.clock);
-            Ok(Arc::new(tls::client_config(&self.identity.trust.draft().authorities, Some(self.identity.tls()?), clock)?))
-        };
-        let channel = tls::dial(&self.address, config()?).await.with_context(|| format!("dialling {}", self.address))?;
-        if renewal_is_due(&self.identity.chain, self.clock.now()) {
-            self.identity.chain = renew(channel, &self.identity.tls_key).await.context("renewing the certificate")?;
-            block_in_place(|| self.identity.keep(&self.state_dir)).context("keeping the renewed certificate")?;
-            tracing::info!(event = "certificate_renewed", "the master renewed this box's certificate");
-            return Ok(());
+        let mut channel = tls::dial(&self.address, self.tls()?).await.with_context(|| format!("dialling {}", self.address))?;
+        if renewal_is_due(&self.identity.chain, self.clock.now()) && self.renew(channel.clone()).await {
+            channel = tls::dial(&self.address, self.tls()?).await.with_context(|| format!("dialling {}", self.address))?;
         }
         let (outgoing, queue) = mpsc::channel(OUTGOING_LIMIT);
         outgoing.send(self.hello()).await?;
         let mut client = ControlClient::new(channel).max_decoding_message_size(AGENT_MESSAGE_LIMIT_BYTES);
-        let stream = client.follow(ReceiverStream::new(queue)).await.context("opening the stream")?.into_inner();
+        let opened = timeout(SILENCE_LIMIT, client.follow(ReceiverStream::new(queue))).await.context("the master did not open the stream")?;
+        let stream = opened.context("opening the stream")?.into_inner();
         self.follow(stream, Session { outgoing, next_report: 0 }).await
+    }
+
+    fn tls(&self) -> anyhow::Result<Arc<rustls::ClientConfig>> {
+        let clock: Arc<TrustedClock> = Arc::clone(&self.clock);
+        Ok(Arc::new(tls::client_config(&self.identity.trust.draft().authorities, Some(self.identity.tls()?), clock)?))
+    }
+
+    /// Asks for a new certificate; gives whether there is one. Without one the old one is shown: whether it is still good
+    /// enough is for the master to say.
+    async fn renew(&mut self, channel: Channel) -> bool {
+        let asked = timeout(SILENCE_LIMIT, renew(channel, &self.identity.tls_key)).await;
+        match asked.map_err(|_| "the master did not answer".to_owned()).and_then(|renewed| renewed.map_err(|wrong| wrong.to_string())) {
+            Ok(chain) => self.identity.chain = chain,
+            Err(why) => {
+                tracing::warn!(event = "certificate_not_renewed", why, "the old certificate is kept");
+                return false;
+            }
+        }
+        if let Err(error) = block_in_place(|| self.identity.keep(&self.state_dir)) {
+            tracing::error!(event = "disk_failed", %error, "the renewed certificate cannot be kept");
+        }
+        tracing::info!(event = "certificate_renewed", "the master renewed this box's certificate");
+        true
     }
 
     async fn follow(&mut self, mut stream: Streaming<FromMaster>, mut session: Session) -> anyhow::Result<()> {
@@ -154,7 +181,7 @@ impl Uplink {
             // The master's words first: a generation must not wait for a report.
             tokio::select! {
                 biased;
-                message = tokio::time::timeout(SILENCE_LIMIT, stream.message()) => {
+                message = timeout(SILENCE_LIMIT, stream.message()) => {
                     let message = message.context("the master fell silent")??.and_then(|message| message.message);
                     let Some(message) = message else { return Ok(()) };
                     self.on_message(message, &mut session).await?;
@@ -178,7 +205,10 @@ impl Uplink {
             from_master::Message::Heartbeat(heartbeat) => self.on_heartbeat(heartbeat, session).await,
             from_master::Message::Frame(frame) => self.on_frame(frame, session).await,
             from_master::Message::Full(chunk) => self.on_chunk(chunk, session).await,
-            from_master::Message::Trust(update) => self.on_trust(update),
+            from_master::Message::Trust(update) => {
+                self.on_trust(&update);
+                Ok(())
+            }
             from_master::Message::ReportAck(ack) => {
                 self.on_report_ack(&ack);
                 Ok(())
@@ -188,6 +218,8 @@ impl Uplink {
 
     async fn on_heartbeat(&mut self, heartbeat: Heartbeat, session: &mut Session) -> anyhow::Result<()> {
         self.clock.learn(UnixMillis(heartbeat.now_ms));
+        self.keep_floor();
+        block_in_place(|| self.spool.save_if_due());
         if !matches!(self.state.borrow().line, Line::Connected { .. }) {
             let since_ms = self.clock.now().0;
             tracing::info!(event = "uplink_connected", master = self.address, "the line to the master is up");
@@ -212,7 +244,7 @@ impl Uplink {
         let trust = &self.identity.trust;
         let (feed, keeper) = keeper_of(&mut self.keepers, frame.feed.as_ref())?;
         let taken = block_in_place(|| keeper.take_frame(trust, &frame.sealed, &frame.payload));
-        self.settle(feed, taken, session).await
+        self.settle(feed, taken, session, true).await
     }
 
     async fn on_chunk(&mut self, chunk: FullChunk, session: &mut Session) -> anyhow::Result<()> {
@@ -230,12 +262,14 @@ impl Uplink {
         let Some(Incoming { sealed, rows }) = self.incoming.remove(&feed) else { return Ok(()) };
         let trust = &self.identity.trust;
         let (feed, keeper) = keeper_of(&mut self.keepers, chunk.feed.as_ref())?;
-        let taken = block_in_place(|| keeper.take_full(trust, &sealed, rows));
-        self.settle(feed, taken, session).await
+        let floor = self.floor.of(feed);
+        let taken = block_in_place(|| keeper.take_full(trust, floor, &sealed, rows));
+        // A whole snapshot that is no good does not become better by being sent again.
+        self.settle(feed, taken, session, false).await
     }
 
     /// Tells the master and the people what became of something it sent.
-    async fn settle(&mut self, feed: Feed, taken: Result<Kept, Refusal>, session: &mut Session) -> anyhow::Result<()> {
+    async fn settle(&mut self, feed: Feed, taken: Result<Kept, Refusal>, session: &mut Session, full_may_help: bool) -> anyhow::Result<()> {
         let message = match taken {
             Ok(kept) => {
                 self.on_kept(feed, &kept);
@@ -246,7 +280,12 @@ impl Uplink {
                 self.spool.raise("snapshot_refused", format!("{feed}: {refusal}"));
                 self.show(feed, Some(refusal.to_string()));
                 let generation = self.keepers[&feed].state().view().generation().0;
-                from_agent::Message::Refused(Refused { feed: Some(feed.into()), generation, reason: refusal.to_string(), want_full: refusal.wants_full() })
+                from_agent::Message::Refused(Refused {
+                    feed: Some(feed.into()),
+                    generation,
+                    reason: refusal.to_string(),
+                    want_full: full_may_help && refusal.wants_full(),
+                })
             }
         };
         Ok(session.outgoing.send(FromAgent { message: Some(message) }).await?)
@@ -255,14 +294,9 @@ impl Uplink {
     fn on_kept(&mut self, feed: Feed, kept: &Kept) {
         if let Some(error) = &kept.disk_error {
             self.spool.raise("disk_failed", format!("{feed}: generation {} is served but not kept: {error}", kept.applied));
-        } else if self.floor.raise(feed, self.keepers[&feed].durable()) {
-            self.floor.time = self.clock.now();
-            // The floor only has to be roughly right: the store itself says what is held.
-            if kept.applied.0.is_multiple_of(FLOOR_EVERY)
-                && let Err(error) = block_in_place(|| self.floor_file.keep(&self.floor))
-            {
-                tracing::error!(event = "disk_failed", %error, "the floor cannot be kept");
-            }
+        } else {
+            self.floor_is_due |= self.floor.raise(feed, self.keepers[&feed].durable());
+            self.keep_trust();
         }
         tracing::info!(event = "generation_applied", feed = %feed, generation = kept.applied.0, durable = kept.durable.0, "served");
         metrics::gauge!("holdfast_generation_applied", "feed" => feed.to_string()).set(kept.applied.0 as f64);
@@ -270,26 +304,52 @@ impl Uplink {
         self.show(feed, None);
     }
 
-    fn on_trust(&mut self, update: TrustUpdate) -> anyhow::Result<()> {
+    /// Writes the floor when it has risen: once a second at most, so that no generation waits for it. It only has to be
+    /// roughly right: what is held, the store itself says.
+    fn keep_floor(&mut self) {
+        if !std::mem::take(&mut self.floor_is_due) {
+            return;
+        }
+        self.floor.time = self.clock.now();
+        if let Err(error) = block_in_place(|| self.floor_file.keep(&self.floor)) {
+            self.floor_is_due = true;
+            tracing::error!(event = "disk_failed", %error, "the floor cannot be kept");
+        }
+    }
+
+    /// A newer trust counts at once for what comes in. It is kept on disk only when all that is on the disk opens under it:
+    /// a power cut in between must not leave snapshots that nobody vouches for any more.
+    fn on_trust(&mut self, update: &TrustUpdate) {
         match self.identity.trust.follow(&update.trust) {
             Ok(trust) => {
-                block_in_place(|| Identity::keep_trust(&self.state_dir, &trust)).context("keeping the newer trust")?;
                 tracing::info!(event = "trust_followed", version = trust.draft().version, "the root signed a newer trust");
                 self.identity.trust = trust;
+                self.trust_is_due = true;
+                self.keep_trust();
             }
             Err(wrong) => self.spool.raise("trust_refused", wrong.to_string()),
         }
-        Ok(())
+    }
+
+    fn keep_trust(&mut self) {
+        let opens = |keeper: &Keeper| keeper.state().sealed().is_none_or(|sealed| self.identity.trust.open(sealed).is_ok());
+        if !self.trust_is_due || !self.keepers.values().all(opens) {
+            return;
+        }
+        match block_in_place(|| Identity::keep_trust(&self.state_dir, &self.identity.trust)) {
+            Ok(()) => self.trust_is_due = false,
+            Err(error) => self.spool.raise("disk_failed", format!("the newer trust counts, and is not kept: {error}")),
+        }
     }
 
     fn on_report_ack(&mut self, ack: &ReportAck) {
-        block_in_place(|| self.spool.delivered(&hex::encode(&ack.boot_id), ack.sequence));
+        self.spool.delivered(&hex::encode(&ack.spool_id), ack.sequence);
     }
 
     async fn deliver(&mut self, session: &mut Session) -> anyhow::Result<()> {
         let id = hex::decode(self.spool.id()).context("the spool's id")?;
         for OwnReport { sequence, at_ms, event, detail } in self.spool.waiting_from(session.next_report) {
-            let report = Report { boot_id: id.clone(), sequence, at_ms, event, detail };
+            let report = Report { spool_id: id.clone(), sequence, at_ms, event, detail };
             session.outgoing.send(FromAgent { message: Some(from_agent::Message::Report(report)) }).await?;
             session.next_report = sequence + 1;
         }
@@ -313,9 +373,6 @@ impl Uplink {
     }
 }
 
-/// The floor is written every so many generations: it guards against a disk that goes far back, not by one.
-const FLOOR_EVERY: u64 = 16;
-
 fn keeper_of<'a>(keepers: &'a mut BTreeMap<Feed, Keeper>, feed: Option<&holdfast_proto::control::Feed>) -> anyhow::Result<(Feed, &'a mut Keeper)> {
     let feed = feed.and_then(|feed| feed.known()).context("the master sent a feed that this build does not know")?;
     Ok((feed, keepers.get_mut(&feed).context("the master sent a feed that this box does not follow")?))
@@ -323,7 +380,13 @@ fn keeper_of<'a>(keepers: &'a mut BTreeMap<Feed, Keeper>, feed: Option<&holdfast
 
 fn position(keeper: &Keeper) -> Position {
     let view = keeper.state().view();
-    Position { feed: Some(view.feed().into()), epoch: view.epoch().0, generation: view.generation().0, digest: keeper.state().digest().0.to_vec() }
+    Position {
+        feed: Some(view.feed().into()),
+        epoch: view.epoch().0,
+        generation: view.generation().0,
+        digest: keeper.state().digest().0.to_vec(),
+        durable: keeper.durable().1.0,
+    }
 }
 
 /// A number in 0..1, so that a thousand boxes do not knock at once.

@@ -25,6 +25,8 @@ pub struct Config {
 pub struct Web {
     /// Where browsers and API clients come in.
     pub listen: SocketAddr,
+    /// The names and addresses that people type; they stand in the certificate of our own authority.
+    pub names: Vec<String>,
     /// PEM files. Without them: plain HTTP on loopback, a certificate of our own authority elsewhere.
     pub certificate: Option<PathBuf>,
     /// PEM, PKCS #8.
@@ -37,8 +39,6 @@ pub struct Web {
 pub struct Control {
     /// gRPC over TLS.
     pub listen: SocketAddr,
-    /// `host:port` that is written into enrolment tokens; the listen address where it is not set.
-    pub address: Option<String>,
 }
 
 /// A database.
@@ -77,13 +77,13 @@ impl Default for Config {
 
 impl Default for Web {
     fn default() -> Self {
-        Self { listen: SocketAddr::from(([127, 0, 0, 1], 8080)), certificate: None, key: None }
+        Self { listen: SocketAddr::from(([127, 0, 0, 1], 8080)), names: Vec::new(), certificate: None, key: None }
     }
 }
 
 impl Default for Control {
     fn default() -> Self {
-        Self { listen: SocketAddr::from(([0, 0, 0, 0], 7443)), address: None }
+        Self { listen: SocketAddr::from(([0, 0, 0, 0], 7443)) }
     }
 }
 

@@ -5,6 +5,7 @@ use chrono::{TimeDelta, Utc};
 use holdfast_proto::control::enrolment_server::Enrolment;
 use holdfast_proto::control::{EnrolReply, EnrolRequest, EnrolToken, RenewReply, RenewRequest};
 use holdfast_proto::net::tls::authority_pin;
+use holdfast_proto::snapshot::{HpkePublic, wrapped_key_row};
 use holdfast_proto::words::NodeId;
 use sqlx::PgPool;
 use tonic::{Request, Response, Status};
@@ -61,6 +62,9 @@ impl Enrolment for Control {
             return Err(Status::invalid_argument("the box's HPKE key has not 32 bytes"));
         }
         let id = NodeId(*Uuid::new_v4().as_bytes());
+        // A key that nothing can be encrypted to would only be noticed by the publisher.
+        wrapped_key_row(&self.keys.access, NodeId([0; 16]), &HpkePublic(request.hpke_public_key.clone()))
+            .map_err(|_| Status::invalid_argument("the box's HPKE key is no X25519 public key"))?;
         // The certificate first: a request that is no good must not use the token up.
         let certificate_chain = self.keys.authority.issue(&request.csr, id).map_err(|wrong| Status::invalid_argument(format!("{wrong:#}")))?;
         let node = db::enrol(&self.pool, &secret_hash(&request.token), id, &request.hpke_public_key).await.map_err(unavailable)?;

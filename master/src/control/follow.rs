@@ -17,6 +17,8 @@ use tonic::{Request, Response, Status, Streaming};
 
 /// An idle line still says that it lives, and what time it is.
 const HEARTBEAT: Duration = Duration::from_secs(1);
+/// How often a line looks whether its box was thrown out meanwhile.
+const REVOCATION_CHECK: Duration = Duration::from_secs(2);
 /// Messages under way to one agent: pieces of a snapshot wait here while its socket is full.
 const OUTGOING_LIMIT: usize = 4;
 
@@ -87,7 +89,14 @@ impl ControlService for Control {
     async fn follow(&self, request: Request<Streaming<FromAgent>>) -> Result<Response<Self::FollowStream>, Status> {
         let node = self.admit(&request, Some("agent")).await?;
         let (outgoing, stream) = mpsc::channel(OUTGOING_LIMIT);
-        let line = Line { control: self.clone(), node: NodeId(*node.id.as_bytes()), name: node.name, outgoing, positions: BTreeMap::new() };
+        let line = Line {
+            control: self.clone(),
+            node: NodeId(*node.id.as_bytes()),
+            name: node.name,
+            outgoing,
+            positions: BTreeMap::new(),
+            last_full: BTreeMap::new(),
+        };
         tokio::spawn(line.run(request.into_inner()));
         Ok(Response::new(ReceiverStream::new(stream)))
     }
@@ -102,6 +111,8 @@ struct At {
     waiting: bool,
     /// The next thing must be the whole snapshot.
     wants_full: bool,
+    /// It keeps out what there is; it is tried again when there is something newer than this.
+    stuck_at: Option<Generation>,
 }
 
 /// One agent's line. All that the master keeps of it is where it is.
@@ -111,6 +122,8 @@ struct Line {
     name: String,
     outgoing: mpsc::Sender<Result<FromMaster, Status>>,
     positions: BTreeMap<Feed, At>,
+    /// For which generation the whole snapshot was last sent because the agent asked for it.
+    last_full: BTreeMap<Feed, Generation>,
 }
 
 impl Line {
@@ -130,7 +143,7 @@ impl Line {
         };
         self.greet(&hello).await?;
         let mut latest = self.control.latest.clone();
-        let mut heartbeat = tokio::time::interval(HEARTBEAT);
+        let (mut heartbeat, mut revocation) = (tokio::time::interval(HEARTBEAT), tokio::time::interval(REVOCATION_CHECK));
         loop {
             let newest = Arc::clone(&latest.borrow_and_update());
             self.send_what_is_due(&newest).await?;
@@ -143,17 +156,25 @@ impl Line {
                 },
                 changed = latest.changed() => changed.map_err(|_| Status::unavailable("the master stops"))?,
                 _ = heartbeat.tick() => self.send(heartbeat_of(&newest)).await?,
+                _ = revocation.tick() => self.refuse_if_revoked().await?,
             }
+        }
+    }
+
+    /// A database that cannot be asked throws nobody out.
+    async fn refuse_if_revoked(&self) -> Result<(), Status> {
+        match db::node(&self.control.pool, self.node).await {
+            Ok(node) if node.as_ref().is_none_or(|node| node.revoked_at.is_some()) => Err(Status::permission_denied("the box was revoked")),
+            _ => Ok(()),
         }
     }
 
     async fn greet(&mut self, hello: &Hello) -> Result<(), Status> {
         for position in &hello.positions {
             let Some(feed) = position.feed.as_ref().and_then(|feed| feed.known()) else { continue };
-            let at = At { epoch: Epoch(position.epoch), generation: Generation(position.generation), waiting: false, wants_full: false };
+            let at = At { epoch: Epoch(position.epoch), generation: Generation(position.generation), waiting: false, wants_full: false, stuck_at: None };
             self.positions.insert(feed, self.checked(feed, at, position));
-            // What it says it has, it serves, and it survived at least one start with it.
-            self.remember(feed, at.generation, at.generation).await;
+            self.remember(feed, at.generation, Generation(position.durable)).await;
         }
         tracing::info!(event = "agent_connected", agent = self.name, build = hello.build, "an agent dialled in");
         let newest = Arc::clone(&self.control.latest.borrow());
@@ -182,20 +203,26 @@ impl Line {
         match message {
             from_agent::Message::Ack(ack) => {
                 let Some(feed) = ack.feed.as_ref().and_then(|feed| feed.known()) else { return Ok(()) };
-                let at = At { epoch: Epoch(ack.epoch), generation: Generation(ack.applied), waiting: false, wants_full: false };
-                self.positions.insert(feed, at);
-                self.remember(feed, Generation(ack.applied), Generation(ack.durable)).await;
+                let at = At { epoch: Epoch(ack.epoch), generation: Generation(ack.applied), waiting: false, wants_full: false, stuck_at: None };
+                // Only what was sent can be acknowledged: a box cannot make us remember what it likes.
+                let expected = self.positions.get(&feed).is_some_and(|before| before.waiting) && self.is_published(feed, at);
+                if expected {
+                    self.positions.insert(feed, at);
+                    self.remember(feed, Generation(ack.applied), Generation(ack.durable)).await;
+                }
             }
             from_agent::Message::Refused(refused) => {
                 let Some(feed) = refused.feed.as_ref().and_then(|feed| feed.known()) else { return Ok(()) };
                 tracing::error!(event = "generation_refused", agent = self.name, %feed, why = refused.reason, "an agent kept a generation out");
-                // Without the wish for the whole snapshot there is nothing better to send until there is something newer.
+                // The whole snapshot is sent once for each generation: a box that refuses that too waits for something newer.
+                let newest = self.control.latest.borrow().state(feed).view().generation();
+                let want_full = refused.want_full && self.last_full.insert(feed, newest) != Some(newest);
                 if let Some(at) = self.positions.get_mut(&feed) {
-                    (at.waiting, at.wants_full) = (!refused.want_full, refused.want_full);
+                    *at = At { waiting: !want_full, wants_full: want_full, stuck_at: (!want_full).then_some(newest), ..*at };
                 }
             }
             from_agent::Message::Report(report) => {
-                let ack = ReportAck { boot_id: report.boot_id.clone(), sequence: report.sequence };
+                let ack = ReportAck { spool_id: report.spool_id.clone(), sequence: report.sequence };
                 // Unstored reports stay in the agent's spool and come again with the next line.
                 if self.control.inbox.take(self.node, &self.name, report).await {
                     self.send(from_master::Message::ReportAck(ack)).await?;
@@ -204,6 +231,11 @@ impl Line {
             from_agent::Message::Hello(_) => return Err(Status::invalid_argument("Hello comes once")),
         }
         Ok(())
+    }
+
+    fn is_published(&self, feed: Feed, at: At) -> bool {
+        let latest = self.control.latest.borrow();
+        latest.feeds.get(&feed).is_some_and(|published| (at.epoch, at.generation) <= (published.state.view().epoch(), published.state.view().generation()))
     }
 
     async fn remember(&self, feed: Feed, applied: Generation, durable: Generation) {
@@ -220,14 +252,15 @@ impl Line {
         for (feed, published) in &latest.feeds {
             let newest = (published.state.view().epoch(), published.state.view().generation());
             let Some(at) = self.positions.get(feed).copied() else { continue };
-            if at.waiting || (!at.wants_full && (at.epoch, at.generation) >= newest) {
+            let tried_again = at.stuck_at.is_some_and(|stuck_at| newest.1 > stuck_at);
+            if (at.waiting && !tried_again) || (!at.wants_full && (at.epoch, at.generation) >= newest) {
                 continue;
             }
             match published.after(at.epoch, at.generation).filter(|frame| !at.wants_full && frame.payload.len() <= CHUNK_BYTES) {
                 Some(frame) => self.send(frame_of(*feed, &frame)).await?,
                 None => self.send_full(*feed, &published.state).await?,
             }
-            self.positions.insert(*feed, At { waiting: true, wants_full: false, ..at });
+            self.positions.insert(*feed, At { waiting: true, wants_full: false, stuck_at: None, ..at });
         }
         Ok(())
     }
@@ -258,7 +291,7 @@ fn frame_of(feed: Feed, frame: &Frame) -> from_master::Message {
 fn heartbeat_of(latest: &Latest) -> from_master::Message {
     let positions = latest.feeds.iter().map(|(feed, published)| {
         let view = published.state.view();
-        Position { feed: Some((*feed).into()), epoch: view.epoch().0, generation: view.generation().0, digest: Vec::new() }
+        Position { feed: Some((*feed).into()), epoch: view.epoch().0, generation: view.generation().0, digest: Vec::new(), durable: 0 }
     });
     from_master::Message::Heartbeat(Heartbeat { now_ms: Utc::now().timestamp_millis() as u64, latest: positions.collect() })
 }

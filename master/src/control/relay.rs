@@ -10,7 +10,7 @@ impl Control {
         let latest = self.latest.borrow();
         let state = latest.state(feed);
         let (epoch, generation) = (state.view().epoch().0, state.view().generation().0);
-        Position { feed: Some(feed.into()), epoch, generation, digest: state.digest().0.to_vec() }
+        Position { feed: Some(feed.into()), epoch, generation, digest: state.digest().0.to_vec(), durable: generation }
     }
 }
 

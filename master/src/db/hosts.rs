@@ -87,9 +87,9 @@ pub async fn find(db: &mut PgConnection, filter: HostFilter<'_>) -> Result<Vec<H
     rows.collect()
 }
 
-/// Takes the row lock of a host, so that edits of it follow one another; its version.
-pub async fn lock(db: &mut PgConnection, id: Uuid) -> Result<i64, DbError> {
-    Ok(query_scalar!("select version from ipam.host where id = $1 for update", id).fetch_one(db).await?)
+/// Takes the row lock of a host, so that edits of it follow one another; its version. `None` where it was deleted meanwhile.
+pub async fn lock(db: &mut PgConnection, id: Uuid) -> Result<Option<i64>, DbError> {
+    Ok(query_scalar!("select version from ipam.host where id = $1 for update", id).fetch_optional(db).await?)
 }
 
 /// The identity of the host that last had this name, even when it is gone.

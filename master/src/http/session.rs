@@ -130,11 +130,15 @@ pub async fn log_in(app: &App, name: &str, password: Secret, peer: Option<IpAddr
     }
     let row = access::principal_by_name(&app.pool, &name).await?;
     let kept = row.as_ref().and_then(|row| row.password.clone());
+    // Counted as a failure first: a thousand guesses at once are a thousand guesses.
+    count_failure(&app.pool, &subjects).await?;
     if !password_is(password, kept).await? {
-        return Err(refuse_log_in(&app.pool, &subjects, peer).await?);
+        return Err(refuse_log_in(peer));
     }
     let row = row.ok_or_else(|| Problem::internal("a password matched nobody's"))?;
-    access::forget_failures(&app.pool, &subjects[0]).await?;
+    for subject in &subjects {
+        access::forget_failures(&app.pool, subject).await?;
+    }
     let secret = hex::encode(random_bytes());
     access::insert_session(&app.pool, &sha256(secret.as_bytes()), row.id, Utc::now() + Duration::hours(SESSION_HOURS)).await?;
     tracing::info!(event = "access.logged_in", principal = row.name, peer = ?peer, "{} logged in", row.name);
@@ -148,13 +152,17 @@ fn subjects(name: &str, peer: Option<IpAddr>) -> Vec<String> {
     vec![format!("pair {peer} {shown}"), format!("address {peer}"), format!("name {shown}")]
 }
 
-async fn refuse_log_in(pool: &PgPool, subjects: &[String], peer: Option<IpAddr>) -> Result<Problem, Problem> {
+async fn count_failure(pool: &PgPool, subjects: &[String]) -> Result<(), Problem> {
     for (subject, (_, free, limit_secs)) in subjects.iter().zip(BRAKES) {
         access::count_failure(pool, subject, free, WINDOW_SECS, limit_secs).await?;
     }
+    Ok(())
+}
+
+fn refuse_log_in(peer: Option<IpAddr>) -> Problem {
     metrics::counter!("holdfast_login_failures_total").increment(1);
     tracing::warn!(event = "access.log_in_refused", peer = ?peer, "a log-in was refused");
-    Ok(Problem::unauthenticated("name and password do not belong together"))
+    Problem::unauthenticated("name and password do not belong together")
 }
 
 /// Ends the session of a request: the cookie that takes the old one away.

@@ -59,11 +59,18 @@ pub(super) async fn delete(db: &mut PgConnection, name: &HostName) -> Result<(),
     let host = existing(db, name).await?;
     hosts::delete_interfaces(db, host.id).await?;
     let mut nodes: Vec<i64> = zones::aliases_of(db, name.domain()).await?.into_iter().map(|(node, _)| node).collect();
-    nodes.push(host.node);
+    // At a zone's apex stand the zone's own records, which are not the host's to take along.
+    if !is_apex(db, name).await? {
+        nodes.push(host.node);
+    }
     zones::delete_records_of(db, &nodes).await?;
     hosts::delete(db, host.id).await?;
     zones::delete_unused_nodes(db, &nodes).await?;
     Ok(())
+}
+
+async fn is_apex(db: &mut PgConnection, name: &HostName) -> Result<bool, Refusal> {
+    Ok(zones::all(db).await?.iter().any(|zone| zone.apex == *name.domain()))
 }
 
 /// The host with this name, its row locked.
@@ -72,7 +79,7 @@ pub(super) async fn existing(db: &mut PgConnection, name: &HostName) -> Result<H
     let filter = HostFilter { name: Some(&text), after: None, part: None, mac_part: None, limit: 1 };
     let missing = || Refusal::Missing(Problem::new("no-such-host", "", format!("there is no host {name}")));
     let mut host = hosts::find(db, filter).await?.into_iter().next().ok_or_else(missing)?;
-    host.version = hosts::lock(db, host.id).await?;
+    host.version = hosts::lock(db, host.id).await?.ok_or_else(missing)?;
     Ok(host)
 }
 
@@ -328,6 +335,10 @@ async fn set_names(db: &mut PgConnection, host: &HostRow, draft: &HostDraft, wor
     let gone: Vec<i64> = current.iter().filter(|(_, alias)| goes(alias)).map(|(node, _)| *node).collect();
     zones::delete_records_of(db, &gone).await?;
     zones::delete_unused_nodes(db, &gone).await?;
+    if renamed && is_apex(db, &host.name).await? {
+        let why = format!("{} is the apex of a zone, and the zone's own records stand there: add a host of the other name instead", host.name);
+        return Err(Refusal::Invalid(vec![Problem::new("apex-is-fixed", "/name", why)]));
+    }
     if renamed {
         let node = new_node(draft.name.domain(), false, world)?;
         zones::rename_node(db, host.node, node.zone, &node.name).await?;

@@ -1,10 +1,10 @@
 use super::compose::{self, ComposedRow};
-use super::history;
+use super::history::{self, SinceBase};
 use super::latest::{Frame, Latest};
 use crate::db::changes::OutboxKey;
 use crate::db::publish as db;
 use crate::keys::Keys;
-use anyhow::{Context, ensure};
+use anyhow::ensure;
 use holdfast_proto::control;
 use holdfast_proto::snapshot::{Change, Feed, HpkePublic, Opened, Sealed, Stamp, State, WRAPPED_KEYS, wrapped_key_row};
 use holdfast_proto::words::{Generation, NodeId, UnixMillis};
@@ -52,8 +52,7 @@ pub struct Publisher {
     wake: Arc<Notify>,
     latest: watch::Sender<Arc<Latest>>,
     relayed: mpsc::Receiver<Relayed>,
-    /// By feed: which generation the kept base has.
-    bases: BTreeMap<Feed, u64>,
+    since_base: BTreeMap<Feed, SinceBase>,
 }
 
 /// The connection that holds the lock, and the term it began.
@@ -65,10 +64,10 @@ struct Lead {
 impl Publisher {
     /// Reads back what was published. `wake` is rung after commits.
     pub async fn open(pool: PgPool, keys: Arc<Keys>, wake: Arc<Notify>) -> anyhow::Result<(Self, watch::Receiver<Arc<Latest>>, RelayDoor)> {
-        let latest = history::restore(&mut *pool.acquire().await?, &keys.trust).await?;
+        let (latest, since_base) = history::restore(&mut *pool.acquire().await?, &keys.trust).await?;
         let (latest, receiver) = watch::channel(Arc::new(latest));
         let (door, relayed) = mpsc::channel(RELAY_LIMIT);
-        Ok((Self { pool, keys, wake, latest, relayed, bases: BTreeMap::new() }, receiver, RelayDoor(door)))
+        Ok((Self { pool, keys, wake, latest, relayed, since_base }, receiver, RelayDoor(door)))
     }
 
     /// Publishes for ever: leads when nobody else does, and begins again when the database went away.
@@ -84,19 +83,18 @@ impl Publisher {
 
     async fn lead(&mut self) -> anyhow::Result<()> {
         let mut connection = self.pool.acquire().await?;
+        // The lock belongs to the connection: whichever way this ends, the connection must not go back into the pool.
+        connection.close_on_drop();
         if !db::try_lead(&mut connection).await? {
             return Ok(());
         }
         let term = db::begin_term(&mut connection).await?;
         // Another master may have published since this one looked.
-        let latest = history::restore(&mut connection, &self.keys.trust).await?;
+        let (latest, since_base) = history::restore(&mut connection, &self.keys.trust).await?;
+        self.since_base = since_base;
         self.latest.send_replace(Arc::new(latest));
         tracing::info!(event = "publisher_leads", term, "this master publishes");
-        // When this ends, by whatever way, the connection is closed, and the lock with it.
-        let mut lead = Lead { connection, term };
-        let ended = self.publish_on(&mut lead).await;
-        let _ = lead.connection.close().await;
-        ended
+        self.publish_on(&mut Lead { connection, term }).await
     }
 
     async fn publish_on(&mut self, lead: &mut Lead) -> anyhow::Result<()> {
@@ -109,7 +107,7 @@ impl Publisher {
                     self.wrap_keys(lead).await?;
                     self.rounds(lead).await?;
                     let latest = Arc::clone(&self.latest.borrow());
-                    history::keep_bases(&mut lead.connection, &latest, &mut self.bases).await?;
+                    history::keep_bases(&mut lead.connection, &latest, &mut self.since_base).await?;
                 }
             }
         }
@@ -149,6 +147,11 @@ impl Publisher {
     async fn cut(&self, tx: &mut PgConnection, latest: &Latest, rows: Vec<ComposedRow>) -> anyhow::Result<Latest> {
         let mut wishes: BTreeMap<Feed, Vec<Change>> = BTreeMap::new();
         for row in rows {
+            if let Err(wrong) = row.change.fits() {
+                // One row that no agent could hold must not keep every other edit from being published.
+                tracing::error!(event = "row_too_large", feed = %row.feed, %wrong, "a row is left as it was published: make it smaller");
+                continue;
+            }
             wishes.entry(row.feed).or_default().push(row.change);
         }
         let mut next = latest.clone();
@@ -171,8 +174,12 @@ impl Publisher {
         Ok(Some((frame, state)))
     }
 
-    fn announce(&self, next: Latest) {
+    fn announce(&mut self, next: Latest) {
+        let before = Arc::clone(&self.latest.borrow());
         for (feed, published) in &next.feeds {
+            if let Some(frame) = published.newest().filter(|frame| frame.generation > before.state(*feed).view().generation()) {
+                self.since_base.entry(*feed).or_default().add(frame.payload.len());
+            }
             let generation = published.state.view().generation().0;
             metrics::gauge!("holdfast_generation_published", "feed" => feed.to_string()).set(generation as f64);
         }
@@ -180,7 +187,7 @@ impl Publisher {
     }
 
     /// Gives the access feed's data key to every agent that is in, and takes it from those that are not.
-    async fn wrap_keys(&self, lead: &mut Lead) -> anyhow::Result<()> {
+    async fn wrap_keys(&mut self, lead: &mut Lead) -> anyhow::Result<()> {
         let nodes = db::nodes(&self.pool).await?;
         let agents: BTreeMap<[u8; 16], &db::NodeRow> =
             nodes.iter().filter(|node| node.role == "agent" && node.revoked_at.is_none()).map(|node| (*node.id.as_bytes(), node)).collect();
@@ -191,7 +198,12 @@ impl Publisher {
         let mut changes = Vec::new();
         for (agent, node) in &agents {
             if !held.contains(&*row_key(agent)) {
-                changes.push(wrapped_key_row(&self.keys.access, NodeId(*agent), &HpkePublic(node.hpke_public.clone())).context(node.name.clone())?);
+                match wrapped_key_row(&self.keys.access, NodeId(*agent), &HpkePublic(node.hpke_public.clone())) {
+                    Ok(row) => changes.push(row),
+                    Err(wrong) => {
+                        tracing::error!(event = "agent_key_unusable", agent = node.name, %wrong, "the box cannot be given the data key: enrol it again")
+                    }
+                }
             }
         }
         let wanted: BTreeSet<Vec<u8>> = agents.keys().map(row_key).collect();

@@ -3,50 +3,73 @@ use crate::db::publish as db;
 use anyhow::Context;
 use holdfast_proto::snapshot::{Feed, Sealed, State, Trust};
 use sqlx::{Connection, PgConnection};
+use std::collections::BTreeMap;
 
-/// A base is kept anew when the generations after it have grown to this, or to a quarter of it.
+/// A base is kept anew when the generations after it have grown to this, and to a quarter of it.
 const BASE_FLOOR_BYTES: usize = 4 << 20;
 /// Or when they are this many: each costs a signature check at start.
 const BASE_LIMIT_GENERATIONS: u64 = 4096;
 
-/// Reads back everything that was published, verifying it as an agent would: what was signed is what is served on.
-pub(super) async fn restore(connection: &mut PgConnection, trust: &Trust) -> anyhow::Result<Latest> {
-    let mut latest = Latest::empty();
-    for feed in Feed::ALL {
-        let published = restore_feed(connection, trust, feed).await.with_context(|| format!("reading back what was published of {feed}"))?;
-        latest = latest.restored(published);
-    }
-    Ok(latest)
+/// What there is since the kept base of a feed.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct SinceBase {
+    base_bytes: usize,
+    bytes: usize,
+    generations: u64,
 }
 
-async fn restore_feed(connection: &mut PgConnection, trust: &Trust, feed: Feed) -> anyhow::Result<Published> {
+impl SinceBase {
+    /// One more generation.
+    pub(super) fn add(&mut self, payload_bytes: usize) {
+        self.bytes += payload_bytes;
+        self.generations += 1;
+    }
+
+    fn is_long(self) -> bool {
+        self.generations >= BASE_LIMIT_GENERATIONS || self.bytes > BASE_FLOOR_BYTES.max(self.base_bytes / 4)
+    }
+}
+
+/// Reads back everything that was published, verifying it as an agent would: what was signed is what is served on.
+pub(super) async fn restore(connection: &mut PgConnection, trust: &Trust) -> anyhow::Result<(Latest, BTreeMap<Feed, SinceBase>)> {
+    let (mut latest, mut since) = (Latest::empty(), BTreeMap::new());
+    for feed in Feed::ALL {
+        let (published, since_base) = restore_feed(connection, trust, feed).await.with_context(|| format!("reading back what was published of {feed}"))?;
+        latest = latest.restored(published);
+        since.insert(feed, since_base);
+    }
+    Ok((latest, since))
+}
+
+async fn restore_feed(connection: &mut PgConnection, trust: &Trust, feed: Feed) -> anyhow::Result<(Published, SinceBase)> {
+    let mut since = SinceBase::default();
     let state = match db::base(connection, feed).await? {
-        Some(base) => State::restore(&trust.open(&Sealed::from_bytes(&base.sealed)?)?, base.payload)?,
+        Some(base) => {
+            since.base_bytes = base.payload.len();
+            State::restore(&trust.open(&Sealed::from_bytes(&base.sealed)?)?, base.payload)?
+        }
         None => State::empty(feed),
     };
     let start = (state.view().epoch(), state.view().generation());
     let mut published = Published::new(state);
     for row in db::generations_after(connection, feed, start).await? {
         let opened = trust.open(&Sealed::from_bytes(&row.sealed)?)?;
+        since.add(row.payload.len());
         published = published.advance(&opened, row.sealed, row.payload)?;
     }
-    Ok(published)
+    Ok((published, since))
 }
 
-/// Keeps a new base of every feed that has moved far enough from its last one.
-pub(super) async fn keep_bases(connection: &mut PgConnection, latest: &Latest, kept: &mut std::collections::BTreeMap<Feed, u64>) -> anyhow::Result<()> {
-    for (feed, published) in &latest.feeds {
-        let view = published.state.view();
-        let behind = view.generation().0 - kept.get(feed).copied().unwrap_or_default();
-        let large = published.frames_bytes() > BASE_FLOOR_BYTES && behind > 0 && published.frames_bytes() as u64 > view.row_count() * 16;
-        if behind < BASE_LIMIT_GENERATIONS && !(large && behind > 64) && !(large && kept.get(feed).is_none()) {
-            continue;
-        }
-        let Some(sealed) = published.state.sealed() else { continue };
+/// Keeps a new base of every feed whose generations since the last one have grown long.
+pub(super) async fn keep_bases(connection: &mut PgConnection, latest: &Latest, since: &mut BTreeMap<Feed, SinceBase>) -> anyhow::Result<()> {
+    for (feed, since) in since.iter_mut().filter(|(_, since)| since.is_long()) {
+        let state = latest.state(*feed);
+        let (view, Some(sealed)) = (state.view(), state.sealed()) else { continue };
+        let rows = state.encode_rows();
         let mut tx = connection.begin().await?;
-        db::put_base(&mut tx, *feed, (view.epoch(), view.generation()), sealed.bytes(), &published.state.encode_rows()).await?;
+        db::put_base(&mut tx, *feed, (view.epoch(), view.generation()), sealed.bytes(), &rows).await?;
         tx.commit().await?;
-        kept.insert(*feed, view.generation().0);
+        *since = SinceBase { base_bytes: rows.len(), ..SinceBase::default() };
     }
     Ok(())
 }

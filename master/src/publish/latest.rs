@@ -100,8 +100,8 @@ impl Published {
         position.map(|at| Arc::clone(&self.frames[at]))
     }
 
-    /// How many bytes of deltas are kept in memory.
-    pub fn frames_bytes(&self) -> usize {
-        self.frames_bytes
+    /// The newest generation that is at hand as a delta.
+    pub fn newest(&self) -> Option<&Frame> {
+        self.frames.back().map(Arc::as_ref)
     }
 }

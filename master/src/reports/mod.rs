@@ -25,7 +25,7 @@ impl Inbox {
     /// Stores a report; gives whether it is safe now, so that the box may forget it.
     pub async fn take(&self, node: NodeId, name: &str, report: Report) -> bool {
         let row = db::EventRow {
-            spool: hex::encode(&report.boot_id[..report.boot_id.len().min(32)]),
+            spool: hex::encode(&report.spool_id[..report.spool_id.len().min(32)]),
             sequence: report.sequence,
             at: DateTime::from_timestamp_millis(report.at_ms as i64).unwrap_or_else(Utc::now),
             event: clean(&report.event, EVENT_LIMIT_CHARS),
@@ -35,7 +35,7 @@ impl Inbox {
             Ok(new) => {
                 if new {
                     tracing::warn!(event = "agent_report", agent = name, report = row.event, detail = row.detail, "an agent reports");
-                    metrics::counter!("holdfast_agent_reports_total", "event" => row.event).increment(1);
+                    metrics::counter!("holdfast_agent_reports_total").increment(1);
                 }
                 true
             }

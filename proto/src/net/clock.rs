@@ -47,7 +47,7 @@ impl TrustedClock {
 
 impl Learned {
     fn at(self, boot_ms: u64) -> UnixMillis {
-        UnixMillis(self.time.0 + boot_ms.saturating_sub(self.at_boot_ms))
+        UnixMillis(self.time.0.saturating_add(boot_ms.saturating_sub(self.at_boot_ms)))
     }
 }
 

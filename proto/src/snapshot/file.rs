@@ -34,7 +34,7 @@ pub fn encode_base(sealed: &Sealed, rows: &[u8]) -> Vec<u8> {
     out.extend_from_slice(sealed.bytes());
     out.extend_from_slice(&(rows.len() as u64).to_le_bytes());
     out.extend_from_slice(rows);
-    close(&mut out, 0);
+    close(&mut out);
     out
 }
 
@@ -69,12 +69,12 @@ pub fn encode_frame(sealed: &Sealed, payload: &[u8]) -> Vec<u8> {
     out.extend_from_slice(&(payload.len() as u32).to_le_bytes());
     out.extend_from_slice(sealed.bytes());
     out.extend_from_slice(payload);
-    close(&mut out, 0);
+    close(&mut out);
     out
 }
 
-fn close(out: &mut Vec<u8>, from: usize) {
-    let hash = blake3::hash(&out[from..]);
+fn close(out: &mut Vec<u8>) {
+    let hash = blake3::hash(out);
     out.extend_from_slice(hash.as_bytes());
 }
 

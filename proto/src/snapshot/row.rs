@@ -46,6 +46,11 @@ impl Change {
         Self { table, key: key.into(), value: None }
     }
 
+    /// Whether the row is within the limits of what is kept and sent.
+    pub fn fits(&self) -> Result<(), EncodeError> {
+        encode_row(self.as_ref(), &mut Vec::new())
+    }
+
     pub(super) fn as_ref(&self) -> RowRef<'_> {
         RowRef { table: self.table, key: &self.key, value: self.value.as_deref() }
     }

@@ -1,0 +1,158 @@
+//! The agent's disk, attacked: what was not signed, or not for this, is never served, and a kill at any point loses nothing.
+
+use crate::serving::{NORTH, eventually, names, status, two_campuses};
+use holdfast_lab::lab::Part;
+use holdfast_proto::snapshot::file::{decode_base, encode_base};
+use holdfast_proto::snapshot::{Change, Feed, Rows, SigningKey, Stamp, State, Trust};
+use holdfast_proto::words::{Epoch, UnixMillis};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+/// The disk of the agent north, and what an attacker has got hold of besides.
+struct Disk {
+    folder: PathBuf,
+}
+
+impl Disk {
+    fn feed(&self, feed: Feed) -> PathBuf {
+        self.folder.join("north/snapshots").join(feed.to_string())
+    }
+
+    /// The slot with the newer base, and the other one.
+    fn slots(&self, feed: Feed) -> (PathBuf, PathBuf) {
+        let (a, b) = (self.feed(feed).join("a"), self.feed(feed).join("b"));
+        let age = |slot: &PathBuf| fs::metadata(slot.join("base")).and_then(|meta| meta.modified()).ok();
+        if age(&a) > age(&b) { (a, b) } else { (b, a) }
+    }
+
+    fn flip(&self, file: &Path, at: usize) {
+        let mut bytes = fs::read(file).unwrap();
+        bytes[at] ^= 0x40;
+        fs::write(file, bytes).unwrap();
+    }
+
+    /// A generation of a later epoch with the same rows, sealed by this key, in the slot that is not the newest.
+    fn forge(&self, feed: Feed, key: &SigningKey) {
+        let trust = Trust::read(&fs::read(self.folder.join("north/identity/trust")).unwrap()).unwrap();
+        let stamp = Stamp { institution: trust.draft().institution, epoch: Epoch(9), issued_at: UnixMillis(u64::MAX / 2), soft_age_s: 0, hard_age_s: 0 };
+        let (newest, other) = self.slots(feed);
+        let base = fs::read(newest.join("base")).unwrap();
+        let rows = Rows::new(decode_base(&base).unwrap().1).map(|row| row.unwrap()).map(|row| Change::put(row.table, row.key, row.value.unwrap()));
+        let (sealed, payload, _) = State::empty(feed).compose(rows.collect()).unwrap().unwrap().seal(key, stamp);
+        fs::write(other.join("base"), encode_base(&sealed, &payload)).unwrap();
+    }
+
+    fn put_back(&self, image: &str) {
+        let snapshots = self.folder.join("north/snapshots");
+        fs::remove_dir_all(&snapshots).unwrap();
+        copy(&self.folder.join(image), &snapshots);
+    }
+}
+
+fn copy(from: &Path, to: &Path) {
+    assert!(Command::new("cp").arg("-a").arg(from).arg(to).status().unwrap().success());
+}
+
+/// What is done to the disk, the event that tells of it, and how many of the four edits are served then.
+type Attack = (&'static str, Option<&'static str>, usize, fn(&Disk));
+
+const ATTACKS: [Attack; 7] = [
+    ("nothing", None, 4, |_| ()),
+    ("a byte of the log flipped", Some("snapshot_refused"), 3, |disk| {
+        let log = disk.slots(Feed::ZONE).0.join("log");
+        disk.flip(&log, fs::metadata(&log).unwrap().len() as usize - 40);
+    }),
+    ("the log cut", Some("snapshot_refused"), 3, |disk| {
+        let log = disk.slots(Feed::ZONE).0.join("log");
+        let len = fs::metadata(&log).unwrap().len();
+        fs::File::options().write(true).open(log).unwrap().set_len(len - 9).unwrap();
+    }),
+    ("a byte of the base flipped", Some("snapshot_refused"), 4, |disk| disk.flip(&disk.slots(Feed::ZONE).0.join("base"), 700)),
+    ("a newer base by a foreign key", Some("snapshot_refused"), 4, |disk| disk.forge(Feed::ZONE, &SigningKey::generate().unwrap().0)),
+    ("newer people by the master's key", Some("snapshot_refused"), 4, |disk| {
+        let key = fs::read(disk.folder.join("master/keys/signing.key")).unwrap();
+        disk.forge(Feed::PEOPLE, &SigningKey::from_pkcs8(&key).unwrap());
+    }),
+    ("an older image of the disk", Some("snapshot_went_back"), 0, |disk| disk.put_back("old")),
+];
+
+#[test]
+fn forged_or_torn_snapshot_is_refused() {
+    let Some(mut lab) = two_campuses("a forged or torn snapshot is refused") else { return };
+    let (admin, disk) = (lab.admin().unwrap(), Disk { folder: lab.folder().path().to_owned() });
+    let snapshots = disk.folder.join("north/snapshots");
+    copy(&snapshots, &disk.folder.join("old"));
+    let edits: Vec<String> = (1..=4).map(|n| format!("edit{n}.uni.example")).collect();
+    for (n, host) in edits.iter().enumerate() {
+        admin.holdfast(&["host", "add", host, "--address", &format!("10.1.4.{}", 230 + n), "--wait"]).unwrap();
+    }
+    eventually("the floor is on disk", || {
+        Ok(disk.folder.join("north/floor.a").exists() && fs::read_to_string(disk.folder.join("north/floor.a"))?.contains("zone"))
+    });
+    std::thread::sleep(Duration::from_millis(2500));
+    lab.stop(Part::Agent(NORTH)).unwrap();
+    // From here on only the disk speaks.
+    lab.stop(Part::Master).unwrap();
+    copy(&snapshots, &disk.folder.join("good"));
+
+    for (attack, event, served, act) in ATTACKS {
+        disk.put_back("good");
+        act(&disk);
+        let before = fs::metadata(disk.folder.join("logs/north.log")).unwrap().len() as usize;
+        lab.start(Part::Agent(NORTH)).unwrap();
+        let found = edits.iter().filter(|host| names(lab.network(), NORTH, NORTH, host).unwrap().len() == 1).count();
+        assert_eq!(found, served, "{attack}");
+        assert_eq!(names(lab.network(), NORTH, NORTH, "darwin826.uni.example").unwrap(), ["10.1.4.10"], "{attack}: never silence");
+        let log = fs::read_to_string(disk.folder.join("logs/north.log")).unwrap().split_off(before);
+        match event {
+            Some(event) => assert!(log.contains(event), "{attack}: {event} is not raised:\n{log}"),
+            None => assert!(!log.contains("report raised"), "{attack}:\n{log}"),
+        }
+        lab.stop(Part::Agent(NORTH)).unwrap();
+    }
+    // What waited is delivered when there is a master again, and the agent is brought up to date.
+    lab.start(Part::Master).unwrap();
+    lab.start(Part::Agent(NORTH)).unwrap();
+    eventually("the edits are back", || Ok(names(lab.network(), NORTH, NORTH, &edits[3])?.len() == 1));
+    eventually("the reports are delivered", || Ok(status(&lab, NORTH)["reports_waiting"] == 0));
+}
+
+#[test]
+fn kill_at_any_point_of_a_burst_leaves_a_whole_generation() {
+    let Some(mut lab) = two_campuses("kill -9 in a burst of pushes") else { return };
+    let kills = if crate::is_long() { 1000 } else { 200 };
+    let (admin, stop) = (lab.admin().unwrap(), Arc::new(AtomicBool::new(false)));
+    let stopped = Arc::clone(&stop);
+    let burst = std::thread::spawn(move || {
+        let mut edits = 0;
+        while !stopped.load(Ordering::Relaxed) {
+            let act =
+                if edits % 2 == 0 { ["host", "add", "burst.uni.example", "--address", "10.1.4.240"].as_slice() } else { &["host", "del", "burst.uni.example"] };
+            admin.holdfast(act).unwrap();
+            edits += 1;
+        }
+        edits
+    });
+    let applied = |lab: &_, kind| status(lab, NORTH)["snapshots"][0][kind].as_u64().unwrap();
+    let (mut highest, mut seed) = (0, 0x9e37_79b9_7f4a_7c15_u64);
+    for kill in 0..kills {
+        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        std::thread::sleep(Duration::from_millis(seed >> 57));
+        let durable = applied(&lab, "durable");
+        lab.kill(Part::Agent(NORTH)).unwrap();
+        lab.start(Part::Agent(NORTH)).unwrap();
+        let now = applied(&lab, "applied");
+        assert!(now >= durable, "kill {kill}: {durable} was durable, {now} is served");
+        assert_eq!(names(lab.network(), NORTH, NORTH, "darwin826.uni.example").unwrap(), ["10.1.4.10"], "kill {kill}");
+        highest = highest.max(now);
+    }
+    stop.store(true, Ordering::Relaxed);
+    let edits = burst.join().unwrap();
+    assert!(highest > 10 && edits > 10, "there was a burst: {edits} edits, generation {highest}");
+    eventually("the last edit arrives", || Ok(applied(&lab, "applied") == applied(&lab, "wanted") && applied(&lab, "durable") > highest.saturating_sub(1)));
+    lab.run(Part::Agent(NORTH), &["verify"]).unwrap();
+}
