@@ -6,7 +6,7 @@ use super::load::{Load, Tally, WINDOW};
 use super::process::{self, Memory};
 use super::requests::{self, Requests};
 use super::store::{self, Host};
-use super::{Settings, tell};
+use super::{Settings, go_on, tell};
 use crate::folder::Folder;
 use crate::process::{Program, Recipe};
 use crate::programs::programs;
@@ -63,6 +63,7 @@ impl Agent {
         let (mut times, mut memory) = (Samples::default(), Vec::new());
         for round in 1..=settings.rounds {
             tell(&format!("cold start {round} of {}", settings.rounds));
+            go_on()?;
             self.forget_pages()?;
             let (mut program, took) = self.start()?;
             times.push(took.as_secs_f64() * 1000.0);
@@ -157,6 +158,7 @@ fn load(program: &Program, server: SocketAddr, requests: &Requests, settings: &S
     let mut load = Load::start(server, requests)?;
     load.run(WARM_UP)?;
     for _ in 0..settings.rounds {
+        go_on()?;
         let before = process::cpu_time(program.pid())?;
         let tally = load.run(settings.round_time)?;
         let cpu = process::cpu_time(program.pid())?.saturating_sub(before);

@@ -4,7 +4,7 @@
 //! comes before the HTTP response is seen at its time. COMMIT lies between request and response; only the master knows where.
 
 use super::figures::{Line, Samples, Section};
-use super::{Settings, tell};
+use super::{Settings, go_on, tell};
 use crate::bring_up::Audience;
 use crate::cables::Campus;
 use crate::folder::Folder;
@@ -54,6 +54,7 @@ fn series(lab: &Lab, api: &mut Api, campuses: &[Campus], edits: usize) -> Result
     let mut watch = Watch::new(campuses.iter().map(|campus| lab.ground().dns(*campus)))?;
     let mut seen = Vec::with_capacity(edits);
     for number in 0..WARM_UP + edits {
+        go_on()?;
         let edit = one_edit(api, &mut watch, ADDRESSES[number % ADDRESSES.len()])?;
         if number >= WARM_UP {
             seen.push(edit);

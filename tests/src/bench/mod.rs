@@ -11,6 +11,7 @@ mod agent;
 mod cores;
 mod edit;
 mod figures;
+mod interruption;
 mod load;
 mod process;
 mod requests;
@@ -20,6 +21,7 @@ use crate::netns::{self, Netns};
 use crate::programs::programs;
 use anyhow::Result;
 use figures::Section;
+use interruption::go_on;
 use std::process::Command;
 use std::time::Duration;
 
@@ -42,6 +44,7 @@ pub struct Settings {
 pub fn bench(settings: &Settings) -> Result<()> {
     tell("building the programs");
     programs()?;
+    let _listening = interruption::listen()?;
     let before = load_average();
     let sections = match netns::hindrance() {
         None => {

@@ -63,7 +63,7 @@ impl Host {
     }
 
     fn subnet(self) -> Ipv4Net {
-        let network = u32::from_be_bytes([10, 16, 0, 0]) + (self.0 / HOSTS_PER_SUBNET << (32 - PREFIX_LEN));
+        let network = u32::from_be_bytes([10, 16, 0, 0]) + ((self.0 / HOSTS_PER_SUBNET) << (32 - PREFIX_LEN));
         Ipv4Net::new(network.into(), PREFIX_LEN).expect("22 is a prefix length").trunc()
     }
 }
@@ -124,7 +124,8 @@ impl Publisher {
             let is_first = state.sealed().is_none();
             let draft = state.compose(changes)?.context("a generation without a change")?;
             let (sealed, payload, next) = draft.seal(&self.key, stamp);
-            let kept = if is_first { keeper.take_full(&self.trust, sealed.bytes(), payload) } else { keeper.take_frame(&self.trust, sealed.bytes(), &payload) };
+            let kept =
+                if is_first { keeper.take_full(&self.trust, None, sealed.bytes(), payload) } else { keeper.take_frame(&self.trust, sealed.bytes(), &payload) };
             if let Some(wrong) = kept?.disk_error {
                 return Err(wrong).with_context(|| format!("keeping {feed}"));
             }
