@@ -9,8 +9,10 @@
 //! - [`clients`] dig, bootptest, udhcpc, dhclient, radclient, and small ones of our own for loops;
 //! - [`lab`] all of it with a master, a portal and two agents, so that a behaviour test is ten lines;
 //! - [`bring_up`] from nothing to two campuses that serve; [`demo`] the same for people;
-//! - [`fuzz`] seeded mutation of every parser.
+//! - [`fuzz`] seeded mutation of every parser;
+//! - [`bench`] the measurements, on demand.
 
+pub mod bench;
 pub mod bring_up;
 pub mod cables;
 pub mod clients;

@@ -2,6 +2,7 @@
 
 use anyhow::{Context, Result, bail};
 use clap::{Parser, Subcommand};
+use holdfast_lab::bench::{self, Settings};
 use holdfast_lab::cables::{Network, Place};
 use holdfast_lab::clients::relay;
 use holdfast_lab::demo;
@@ -32,6 +33,24 @@ enum Command {
         mac: Mac,
         /// The relay's address in the machine's subnet; by default the gateway of the samples' first subnet there
         relay: Option<Ipv4Addr>,
+    },
+    /// Measure and print one table: COMMIT to answer, cold start, memory, requests per second. Takes minutes; for a release build
+    Bench {
+        /// Edits with one agent, and again with two
+        #[arg(long, default_value_t = 200)]
+        edits: usize,
+        /// Hosts in the store of the agent that is started and asked
+        #[arg(long, default_value_t = 100_000)]
+        hosts: u32,
+        /// Cold starts, and rounds of load for each protocol
+        #[arg(long, default_value_t = 5)]
+        rounds: usize,
+        /// How long a round of load takes
+        #[arg(long, default_value_t = 4)]
+        seconds: u64,
+        /// Leave the edits out: they need Postgres
+        #[arg(long)]
+        agent_only: bool,
     },
     /// Try broken inputs on the parsers; the same seed tries the same inputs
     Fuzz {
@@ -78,6 +97,9 @@ fn run() -> Result<()> {
     match Arguments::parse().command {
         Command::Demo => demo::demo(),
         Command::AskBoot { server, mac, relay } => ask_boot(server, mac, relay),
+        Command::Bench { edits, hosts, rounds, seconds, agent_only } => {
+            bench::bench(&Settings { edits, hosts, rounds, round_time: Duration::from_secs(seconds), agent_only })
+        }
         Command::Fuzz { target, input: Some(input), .. } => try_again(&target.unwrap_or_default(), &input),
         Command::Fuzz { target, seeds_to: Some(folder), .. } => write_seeds(&target.unwrap_or_default(), &folder),
         Command::Fuzz { target, seconds, inputs, seed, .. } => try_parsers(target.as_deref(), seed, Size { inputs, time: Duration::from_secs(seconds) }),

@@ -1,0 +1,98 @@
+//! The measurements: how soon an edit is served, and what an agent of a large institution costs and gives.
+//!
+//! Why it exists: numbers in a README are believed when one command prints them again. What it refuses: it never runs in CI,
+//! where a busy machine would make it lie, and it knows no bars; it prints, and people judge. How: [`edit`] times edits
+//! through the real API on a lab on the loopback, with one agent and with two; [`agent`] starts the real agent on a store
+//! that [`store`] writes for a hundred thousand hosts, and [`load`] asks it as fast as it answers.
+//!
+//! As root everything happens in a network box of its own, so that a demo on the same machine is not in the way.
+
+mod agent;
+mod cores;
+mod edit;
+mod figures;
+mod interruption;
+mod load;
+mod process;
+mod requests;
+mod store;
+
+use crate::netns::{self, Netns};
+use crate::programs::programs;
+use anyhow::Result;
+use figures::Section;
+use interruption::go_on;
+use std::process::Command;
+use std::time::Duration;
+
+/// How much to measure.
+#[derive(Debug, Clone, Copy)]
+pub struct Settings {
+    /// Edits for each number of agents.
+    pub edits: usize,
+    /// Hosts in the store of the agent under load.
+    pub hosts: u32,
+    /// Cold starts, and rounds of load for each protocol.
+    pub rounds: usize,
+    /// How long a round of load takes.
+    pub round_time: Duration,
+    /// Leave the edits out: they need Postgres.
+    pub agent_only: bool,
+}
+
+/// Measures and prints the table; tells on standard error what it is doing.
+pub fn bench(settings: &Settings) -> Result<()> {
+    tell("building the programs");
+    programs()?;
+    let _listening = interruption::listen()?;
+    let before = load_average();
+    let sections = match netns::hindrance() {
+        None => {
+            netns::sweep();
+            let own = Netns::create(0, "bench")?;
+            own.inside(|| measure(settings))??
+        }
+        Some(_) => measure(settings)?,
+    };
+    print!("{}{}", header(&before), figures::table(&sections));
+    Ok(())
+}
+
+fn measure(settings: &Settings) -> Result<Vec<Section>> {
+    let mut sections = Vec::new();
+    if !settings.agent_only {
+        sections.extend(edit::measure(settings)?);
+    }
+    sections.extend(agent::measure(settings)?);
+    Ok(sections)
+}
+
+/// What the numbers hang on, for whoever compares two tables.
+fn header(load_before: &str) -> String {
+    let now = Command::new("date").args(["-u", "+%F %R UTC"]).output().map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned());
+    let profile = if cfg!(debug_assertions) { "a debug build: its numbers say nothing" } else { "release build" };
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    format!(
+        "Holdfast benchmarks, {}\nbuild {} ({profile}), {cores} cores of {}\nload average {load_before} before, {} after. Where others work on the same machine, times and requests/s \
+         waver by tens of percent; the CPU times hold.\n\n",
+        now.unwrap_or_default(),
+        holdfast_agent::telemetry::BUILD,
+        processor(),
+        load_average(),
+    )
+}
+
+fn processor() -> String {
+    let text = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let model = text.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
+    model.map_or_else(|| "an unnamed processor".to_owned(), |(_, name)| name.trim().to_owned())
+}
+
+/// Of the last minute.
+fn load_average() -> String {
+    std::fs::read_to_string("/proc/loadavg").unwrap_or_default().split(' ').next().unwrap_or_default().to_owned()
+}
+
+fn tell(what: &str) {
+    eprintln!("bench: {what}");
+}
