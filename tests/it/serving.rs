@@ -129,8 +129,11 @@ fn agent_answers_while_uplink_is_cut() {
     let applied: Vec<&str> = log.lines().filter_map(|line| line.split_once("event=\"generation_applied\" ")).map(|(_, rest)| rest).collect();
     let once: std::collections::BTreeSet<&&str> = applied.iter().collect();
     assert_eq!(once.len(), applied.len(), "every generation arrived once: {applied:?}");
+    // A busy machine may cut the line once more by itself: what was raised is what arrived.
+    let raised = log.matches("report raised event=\"uplink_cut_off\"").count();
     let log = lab.program(Part::Master).unwrap().log();
-    assert_eq!(log.matches("report=\"uplink_cut_off\"").count(), 2, "every report arrived once:\n{log}");
+    let arrived = log.matches("report=\"uplink_cut_off\"").count();
+    assert!(raised >= 2 && arrived == raised, "every report arrived once: {raised} raised, {arrived} arrived:\n{log}");
 }
 
 #[test]
