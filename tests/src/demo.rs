@@ -85,9 +85,9 @@ fn what_to_try(lab: &mut Lab, web: SocketAddr) -> Result<String> {
             "  RADIUS echo 'User-Name=pascal.tesla0,User-Password=joule-89667-euler,Message-Authenticator=0x00' | {from_nas}radclient {radius} auth {secret}\n"
         );
     }
-    if ground == Ground::Cables {
-        let namespace = lab.at(Place::Agent(Campus::North)).context("a lab on cables")?.name().to_owned();
-        text += &format!("\nPull a cable: ip -n {namespace} link   then   ip -n {namespace} link set uplink down   (and up again)\n");
+    if let Some(master) = lab.at(Place::Master) {
+        // The far end, as a pulled cable has it: the box keeps its addresses and routes, and finds back when the end is up again.
+        text += &format!("\nPull north's uplink: ip -n {0} link set north down   and plug it in again: ip -n {0} link set north up\n", master.name());
     }
     Ok(text + "\nCtrl-C stops everything; the data stays.")
 }
