@@ -35,6 +35,12 @@ pub struct Engine {
     user: Option<User>,
 }
 
+/// Makes sure that this machine has Postgres: as root it is installed where it is missing, a plain user is told the line. For
+/// whoever starts programs where there is no network to install from, such as the lab.
+pub fn ensure_installed() -> anyhow::Result<()> {
+    find_binaries().map(drop)
+}
+
 /// Opens the program's database: an external one by its URL, or the managed one, started first if need be.
 pub async fn open(database: &Database, state_dir: &Path, name: &'static str) -> anyhow::Result<(PgPool, Option<Engine>)> {
     if let Some(url) = &database.url {

@@ -8,12 +8,14 @@ use crate::cables::{Campus, Place};
 use crate::door;
 use crate::folder::Folder;
 use crate::lab::{Ground, Lab, Part};
-use crate::{netns, programs};
-use anyhow::{Context, Result};
+use crate::{clients, netns, programs};
+use anyhow::{Context, Result, ensure};
+use holdfast_master::engine;
 use nix::unistd::Uid;
 use std::io::{IsTerminal, Write};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
+use std::process::Command;
 use std::time::Instant;
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -24,10 +26,17 @@ const WEB_PORT: u16 = 8080;
 /// Starts everything, prints what to try, and waits for Ctrl-C.
 pub fn demo() -> Result<()> {
     let mut ending = Ending::listen()?;
+    // A bare machine has to be given its tools before it can be said what it can stand on.
+    if Uid::effective().is_root() {
+        ensure_cable_tools()?;
+    }
     let ground = if Uid::effective().is_root() && netns::hindrance().is_none() { Ground::Cables } else { Ground::Loopback };
     let folder = state_folder()?;
     println!("Holdfast demo: two campuses on {}; data in {}", on(ground), folder.display());
     let mut screen = Screen::new();
+    // Here and not in the master's box, which has no way to Debian's packages.
+    screen.step("Postgres on this machine");
+    engine::ensure_installed()?;
     screen.step("building the programs");
     programs::programs()?;
     let mut lab = Lab::build(ground, Folder::kept(&folder)?)?;
@@ -41,6 +50,19 @@ pub fn demo() -> Result<()> {
     ending.wait();
     println!("\nstopping");
     lab.stop_all()
+}
+
+/// A bare Debian has no ethtool, without which checksums on the cables stay unfilled.
+fn ensure_cable_tools() -> Result<()> {
+    if clients::is_installed("ip") && clients::is_installed("ethtool") {
+        return Ok(());
+    }
+    let install = || Command::new("apt-get").args(["install", "--yes", "-qq", "--no-install-recommends", "iproute2", "ethtool"]).status();
+    if !install()?.success() {
+        Command::new("apt-get").args(["update", "-qq"]).status()?;
+        ensure!(install()?.success(), "apt-get could not install iproute2 and ethtool, see above: install them by hand and start again");
+    }
+    Ok(())
 }
 
 fn on(ground: Ground) -> &'static str {
