@@ -2,6 +2,7 @@
 
 #[cfg(feature = "net")]
 pub mod enrol;
+mod payload;
 
 use crate::snapshot::Feed as SnapshotFeed;
 use crate::words::WordError;
@@ -9,6 +10,7 @@ use std::fmt;
 use std::str::FromStr;
 
 pub use generated::*;
+pub use payload::{Packed, UnpackError, pack, unpack};
 
 #[allow(missing_docs, clippy::all, reason = "generated; the contract is documented in wire/control.proto")]
 mod generated {
@@ -23,6 +25,8 @@ pub const MASTER_MESSAGE_LIMIT_BYTES: usize = 64 << 10;
 pub const RELAY_MESSAGE_LIMIT_BYTES: usize = 64 << 20;
 /// The size of the pieces of a whole snapshot. A longer delta is sent as a whole snapshot too.
 pub const CHUNK_BYTES: usize = 256 << 10;
+/// The most rows that one frame unpacks to.
+pub const FRAME_LIMIT_BYTES: usize = 4 << 20;
 
 impl From<SnapshotFeed> for Feed {
     fn from(feed: SnapshotFeed) -> Self {

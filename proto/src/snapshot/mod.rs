@@ -19,8 +19,10 @@
 mod crypt;
 mod feed;
 pub mod file;
+mod heartbeat;
 mod lthash;
 mod manifest;
+mod merge;
 mod reader;
 mod row;
 mod state;
@@ -31,8 +33,10 @@ mod view;
 
 pub use crypt::{DataKey, DataKeyRing, EncryptedField, FieldError, HpkePrivate, HpkePublic, KeyId, WRAPPED_KEYS, wrapped_key_row};
 pub use feed::{Family, Feed, Kind, Scope};
+pub use heartbeat::{HeartbeatError, Newest, SignedHeartbeat};
 pub use lthash::{Digest, LtHash};
 pub use manifest::{FORMAT, Hash, Institution, Manifest, ManifestError, PayloadForm, Sealed};
+pub use merge::merge_payloads;
 pub use reader::{Reader, Writer, reader};
 pub use row::{Change, EncodeError, RowRef, Rows, RowsError, Table, encode_changes, encode_row};
 pub use state::{ApplyError, Draft, Stamp, State};

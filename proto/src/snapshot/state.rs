@@ -130,18 +130,33 @@ impl State {
         if *blake3::hash(payload).as_bytes() != manifest.payload_hash || payload.len() as u64 != manifest.payload_len {
             return Err(ApplyError::OtherPayload);
         }
-        let mut next = match manifest.form {
+        if manifest.form == PayloadForm::Delta && (manifest.parent != self.view.generation() || manifest.parent_hash != self.sealed_hash()) {
+            return Err(ApplyError::OtherParent { held: self.view.generation(), offered: manifest.generation });
+        }
+        let from = match manifest.form {
             PayloadForm::Full => Self::empty(manifest.feed),
             PayloadForm::Delta => self.clone(),
         };
+        from.led_to(opened, payload)
+    }
+
+    /// Takes rows that somebody merged out of several generations: nobody signed them, and nobody needs to, because the
+    /// target's manifest names the digest of the state that they must lead to.
+    pub fn advance_merged(&self, opened: &Opened, payload: &[u8]) -> Result<Self, ApplyError> {
+        self.accepts(opened.manifest())?;
+        self.clone().led_to(opened, payload)
+    }
+
+    fn led_to(mut self, opened: &Opened, payload: &[u8]) -> Result<Self, ApplyError> {
+        let manifest = opened.manifest();
         let mut scratch = Vec::new();
         for row in Rows::new(payload) {
-            next.set(row?, &mut scratch);
+            self.set(row?, &mut scratch);
         }
-        next.view = next.view.at(manifest.epoch, manifest.generation);
-        next.sealed = Some(opened.sealed().clone());
-        next.matches(manifest)?;
-        Ok(next)
+        self.view = self.view.at(manifest.epoch, manifest.generation);
+        self.sealed = Some(opened.sealed().clone());
+        self.matches(manifest)?;
+        Ok(self)
     }
 
     /// Whether a manifest may come after this state; says why not.
@@ -153,9 +168,6 @@ impl State {
         if (manifest.epoch, manifest.generation) <= (self.view.epoch(), held) {
             let (held_epoch, offered_epoch) = (self.view.epoch(), manifest.epoch);
             return Err(ApplyError::NotNewer { held_epoch, held, offered_epoch, offered: manifest.generation });
-        }
-        if manifest.form == PayloadForm::Delta && (manifest.parent != held || manifest.parent_hash != self.sealed_hash()) {
-            return Err(ApplyError::OtherParent { held, offered: manifest.generation });
         }
         Ok(())
     }

@@ -24,7 +24,7 @@ impl PublicKey {
         *blake3::hash(&self.0).as_bytes().first_chunk().expect("a hash has 32 bytes")
     }
 
-    fn verify(&self, message: &[u8], signature: &[u8]) -> bool {
+    pub(super) fn verify(&self, message: &[u8], signature: &[u8]) -> bool {
         UnparsedPublicKey::new(&ED25519, &self.0).verify(message, signature).is_ok()
     }
 }
@@ -174,7 +174,7 @@ pub enum OpenError {
     OldEpoch(Epoch),
 }
 
-fn print_id(id: &[u8; 8]) -> String {
+pub(super) fn print_id(id: &[u8; 8]) -> String {
     id.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
