@@ -16,7 +16,7 @@ use axum::serve::IncomingStream;
 use control::Connected;
 use holdfast_proto::net::accept::{Line, accept};
 use holdfast_proto::net::tls;
-use holdfast_proto::words::NodeId;
+use holdfast_proto::words::{NodeId, UnixMillis};
 use metrics_exporter_prometheus::PrometheusHandle;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -25,7 +25,7 @@ use sqlx::migrate::Migrator;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Notify, watch};
@@ -55,10 +55,14 @@ pub async fn serve(config: Config, metrics: PrometheusHandle) -> anyhow::Result<
     let wake = Arc::new(Notify::new());
     let (publisher, latest, door) = Publisher::open(pool.clone(), Arc::clone(&keys), Arc::clone(&wake)).await?;
     let connected = Connected::default();
+    let (gate_keeper, gate) = control::gate(latest.clone());
+    let (pulse, signed) = watch::channel(control::sign(&keys, &latest.borrow(), now()));
     let control = Control {
         pool: pool.clone(),
         keys: Arc::clone(&keys),
         latest: latest.clone(),
+        gate,
+        signed,
         door,
         inbox: Inbox::new(pool.clone()),
         connected: connected.clone(),
@@ -66,6 +70,7 @@ pub async fn serve(config: Config, metrics: PrometheusHandle) -> anyhow::Result<
     };
     let (tasks_stop, stopped) = watch::channel(false);
     let mut tasks = JoinSet::new();
+    tasks.spawn(control::pulse(Arc::clone(&keys), latest.clone(), now, pulse));
     let served = served_reader(pool.clone(), connected, latest, &mut tasks);
     let app = App {
         pool: pool.clone(),
@@ -81,6 +86,7 @@ pub async fn serve(config: Config, metrics: PrometheusHandle) -> anyhow::Result<
     let web_listener = listen(config.web.listen).await?;
     let web_tls = web_tls(&config.web, &keys)?;
     tasks.spawn(publisher.run());
+    tasks.spawn(gate_keeper.run());
     tasks.spawn(log_end("control", control::serve(control, control_listener, control_tls, until(stopped.clone()))));
     tasks.spawn(log_end("web", serve_web(app, web_listener, web_tls, until(stopped))));
     tracing::info!(event = "master_ready", web = %config.web.listen, control = %config.control.listen, institution = keys.trust.draft().name, "the master serves");
@@ -254,6 +260,11 @@ impl connect_info::Connected<IncomingStream<'_, Lines>> for WebCaller {
 async fn with_plain_address(ConnectInfo(WebCaller(from)): ConnectInfo<WebCaller>, mut request: Request) -> Request {
     request.extensions_mut().insert(ConnectInfo(from));
     request
+}
+
+/// The wall clock: what the master signs as the time.
+fn now() -> UnixMillis {
+    UnixMillis(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis() as u64)
 }
 
 async fn log_end(room: &'static str, work: impl Future<Output = anyhow::Result<()>>) {

@@ -1,22 +1,21 @@
 use super::Control;
+use super::canary::Gate;
+use super::gate::News;
+use super::line::{Line, Output, report_ack};
 use crate::db::publish as db;
-use crate::publish::{Frame, Latest};
+use crate::publish::Published;
 use chrono::{DateTime, Utc};
 use holdfast_proto::control::control_server::Control as ControlService;
-use holdfast_proto::control::{
-    CHUNK_BYTES, Frame as WireFrame, FromAgent, FromMaster, FullChunk, Heartbeat, Hello, Position, ReportAck, TrustUpdate, from_agent, from_master,
-};
+use holdfast_proto::control::{CHUNK_BYTES, FromAgent, FromMaster, FullChunk, Report, TrustUpdate, from_agent, from_master};
 use holdfast_proto::snapshot::Feed;
-use holdfast_proto::words::{Epoch, Generation, NodeId};
+use holdfast_proto::words::{Generation, NodeId, UnixMillis};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, watch};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
-/// An idle line still says that it lives, and what time it is.
-const HEARTBEAT: Duration = Duration::from_secs(1);
 /// How often a line looks whether its box was thrown out meanwhile.
 const REVOCATION_CHECK: Duration = Duration::from_secs(2);
 /// Messages under way to one agent: pieces of a snapshot wait here while its socket is full.
@@ -89,76 +88,103 @@ impl ControlService for Control {
     async fn follow(&self, request: Request<Streaming<FromAgent>>) -> Result<Response<Self::FollowStream>, Status> {
         let node = self.admit(&request, Some("agent")).await?;
         let (outgoing, stream) = mpsc::channel(OUTGOING_LIMIT);
-        let line = Line {
-            control: self.clone(),
-            node: NodeId(*node.id.as_bytes()),
-            name: node.name,
-            outgoing,
-            positions: BTreeMap::new(),
-            last_full: BTreeMap::new(),
-        };
-        tokio::spawn(line.run(request.into_inner()));
+        let session = Session { control: self.clone(), node: NodeId(*node.id.as_bytes()), name: node.name, outgoing };
+        tokio::spawn(session.run(request.into_inner()));
         Ok(Response::new(ReceiverStream::new(stream)))
     }
 }
 
-/// Where an agent is with one feed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct At {
-    epoch: Epoch,
-    generation: Generation,
-    /// Something is under way that it has not acknowledged: its credit is used.
-    waiting: bool,
-    /// The next thing must be the whole snapshot.
-    wants_full: bool,
-    /// It keeps out what there is; it is tried again when there is something newer than this.
-    stuck_at: Option<Generation>,
-}
-
-/// One agent's line. All that the master keeps of it is where it is.
-struct Line {
+/// One agent's stream: does what its [`Line`] decides.
+struct Session {
     control: Control,
     node: NodeId,
     name: String,
     outgoing: mpsc::Sender<Result<FromMaster, Status>>,
-    positions: BTreeMap<Feed, At>,
-    /// For which generation the whole snapshot was last sent because the agent asked for it.
-    last_full: BTreeMap<Feed, Generation>,
 }
 
-impl Line {
-    async fn run(mut self, mut incoming: Streaming<FromAgent>) {
+impl Session {
+    async fn run(self, mut incoming: Streaming<FromAgent>) {
         let place = self.control.connected.enter(self.node);
-        let why = match self.follow(&mut incoming).await {
-            Ok(()) => "it hung up".to_owned(),
-            Err(status) => status.message().to_owned(),
-        };
+        let ended = self.follow(&mut incoming, place.number).await;
+        self.control.gate.tell(News::Gone { node: self.node, number: place.number }).await;
         drop(place);
+        let why = ended.map_or_else(|status| status.message().to_owned(), |()| "it hung up".to_owned());
         tracing::info!(event = "agent_gone", agent = self.name, why, "an agent's line ended");
     }
 
-    async fn follow(&mut self, incoming: &mut Streaming<FromAgent>) -> Result<(), Status> {
+    async fn follow(&self, incoming: &mut Streaming<FromAgent>, number: u64) -> Result<(), Status> {
         let Some(from_agent::Message::Hello(hello)) = incoming.message().await?.and_then(|message| message.message) else {
             return Err(Status::invalid_argument("a line starts with Hello"));
         };
-        self.greet(&hello).await?;
-        let mut latest = self.control.latest.clone();
-        let (mut heartbeat, mut revocation) = (tokio::time::interval(HEARTBEAT), tokio::time::interval(REVOCATION_CHECK));
+        let (mut gates, mut signed, mut out) = (self.control.gate.subscribe(), self.control.signed.clone(), Vec::new());
+        let mut line = Line::begin(self.node, &hello, &gates.borrow_and_update().clone(), Instant::now(), &mut out);
+        self.greet(&hello.build, hello.trust_version, number, &out).await?;
+        let mut revocation = tokio::time::interval(REVOCATION_CHECK);
         loop {
-            let newest = Arc::clone(&latest.borrow_and_update());
-            self.send_what_is_due(&newest).await?;
+            let gate = Arc::clone(&gates.borrow_and_update());
+            line.on_tick(Instant::now(), now(), &signed.borrow_and_update().clone(), &gate, &mut out);
+            line.send_what_is_due(&gate, &mut out);
+            for output in out.drain(..) {
+                self.perform(output, &gate).await?;
+            }
             // Acknowledgements first: they are what lets the next generation out.
             tokio::select! {
                 biased;
-                message = incoming.message() => match message?.and_then(|message| message.message) {
-                    Some(message) => self.on_message(message).await?,
+                message = incoming.message() => match message? {
+                    Some(message) => line.on_message(message.message, &gate, &mut out).map_err(|wrong| Status::invalid_argument(wrong.to_string()))?,
                     None => return Ok(()),
                 },
-                changed = latest.changed() => changed.map_err(|_| Status::unavailable("the master stops"))?,
-                _ = heartbeat.tick() => self.send(heartbeat_of(&newest)).await?,
+                changed = gates.changed() => changed.map_err(|_| Status::unavailable("the master stops"))?,
+                () = tokio::time::sleep_until(line.deadline().into()) => {}
                 _ = revocation.tick() => self.refuse_if_revoked().await?,
             }
         }
+    }
+
+    async fn greet(&self, build: &str, trust_version: u32, number: u64, out: &[Output]) -> Result<(), Status> {
+        tracing::info!(event = "agent_connected", agent = self.name, build, "an agent dialled in");
+        let durable = out.iter().filter_map(|output| if let Output::Remember { feed, durable, .. } = output { Some((*feed, *durable)) } else { None });
+        self.control.gate.tell(News::Stands { node: self.node, number, durable: durable.collect() }).await;
+        let trust = &self.control.keys.trust;
+        if trust_version < trust.draft().version {
+            let update = from_master::Message::Trust(TrustUpdate { trust: trust.bytes().to_vec() });
+            self.send(FromMaster { message: Some(update) }).await?;
+        }
+        Ok(())
+    }
+
+    async fn perform(&self, output: Output, gate: &Gate) -> Result<(), Status> {
+        match output {
+            Output::Send(message) => self.send(message).await?,
+            Output::SendWhole(feed, published) => self.send_whole(feed, &published).await?,
+            Output::Remember { feed, applied, durable } => self.remember(feed, applied, durable, gate).await,
+            Output::Store(report) => self.store(report).await?,
+            Output::Refused(feed, why) => {
+                tracing::error!(event = "generation_refused", agent = self.name, %feed, why, "an agent kept a generation out");
+                self.control.gate.tell(News::Refused { node: self.node, feed }).await;
+            }
+            Output::IsAhead(feed, generation) => {
+                tracing::error!(event = "agent_is_ahead", agent = self.name, %feed, agent_generation = generation.0,
+                    "an agent holds a newer signed generation than this master: was the master restored from backup?");
+            }
+        }
+        Ok(())
+    }
+
+    async fn remember(&self, feed: Feed, applied: Generation, durable: Generation, gate: &Gate) {
+        if gate.is_canary(self.node, feed) {
+            self.control.gate.tell(News::Durable { node: self.node, feed, durable }).await;
+        }
+        if let Err(error) = db::put_served(&self.control.pool, self.node, feed, applied, durable, Utc::now()).await {
+            tracing::error!(event = "database_failed", %error, "what an agent serves could not be written down");
+        }
+        self.control.connected.acknowledged();
+    }
+
+    /// Unstored reports stay in the agent's spool and come again with the next line.
+    async fn store(&self, report: Report) -> Result<(), Status> {
+        let stored = report_ack(&report);
+        if self.control.inbox.take(self.node, &self.name, report).await { self.send(stored).await } else { Ok(()) }
     }
 
     /// A database that cannot be asked throws nobody out.
@@ -169,103 +195,8 @@ impl Line {
         }
     }
 
-    async fn greet(&mut self, hello: &Hello) -> Result<(), Status> {
-        for position in &hello.positions {
-            let Some(feed) = position.feed.as_ref().and_then(|feed| feed.known()) else { continue };
-            let at = At { epoch: Epoch(position.epoch), generation: Generation(position.generation), waiting: false, wants_full: false, stuck_at: None };
-            self.positions.insert(feed, self.checked(feed, at, position));
-            self.remember(feed, at.generation, Generation(position.durable)).await;
-        }
-        tracing::info!(event = "agent_connected", agent = self.name, build = hello.build, "an agent dialled in");
-        let newest = Arc::clone(&self.control.latest.borrow());
-        self.send(heartbeat_of(&newest)).await?;
-        let trust = &self.control.keys.trust;
-        if hello.trust_version < trust.draft().version {
-            self.send(from_master::Message::Trust(TrustUpdate { trust: trust.bytes().to_vec() })).await?;
-        }
-        Ok(())
-    }
-
-    /// An agent that is where we are must also hold what we hold; one that is ahead of us tells that *we* went back.
-    fn checked(&self, feed: Feed, at: At, position: &Position) -> At {
-        let latest = self.control.latest.borrow();
-        let state = latest.state(feed);
-        let ours = (state.view().epoch(), state.view().generation());
-        if (at.epoch, at.generation) > ours {
-            tracing::error!(event = "agent_is_ahead", agent = self.name, %feed, agent_generation = at.generation.0, generation = ours.1.0,
-                "an agent holds a newer signed generation than this master: was the master restored from backup?");
-        }
-        let differs = (at.epoch, at.generation) == ours && state.digest().0[..] != position.digest[..] && at.generation.0 > 0;
-        At { wants_full: differs, ..at }
-    }
-
-    async fn on_message(&mut self, message: from_agent::Message) -> Result<(), Status> {
-        match message {
-            from_agent::Message::Ack(ack) => {
-                let Some(feed) = ack.feed.as_ref().and_then(|feed| feed.known()) else { return Ok(()) };
-                let at = At { epoch: Epoch(ack.epoch), generation: Generation(ack.applied), waiting: false, wants_full: false, stuck_at: None };
-                // Only what was sent can be acknowledged: a box cannot make us remember what it likes.
-                let expected = self.positions.get(&feed).is_some_and(|before| before.waiting) && self.is_published(feed, at);
-                if expected {
-                    self.positions.insert(feed, at);
-                    self.remember(feed, Generation(ack.applied), Generation(ack.durable)).await;
-                }
-            }
-            from_agent::Message::Refused(refused) => {
-                let Some(feed) = refused.feed.as_ref().and_then(|feed| feed.known()) else { return Ok(()) };
-                tracing::error!(event = "generation_refused", agent = self.name, %feed, why = refused.reason, "an agent kept a generation out");
-                // The whole snapshot is sent once for each generation: a box that refuses that too waits for something newer.
-                let newest = self.control.latest.borrow().state(feed).view().generation();
-                let want_full = refused.want_full && self.last_full.insert(feed, newest) != Some(newest);
-                if let Some(at) = self.positions.get_mut(&feed) {
-                    *at = At { waiting: !want_full, wants_full: want_full, stuck_at: (!want_full).then_some(newest), ..*at };
-                }
-            }
-            from_agent::Message::Report(report) => {
-                let ack = ReportAck { spool_id: report.spool_id.clone(), sequence: report.sequence };
-                // Unstored reports stay in the agent's spool and come again with the next line.
-                if self.control.inbox.take(self.node, &self.name, report).await {
-                    self.send(from_master::Message::ReportAck(ack)).await?;
-                }
-            }
-            from_agent::Message::Hello(_) => return Err(Status::invalid_argument("Hello comes once")),
-        }
-        Ok(())
-    }
-
-    fn is_published(&self, feed: Feed, at: At) -> bool {
-        let latest = self.control.latest.borrow();
-        latest.feeds.get(&feed).is_some_and(|published| (at.epoch, at.generation) <= (published.state.view().epoch(), published.state.view().generation()))
-    }
-
-    async fn remember(&self, feed: Feed, applied: Generation, durable: Generation) {
-        if applied.0 > 0
-            && let Err(error) = db::put_served(&self.control.pool, self.node, feed, applied, durable, Utc::now()).await
-        {
-            tracing::error!(event = "database_failed", %error, "what an agent serves could not be written down");
-        }
-        self.control.connected.acknowledged();
-    }
-
-    /// For every feed with credit: the next generation, or the whole snapshot where that alone helps.
-    async fn send_what_is_due(&mut self, latest: &Latest) -> Result<(), Status> {
-        for (feed, published) in &latest.feeds {
-            let newest = (published.state.view().epoch(), published.state.view().generation());
-            let Some(at) = self.positions.get(feed).copied() else { continue };
-            let tried_again = at.stuck_at.is_some_and(|stuck_at| newest.1 > stuck_at);
-            if (at.waiting && !tried_again) || (!at.wants_full && (at.epoch, at.generation) >= newest) {
-                continue;
-            }
-            match published.after(at.epoch, at.generation).filter(|frame| !at.wants_full && frame.payload.len() <= CHUNK_BYTES) {
-                Some(frame) => self.send(frame_of(*feed, &frame)).await?,
-                None => self.send_full(*feed, &published.state).await?,
-            }
-            self.positions.insert(*feed, At { waiting: true, wants_full: false, stuck_at: None, ..at });
-        }
-        Ok(())
-    }
-
-    async fn send_full(&self, feed: Feed, state: &holdfast_proto::snapshot::State) -> Result<(), Status> {
+    async fn send_whole(&self, feed: Feed, published: &Published) -> Result<(), Status> {
+        let state = &published.state;
         let Some(sealed) = state.sealed() else { return Ok(()) };
         let rows = state.encode_rows();
         let total = rows.len() as u64;
@@ -274,24 +205,16 @@ impl Line {
         for (index, piece) in pieces.enumerate() {
             let sealed = if index == 0 { sealed.bytes().to_vec() } else { Vec::new() };
             let chunk = FullChunk { feed: Some(feed.into()), sealed, rows: piece.to_vec(), offset: (index * CHUNK_BYTES) as u64, total };
-            self.send(from_master::Message::Full(chunk)).await?;
+            self.send(FromMaster { message: Some(from_master::Message::Full(chunk)) }).await?;
         }
         Ok(())
     }
 
-    async fn send(&self, message: from_master::Message) -> Result<(), Status> {
-        self.outgoing.send(Ok(FromMaster { message: Some(message) })).await.map_err(|_| Status::unavailable("the agent hung up"))
+    async fn send(&self, message: FromMaster) -> Result<(), Status> {
+        self.outgoing.send(Ok(message)).await.map_err(|_| Status::unavailable("the agent hung up"))
     }
 }
 
-fn frame_of(feed: Feed, frame: &Frame) -> from_master::Message {
-    from_master::Message::Frame(WireFrame { feed: Some(feed.into()), sealed: frame.sealed.clone(), payload: frame.payload.clone() })
-}
-
-fn heartbeat_of(latest: &Latest) -> from_master::Message {
-    let positions = latest.feeds.iter().map(|(feed, published)| {
-        let view = published.state.view();
-        Position { feed: Some((*feed).into()), epoch: view.epoch().0, generation: view.generation().0, digest: Vec::new(), durable: 0 }
-    });
-    from_master::Message::Heartbeat(Heartbeat { now_ms: Utc::now().timestamp_millis() as u64, latest: positions.collect() })
+fn now() -> UnixMillis {
+    UnixMillis(Utc::now().timestamp_millis().max(0) as u64)
 }

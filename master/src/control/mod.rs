@@ -1,20 +1,30 @@
 //! gRPC with our own boxes: enrol, follow, relay.
 //!
-//! An agent dials in and says what it has; from then on it gets, for every feed, the next generation or the whole
-//! snapshot, one at a time: its acknowledgement is the credit for the next, so a slow agent lags by its own frame and costs
-//! the master nothing. Nothing here knows edits or rows; nothing here can make a generation.
+//! An agent dials in and says what it has; from then on it gets, for every feed, one step at a time to the newest
+//! generation: its acknowledgement is the credit for the next, so a slow agent lags by its own frame and costs the master
+//! nothing. Nothing here knows edits or rows; nothing here can make a generation.
+//!
+//! [`line`] decides for one agent and [`canary`] for all of them; neither has a clock or a socket. [`follow`], [`gate`] and
+//! [`pulse`] are the loops around them.
 
+pub mod canary;
 mod enrol;
 mod follow;
+mod gate;
+pub mod line;
+mod pulse;
 mod relay;
 
 pub use enrol::{NewToken, TokenError, issue_token};
 pub use follow::{Acked, Connected};
+pub use gate::{GateDoor, GateKeeper, gate};
+pub use pulse::{pulse, sign};
 
 use crate::db::publish as db;
 use crate::keys::{Keys, caller};
 use crate::publish::{Latest, RelayDoor};
 use crate::reports::Inbox;
+use bytes::Bytes;
 use holdfast_proto::control::control_server::ControlServer;
 use holdfast_proto::control::enrolment_server::EnrolmentServer;
 use holdfast_proto::control::relay_server::RelayServer;
@@ -37,6 +47,10 @@ pub struct Control {
     pub keys: Arc<Keys>,
     /// What is published.
     pub latest: watch::Receiver<Arc<Latest>>,
+    /// Who may have which generation.
+    pub gate: GateDoor,
+    /// The master's newest signed word on the time.
+    pub signed: watch::Receiver<Bytes>,
     /// The portal's way to the publisher.
     pub door: RelayDoor,
     /// What the boxes observed.

@@ -235,8 +235,13 @@ impl Publisher {
                 ensure!(db::hold_term(&mut tx).await? == lead.term, "another master has begun a term of its own");
                 db::put_generation(&mut tx, manifest.feed, (manifest.epoch, manifest.generation), &frame.sealed, &frame.payload).await?;
                 tx.commit().await?;
-                let frame =
-                    Frame { parent: manifest.parent, epoch: manifest.epoch, generation: manifest.generation, sealed: frame.sealed, payload: frame.payload };
+                let frame = Frame {
+                    parent: manifest.parent,
+                    epoch: manifest.epoch,
+                    generation: manifest.generation,
+                    sealed: frame.sealed.into(),
+                    payload: frame.payload.into(),
+                };
                 self.announce(latest.with(frame, state));
                 Ok(())
             }

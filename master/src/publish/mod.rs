@@ -14,4 +14,4 @@ mod latest;
 
 pub use cycle::{Publisher, RelayDoor};
 
-pub use latest::{Frame, Latest, Published};
+pub use latest::{Frame, Latest, Outgoing, Published, Step};
