@@ -121,6 +121,14 @@ impl Keeper {
         self.log.is_some()
     }
 
+    /// Takes rows that several generations were merged into.
+    pub fn take_merged(&mut self, trust: &Trust, sealed: &[u8], payload: &[u8]) -> Result<Kept, Refusal> {
+        let opened = trust.open(&Sealed::from_bytes(sealed)?)?;
+        let next = self.state.advance_merged(&opened, payload)?;
+        // The log's frames are checked against what was signed, and nobody signed these very rows.
+        Ok(self.keep(next, Self::rebase))
+    }
+
     /// Takes the next generation.
     pub fn take_frame(&mut self, trust: &Trust, sealed: &[u8], payload: &[u8]) -> Result<Kept, Refusal> {
         let opened = trust.open(&Sealed::from_bytes(sealed)?)?;
