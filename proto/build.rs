@@ -3,7 +3,7 @@
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let descriptors = protox::compile(["wire/control.proto"], ["wire"])?;
     // A generation goes to many agents from one buffer.
-    tonic_prost_build::configure().bytes(".holdfast.control.v1.Frame").compile_fds(descriptors)?;
+    tonic_prost_build::configure().bytes(".holdfast.control.v1.Frame").bytes(".holdfast.control.v1.Piece").compile_fds(descriptors)?;
     println!("cargo:rerun-if-changed=wire");
     Ok(())
 }

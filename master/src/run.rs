@@ -64,6 +64,7 @@ pub async fn serve(config: Config, metrics: PrometheusHandle) -> anyhow::Result<
         gate,
         signed,
         door,
+        bulk_bytes_per_second: config.control.bulk_bytes_per_second,
         inbox: Inbox::new(pool.clone()),
         connected: connected.clone(),
         wake: Arc::clone(&wake),

@@ -1,4 +1,5 @@
 use super::backoff::{Backoff, Ended};
+use super::fetch::{Gathering, fetch};
 use super::line::{Line, Output, SILENCE_LIMIT, Taken};
 use super::{FeedState, Line as LineState, State, link};
 use crate::reports::{Report as OwnReport, Spool};
@@ -14,10 +15,10 @@ use holdfast_proto::snapshot::{FORMAT, Feed};
 use holdfast_proto::words::{Epoch, Generation, UnixMillis};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, watch};
-use tokio::task::block_in_place;
+use tokio::task::{JoinSet, block_in_place};
 use tokio::time::timeout;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Streaming;
@@ -44,12 +45,16 @@ pub struct Uplink {
     trust_is_due: bool,
     /// The latest time that the master signed, over all lines so far: an old word must not pass for news on a new line.
     signed_time: UnixMillis,
+    /// Whole snapshots of which something is there.
+    gathering: BTreeMap<Feed, Gathering>,
 }
 
 /// One open stream.
 struct Session {
     line: Line,
     outgoing: mpsc::Sender<FromAgent>,
+    /// Whole snapshots on their way in; they end with the line, and what they gathered does not.
+    fetches: JoinSet<Feed>,
     /// The next report to deliver.
     next_report: u64,
 }
@@ -81,6 +86,7 @@ impl Uplink {
             floor_is_due: false,
             trust_is_due: false,
             signed_time,
+            gathering: BTreeMap::new(),
         };
         uplink.keepers.keys().for_each(|feed| uplink.show(*feed, None));
         uplink
@@ -135,7 +141,7 @@ impl Uplink {
         let opened = timeout(SILENCE_LIMIT, client.follow(ReceiverStream::new(queue))).await.context("the master did not open the stream")?;
         let stream = opened.context("opening the stream")?.into_inner();
         let line = Line::begin(self.keepers.keys().copied(), self.signed_time, Instant::now());
-        self.follow(stream, Session { line, outgoing, next_report: 0 }).await
+        self.follow(stream, Session { line, outgoing, fetches: JoinSet::new(), next_report: 0 }).await
     }
 
     fn tls(&self) -> anyhow::Result<Arc<rustls::ClientConfig>> {
@@ -172,6 +178,9 @@ impl Uplink {
                     None => return Ok(()),
                 },
                 () = tokio::time::sleep_until(session.line.deadline().into()) => session.line.on_tick(Instant::now(), &mut out)?,
+                Some(fetched) = session.fetches.join_next() => if let Ok(feed) = fetched {
+                    self.take_whole(feed, &mut session, &mut out);
+                },
                 changed = reports.changed() => {
                     changed.context("the spool is gone")?;
                     self.deliver(&mut session).await?;
@@ -200,11 +209,9 @@ impl Uplink {
                 let taken = block_in_place(|| if merged { keeper.take_merged(trust, &sealed, &payload) } else { keeper.take_frame(trust, &sealed, &payload) });
                 session.line.on_taken(feed, self.settle(feed, taken), out);
             }
-            Output::TakeWhole { feed, sealed, rows } => {
-                let (keeper, trust) = (self.keepers.get_mut(&feed).context("no keeper")?, &self.identity.trust);
-                let floor = self.floor.of(feed);
-                let taken = block_in_place(|| keeper.take_full(trust, floor, &sealed, rows));
-                session.line.on_taken(feed, self.settle(feed, taken), out);
+            Output::Fetch(feed) => {
+                let gathering = Arc::clone(self.gathering.entry(feed).or_default());
+                session.fetches.spawn(fetch(self.address.clone(), self.tls()?, feed, gathering));
             }
             Output::Connected => self.on_connected(session).await?,
             Output::Wanted(latest) => self.on_wanted(&latest),
@@ -221,6 +228,15 @@ impl Uplink {
             Output::Raise(event, detail) => self.spool.raise(event, detail),
         }
         Ok(())
+    }
+
+    /// The whole snapshot is there. What was gathered is forgotten, whatever the store makes of it.
+    fn take_whole(&mut self, feed: Feed, session: &mut Session, out: &mut Vec<Output>) {
+        let Some(gathering) = self.gathering.remove(&feed) else { return };
+        let (sealed, rows) = std::mem::take(&mut *gathering.lock().unwrap_or_else(PoisonError::into_inner)).finish();
+        let (Some(keeper), trust, floor) = (self.keepers.get_mut(&feed), &self.identity.trust, self.floor.of(feed)) else { return };
+        let taken = block_in_place(|| keeper.take_full(trust, floor, &sealed, rows));
+        session.line.on_taken(feed, self.settle(feed, taken), out);
     }
 
     async fn on_connected(&mut self, session: &mut Session) -> anyhow::Result<()> {

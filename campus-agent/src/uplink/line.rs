@@ -4,18 +4,16 @@
 //! is told. It believes of a heartbeat only what is signed.
 
 use bytes::Bytes;
-use holdfast_proto::control::{Ack, FRAME_LIMIT_BYTES, Frame, FromAgent, FromMaster, FullChunk, Heartbeat, Refused, from_agent, from_master, unpack};
+use holdfast_proto::control::{Ack, FRAME_LIMIT_BYTES, Frame, FromAgent, FromMaster, Heartbeat, Refused, from_agent, from_master, unpack};
 use holdfast_proto::snapshot::{Feed, Trust};
 use holdfast_proto::words::{Epoch, Generation, UnixMillis};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 /// A master that holds the line but says nothing for this long is as good as gone; it sends a heartbeat each second.
 pub const SILENCE_LIMIT: Duration = Duration::from_secs(5);
 /// It signs the time every ten seconds: a line without a newer signed time for this long repeats the past.
 pub const STALE_LIMIT: Duration = Duration::from_secs(30);
-/// How much a whole snapshot may be: what this build can serve.
-const FULL_LIMIT_BYTES: u64 = u32::MAX as u64;
 
 /// What is to be done for the line.
 #[derive(Debug, Clone, PartialEq)]
@@ -33,15 +31,8 @@ pub enum Output {
         /// Whether the rows are several generations' in one: see `State::advance_merged`.
         merged: bool,
     },
-    /// Give this whole snapshot to the store, and its answer to [`Line::on_taken`].
-    TakeWhole {
-        /// Of which feed.
-        feed: Feed,
-        /// Manifest and signature.
-        sealed: Vec<u8>,
-        /// All rows.
-        rows: Vec<u8>,
-    },
+    /// Fetch the whole snapshot, give it to the store, and its answer to [`Line::on_taken`].
+    Fetch(Feed),
     /// The first sign of life: the line is up.
     Connected,
     /// This is what the master has.
@@ -103,12 +94,6 @@ pub enum Broken {
     /// A payload that does not unpack.
     #[error("{0}")]
     Unpack(#[from] holdfast_proto::control::UnpackError),
-    /// A snapshot's piece without those before it.
-    #[error("a piece of a snapshot came out of order")]
-    OutOfOrder,
-    /// More than this build serves.
-    #[error("the master offered a snapshot of {0} bytes, over the limit")]
-    TooLarge(u64),
 }
 
 /// The machine.
@@ -122,16 +107,8 @@ pub struct Line {
     fresh_at: Instant,
     is_stale: bool,
     has_complained: bool,
-    /// Whole snapshots on their way in.
-    incoming: BTreeMap<Feed, Incoming>,
     /// What the last attempt for a feed was: a whole snapshot that is no good does not become better by being sent again.
     was_whole: BTreeSet<Feed>,
-}
-
-#[derive(Debug, Default)]
-struct Incoming {
-    sealed: Vec<u8>,
-    rows: Vec<u8>,
 }
 
 impl Line {
@@ -145,7 +122,6 @@ impl Line {
             fresh_at: now,
             is_stale: false,
             has_complained: false,
-            incoming: BTreeMap::new(),
             was_whole: BTreeSet::new(),
         }
     }
@@ -161,7 +137,11 @@ impl Line {
         match message.message.ok_or(Broken::Empty)? {
             from_master::Message::Heartbeat(heartbeat) => self.on_heartbeat(&heartbeat, trust, now, out),
             from_master::Message::Frame(frame) => self.on_frame(frame, out)?,
-            from_master::Message::Full(chunk) => self.on_chunk(chunk, out)?,
+            from_master::Message::Offer(offer) => {
+                let feed = self.followed(offer.feed.as_ref())?;
+                self.was_whole.insert(feed);
+                out.push(Output::Fetch(feed));
+            }
             from_master::Message::Trust(update) => out.push(Output::Trust(update.trust)),
             from_master::Message::ReportAck(ack) => out.push(Output::Delivered { spool_id: ack.spool_id, sequence: ack.sequence }),
         }
@@ -201,27 +181,6 @@ impl Line {
         let payload = unpack(frame.payload, frame.compression, FRAME_LIMIT_BYTES)?;
         self.was_whole.remove(&feed);
         out.push(Output::Take { feed, sealed: frame.sealed, payload, merged: frame.merged });
-        Ok(())
-    }
-
-    fn on_chunk(&mut self, chunk: FullChunk, out: &mut Vec<Output>) -> Result<(), Broken> {
-        let feed = self.followed(chunk.feed.as_ref())?;
-        if chunk.total > FULL_LIMIT_BYTES {
-            return Err(Broken::TooLarge(chunk.total));
-        }
-        let incoming = self.incoming.entry(feed).or_default();
-        if chunk.offset == 0 {
-            *incoming = Incoming { sealed: chunk.sealed, rows: Vec::new() };
-        }
-        if incoming.sealed.is_empty() || incoming.rows.len() as u64 != chunk.offset {
-            return Err(Broken::OutOfOrder);
-        }
-        incoming.rows.extend_from_slice(&chunk.rows);
-        if incoming.rows.len() as u64 >= chunk.total {
-            let Incoming { sealed, rows } = self.incoming.remove(&feed).unwrap_or_default();
-            self.was_whole.insert(feed);
-            out.push(Output::TakeWhole { feed, sealed, rows });
-        }
         Ok(())
     }
 

@@ -7,6 +7,7 @@
 
 mod backoff;
 mod enrol;
+mod fetch;
 mod follow;
 pub mod line;
 mod link;

@@ -281,8 +281,9 @@ impl Course {
                     *trial = Trial::new(Arc::clone(published));
                 }
             }
-            // What comes after it is on trial with it, until something is grave by itself: that waits for its own trial.
-            Some(trial) if grave_after(&trial.subject) => {}
+            // While somebody is well with it, what is grave by itself waits for a trial of its own. Before that, the newer one
+            // is tried in its place: it may be the correction.
+            Some(trial) if matches!(trial.phase, Phase::Well { .. }) && grave_after(&trial.subject) => {}
             Some(trial) => trial.subject = Arc::clone(published),
             None if self.cleared.as_ref().is_none_or(grave_after) && published.grave.is_some() => self.trial = Some(Trial::new(Arc::clone(published))),
             None => self.cleared = Some(Arc::clone(published)),

@@ -3,10 +3,9 @@ use super::canary::Gate;
 use super::gate::News;
 use super::line::{Line, Output, report_ack};
 use crate::db::publish as db;
-use crate::publish::Published;
 use chrono::{DateTime, Utc};
 use holdfast_proto::control::control_server::Control as ControlService;
-use holdfast_proto::control::{CHUNK_BYTES, FromAgent, FromMaster, FullChunk, Report, TrustUpdate, from_agent, from_master};
+use holdfast_proto::control::{FromAgent, FromMaster, Report, TrustUpdate, from_agent, from_master};
 use holdfast_proto::snapshot::Feed;
 use holdfast_proto::words::{Generation, NodeId, UnixMillis};
 use std::collections::BTreeMap;
@@ -156,7 +155,6 @@ impl Session {
     async fn perform(&self, output: Output, gate: &Gate) -> Result<(), Status> {
         match output {
             Output::Send(message) => self.send(message).await?,
-            Output::SendWhole(feed, published) => self.send_whole(feed, &published).await?,
             Output::Remember { feed, applied, durable } => self.remember(feed, applied, durable, gate).await,
             Output::Store(report) => self.store(report).await?,
             Output::Refused(feed, why) => {
@@ -193,21 +191,6 @@ impl Session {
             Ok(node) if node.as_ref().is_none_or(|node| node.revoked_at.is_some()) => Err(Status::permission_denied("the box was revoked")),
             _ => Ok(()),
         }
-    }
-
-    async fn send_whole(&self, feed: Feed, published: &Published) -> Result<(), Status> {
-        let state = &published.state;
-        let Some(sealed) = state.sealed() else { return Ok(()) };
-        let rows = state.encode_rows();
-        let total = rows.len() as u64;
-        tracing::info!(event = "full_snapshot_sent", agent = self.name, %feed, generation = state.view().generation().0, bytes = total, "sending the whole snapshot");
-        let pieces = rows.chunks(CHUNK_BYTES).chain(rows.is_empty().then_some(&[][..]));
-        for (index, piece) in pieces.enumerate() {
-            let sealed = if index == 0 { sealed.bytes().to_vec() } else { Vec::new() };
-            let chunk = FullChunk { feed: Some(feed.into()), sealed, rows: piece.to_vec(), offset: (index * CHUNK_BYTES) as u64, total };
-            self.send(FromMaster { message: Some(from_master::Message::Full(chunk)) }).await?;
-        }
-        Ok(())
     }
 
     async fn send(&self, message: FromMaster) -> Result<(), Status> {

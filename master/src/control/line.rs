@@ -4,13 +4,12 @@
 //! one that is slow lags by its own frame and then gets all it missed in one.
 
 use super::canary::Gate;
-use crate::publish::{Outgoing, Published, Step};
+use crate::publish::{Outgoing, Step};
 use bytes::Bytes;
-use holdfast_proto::control::{Ack, Frame, FromMaster, Heartbeat, Hello, Position, Refused, Report, ReportAck, from_agent, from_master};
+use holdfast_proto::control::{Ack, Frame, FromMaster, Heartbeat, Hello, Offer, Position, Refused, Report, ReportAck, from_agent, from_master};
 use holdfast_proto::snapshot::Feed;
 use holdfast_proto::words::{Epoch, Generation, NodeId, UnixMillis};
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// An idle line still says that it lives.
@@ -21,8 +20,6 @@ const HEARTBEAT: Duration = Duration::from_secs(1);
 pub enum Output {
     /// Say this to it.
     Send(FromMaster),
-    /// Send it the whole snapshot of a feed.
-    SendWhole(Feed, Arc<Published>),
     /// Write down what it serves and what survives a power cut there.
     Remember {
         /// Of which feed.
@@ -78,6 +75,8 @@ enum Credit {
     Free,
     /// This is under way, and not acknowledged.
     Used(Epoch, Generation),
+    /// It fetches the whole snapshot, of this generation or an older one.
+    Fetching,
     /// It keeps out what there is; it is tried again when there is something newer than this.
     Stuck(Generation),
 }
@@ -107,7 +106,7 @@ impl Line {
     pub fn on_message(&mut self, message: Option<from_agent::Message>, gate: &Gate, out: &mut Vec<Output>) -> Result<(), Misspoken> {
         match message.ok_or(Misspoken::Empty)? {
             from_agent::Message::Hello(_) => return Err(Misspoken::Hello),
-            from_agent::Message::Ack(ack) => self.on_ack(&ack, out),
+            from_agent::Message::Ack(ack) => self.on_ack(&ack, gate, out),
             from_agent::Message::Refused(refused) => self.on_refused(refused, gate, out),
             from_agent::Message::Report(report) => out.push(Output::Store(report)),
         }
@@ -115,12 +114,14 @@ impl Line {
     }
 
     /// Only what was sent can be acknowledged: a box cannot make us remember what it likes.
-    fn on_ack(&mut self, ack: &Ack, out: &mut Vec<Output>) {
+    fn on_ack(&mut self, ack: &Ack, gate: &Gate, out: &mut Vec<Output>) {
         let Some(feed) = ack.feed.as_ref().and_then(|feed| feed.known()) else { return };
         let Some(at) = self.positions.get_mut(&feed) else { return };
-        let taken = (Epoch(ack.epoch), Generation(ack.taken));
+        let taken @ (epoch, generation) = (Epoch(ack.epoch), Generation(ack.taken));
+        let is_published = || gate.latest.feeds.get(&feed).is_some_and(|published| taken <= published.position());
         match at.credit {
             Credit::Used(epoch, generation) if taken == (epoch, generation) => *at = At { epoch, generation, credit: Credit::Free, wants_whole: false },
+            Credit::Fetching if is_published() => *at = At { epoch, generation, credit: Credit::Free, wants_whole: false },
             // Services and disk come up to what was taken before.
             _ if taken == (at.epoch, at.generation) => {}
             _ => return,
@@ -135,7 +136,7 @@ impl Line {
         // What was refused is what was under way; something newer may help.
         let refused_at = match at.credit {
             Credit::Used(_, generation) | Credit::Stuck(generation) => generation,
-            Credit::Free => gate.latest.feeds.get(&feed).map_or(at.generation, |published| published.position().1),
+            Credit::Free | Credit::Fetching => gate.latest.feeds.get(&feed).map_or(at.generation, |published| published.position().1),
         };
         // The whole snapshot is sent once for each generation: a box that refuses that too waits for something newer.
         at.wants_whole = refused.want_full && self.last_whole.insert(feed, refused_at) != Some(refused_at);
@@ -150,19 +151,20 @@ impl Line {
             let newest = published.position();
             let has_credit = match at.credit {
                 Credit::Free => true,
-                Credit::Used(..) => false,
+                Credit::Used(..) | Credit::Fetching => false,
                 Credit::Stuck(generation) => newest.1 > generation,
             };
             if !has_credit {
                 continue;
             }
             let step = if at.wants_whole { Step::Whole } else { published.step(at.epoch, at.generation) };
-            out.push(match step {
+            let (message, credit) = match step {
                 Step::Nothing => continue,
-                Step::Frame(frame) => Output::Send(frame_message(*feed, &frame)),
-                Step::Whole => Output::SendWhole(*feed, Arc::clone(published)),
-            });
-            *at = At { credit: Credit::Used(newest.0, newest.1), wants_whole: false, ..*at };
+                Step::Frame(frame) => (frame_message(*feed, &frame), Credit::Used(newest.0, newest.1)),
+                Step::Whole => (from_master::Message::Offer(Offer { feed: Some((*feed).into()) }), Credit::Fetching),
+            };
+            out.push(send(message));
+            *at = At { credit, wants_whole: false, ..*at };
         }
     }
 
@@ -203,15 +205,17 @@ fn send(message: from_master::Message) -> Output {
     Output::Send(FromMaster { message: Some(message) })
 }
 
-fn frame_message(feed: Feed, frame: &Outgoing) -> FromMaster {
+fn frame_message(feed: Feed, frame: &Outgoing) -> from_master::Message {
     let packed = frame.packed();
-    let frame = Frame {
+    from_master::Message::Frame(Frame {
         feed: Some(feed.into()),
         sealed: frame.sealed.clone(),
         payload: packed.bytes.clone(),
         from_generation: frame.from.0,
         merged: frame.merged,
         compression: packed.compression.into(),
-    };
-    FromMaster { message: Some(from_master::Message::Frame(frame)) }
+    })
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,9 +4,10 @@
 //! generation: its acknowledgement is the credit for the next, so a slow agent lags by its own frame and costs the master
 //! nothing. Nothing here knows edits or rows; nothing here can make a generation.
 //!
-//! [`line`] decides for one agent and [`canary`] for all of them; neither has a clock or a socket. [`follow`], [`gate`] and
-//! [`pulse`] are the loops around them.
+//! [`line`] decides for one agent and [`canary`] for all of them; neither has a clock or a socket. [`follow`], [`gate`],
+//! [`pulse`] and [`bulk`] are the loops around them.
 
+mod bulk;
 pub mod canary;
 mod enrol;
 mod follow;
@@ -25,6 +26,7 @@ use crate::keys::{Keys, caller};
 use crate::publish::{Latest, RelayDoor};
 use crate::reports::Inbox;
 use bytes::Bytes;
+use holdfast_proto::control::bulk_server::BulkServer;
 use holdfast_proto::control::control_server::ControlServer;
 use holdfast_proto::control::enrolment_server::EnrolmentServer;
 use holdfast_proto::control::relay_server::RelayServer;
@@ -57,6 +59,8 @@ pub struct Control {
     pub inbox: Inbox,
     /// Which agents are connected, and what they serve.
     pub connected: Connected,
+    /// What whole snapshots may take of the line, in bytes a second; zero: all there is.
+    pub bulk_bytes_per_second: u64,
     /// Rung when a box came or went, so that the publisher gives it its keys.
     pub wake: Arc<Notify>,
 }
@@ -71,6 +75,7 @@ pub async fn serve(control: Control, listener: TcpListener, tls: Arc<rustls::Ser
         .max_concurrent_streams(8)
         .add_service(EnrolmentServer::new(control.clone()).max_decoding_message_size(MASTER_MESSAGE_LIMIT_BYTES))
         .add_service(ControlServer::new(control.clone()).max_decoding_message_size(MASTER_MESSAGE_LIMIT_BYTES))
+        .add_service(BulkServer::new(bulk::Bulk::new(control.clone(), control.bulk_bytes_per_second)).max_decoding_message_size(MASTER_MESSAGE_LIMIT_BYTES))
         .add_service(RelayServer::new(control).max_decoding_message_size(RELAY_MESSAGE_LIMIT_BYTES));
     Ok(server.serve_with_incoming_shutdown(accept(listener, tls), stopped).await?)
 }

@@ -1,5 +1,5 @@
 use super::*;
-use holdfast_proto::control::{ReportAck, pack};
+use holdfast_proto::control::{Offer, ReportAck, pack};
 use holdfast_proto::snapshot::{Family, Grant, Institution, Kind, SignedHeartbeat, SigningKey, TrustDraft};
 
 /// A master's key, what the agent believes, and a line.
@@ -93,16 +93,10 @@ fn what_the_store_says_is_what_the_master_hears() {
 }
 
 #[test]
-fn a_whole_snapshot_comes_in_pieces_and_is_asked_for_once() {
+fn a_whole_snapshot_is_asked_for_once() {
     let mut bench = Bench::new();
-    let piece = |offset: u64, rows: &[u8]| {
-        let sealed = if offset == 0 { b"sealed".to_vec() } else { Vec::new() };
-        from_master::Message::Full(FullChunk { feed: Some(Feed::ZONE.into()), sealed, rows: rows.to_vec(), offset, total: 6 })
-    };
-    assert_eq!(bench.hear(piece(0, b"abc")), Ok(Vec::new()));
-    assert_eq!(bench.hear(piece(2, b"def")), Err(Broken::OutOfOrder));
-    assert_eq!(bench.hear(piece(0, b"abc")), Ok(Vec::new()));
-    assert_eq!(bench.hear(piece(3, b"def")), Ok(vec![Output::TakeWhole { feed: Feed::ZONE, sealed: b"sealed".to_vec(), rows: b"abcdef".to_vec() }]));
+    let offer = from_master::Message::Offer(Offer { feed: Some(Feed::ZONE.into()) });
+    assert_eq!(bench.hear(offer), Ok(vec![Output::Fetch(Feed::ZONE)]));
     let refused = || Taken::Refused { held: Generation(1), reason: "other digest".to_owned(), wants_whole: true };
     let mut out = Vec::new();
     bench.line.on_taken(Feed::ZONE, refused(), &mut out);
@@ -123,8 +117,7 @@ fn what_breaks_the_rules_ends_the_line() {
     assert_eq!(bench.hear(from_master::Message::Frame(Frame { feed: Some(foreign), ..Frame::default() })), Err(Broken::ForeignFeed));
     let torn = Frame { feed: Some(Feed::ZONE.into()), payload: Bytes::from_static(b"torn"), compression: 1, ..Frame::default() };
     assert!(matches!(bench.hear(from_master::Message::Frame(torn)), Err(Broken::Unpack(_))));
-    let endless = FullChunk { feed: Some(Feed::ZONE.into()), total: u64::MAX, ..FullChunk::default() };
-    assert_eq!(bench.hear(from_master::Message::Full(endless)), Err(Broken::TooLarge(u64::MAX)));
+    assert_eq!(bench.hear(from_master::Message::Offer(Offer { feed: Some(foreign) })), Err(Broken::ForeignFeed));
     assert_eq!(bench.line.on_message(FromMaster { message: None }, &bench.trust, bench.now, &mut Vec::new()), Err(Broken::Empty));
     let ack = ReportAck { spool_id: vec![1], sequence: 5 };
     assert_eq!(bench.hear(from_master::Message::ReportAck(ack)), Ok(vec![Output::Delivered { spool_id: vec![1], sequence: 5 }]));

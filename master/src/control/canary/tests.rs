@@ -100,14 +100,25 @@ fn the_next_grave_generation_waits_for_a_trial_of_its_own() {
     let mut bench = Bench::new(3);
     bench.publish(1001);
     bench.publish(1);
+    bench.durable(NODES[0], 2);
     bench.publish(1001);
     assert_eq!(bench.offered(), [2, 0, 0]);
-    bench.durable(NODES[0], 2);
     bench.after(2);
     assert_eq!(bench.offered(), [3, 2, 2]);
     bench.durable(NODES[0], 3);
     bench.after(2);
     assert_eq!(bench.offered(), [3, 3, 3]);
+}
+
+#[test]
+fn a_correction_takes_the_place_of_what_nobody_is_well_with_yet() {
+    let mut bench = Bench::new(3);
+    bench.publish(1001);
+    bench.publish(1001);
+    assert_eq!(bench.offered(), [2, 0, 0]);
+    bench.durable(NODES[0], 1);
+    bench.after(2);
+    assert_eq!(bench.offered(), [2, 0, 0], "the first was not what is tried");
 }
 
 #[test]
