@@ -122,7 +122,7 @@ impl Session {
         loop {
             let gate = Arc::clone(&gates.borrow_and_update());
             line.on_tick(Instant::now(), now(), &signed.borrow_and_update().clone(), &gate, &mut out);
-            line.send_what_is_due(&gate, &mut out);
+            line.send_what_is_due(&gate, Instant::now(), &mut out);
             for output in out.drain(..) {
                 self.perform(output, &gate).await?;
             }
@@ -130,7 +130,7 @@ impl Session {
             tokio::select! {
                 biased;
                 message = incoming.message() => match message? {
-                    Some(message) => line.on_message(message.message, &gate, &mut out).map_err(|wrong| Status::invalid_argument(wrong.to_string()))?,
+                    Some(message) => line.on_message(message.message, &gate, Instant::now(), &mut out).map_err(|wrong| Status::invalid_argument(wrong.to_string()))?,
                     None => return Ok(()),
                 },
                 changed = gates.changed() => changed.map_err(|_| Status::unavailable("the master stops"))?,

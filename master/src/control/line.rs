@@ -12,6 +12,8 @@ use holdfast_proto::words::{Epoch, Generation, NodeId, UnixMillis};
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+/// How long a box that keeps out what there is, is left in peace.
+const STUCK_RETRY: Duration = Duration::from_secs(20);
 /// An idle line still says that it lives.
 const HEARTBEAT: Duration = Duration::from_secs(1);
 
@@ -77,8 +79,8 @@ enum Credit {
     Used(Epoch, Generation),
     /// It fetches the whole snapshot, of this generation or an older one.
     Fetching,
-    /// It keeps out what there is; it is tried again when there is something newer than this.
-    Stuck(Generation),
+    /// It keeps out what there is; it is tried again when there is something newer than this, or then.
+    Stuck(Generation, Instant),
 }
 
 impl Line {
@@ -103,11 +105,11 @@ impl Line {
     }
 
     /// Takes what the agent says.
-    pub fn on_message(&mut self, message: Option<from_agent::Message>, gate: &Gate, out: &mut Vec<Output>) -> Result<(), Misspoken> {
+    pub fn on_message(&mut self, message: Option<from_agent::Message>, gate: &Gate, now: Instant, out: &mut Vec<Output>) -> Result<(), Misspoken> {
         match message.ok_or(Misspoken::Empty)? {
             from_agent::Message::Hello(_) => return Err(Misspoken::Hello),
             from_agent::Message::Ack(ack) => self.on_ack(&ack, gate, out),
-            from_agent::Message::Refused(refused) => self.on_refused(refused, gate, out),
+            from_agent::Message::Refused(refused) => self.on_refused(refused, gate, now, out),
             from_agent::Message::Report(report) => out.push(Output::Store(report)),
         }
         Ok(())
@@ -130,29 +132,29 @@ impl Line {
         out.push(Output::Remember { feed, applied, durable });
     }
 
-    fn on_refused(&mut self, refused: Refused, gate: &Gate, out: &mut Vec<Output>) {
+    fn on_refused(&mut self, refused: Refused, gate: &Gate, now: Instant, out: &mut Vec<Output>) {
         let Some(feed) = refused.feed.as_ref().and_then(|feed| feed.known()) else { return };
         let Some(at) = self.positions.get_mut(&feed) else { return };
         // What was refused is what was under way; something newer may help.
         let refused_at = match at.credit {
-            Credit::Used(_, generation) | Credit::Stuck(generation) => generation,
+            Credit::Used(_, generation) | Credit::Stuck(generation, _) => generation,
             Credit::Free | Credit::Fetching => gate.latest.feeds.get(&feed).map_or(at.generation, |published| published.position().1),
         };
         // The whole snapshot is sent once for each generation: a box that refuses that too waits for something newer.
         at.wants_whole = refused.want_full && self.last_whole.insert(feed, refused_at) != Some(refused_at);
-        at.credit = if at.wants_whole { Credit::Free } else { Credit::Stuck(refused_at) };
+        at.credit = if at.wants_whole { Credit::Free } else { Credit::Stuck(refused_at, now + STUCK_RETRY) };
         out.push(Output::Refused(feed, refused.reason));
     }
 
     /// For every feed with credit: one step to the newest that this agent may have.
-    pub fn send_what_is_due(&mut self, gate: &Gate, out: &mut Vec<Output>) {
+    pub fn send_what_is_due(&mut self, gate: &Gate, now: Instant, out: &mut Vec<Output>) {
         for (feed, at) in &mut self.positions {
             let Some(published) = gate.of(self.node, *feed) else { continue };
             let newest = published.position();
             let has_credit = match at.credit {
                 Credit::Free => true,
                 Credit::Used(..) | Credit::Fetching => false,
-                Credit::Stuck(generation) => newest.1 > generation,
+                Credit::Stuck(generation, until) => newest.1 > generation || now >= until,
             };
             if !has_credit {
                 continue;
