@@ -6,6 +6,7 @@ mod deployment;
 mod fuzz;
 mod house;
 mod serving;
+mod simulation;
 mod store;
 
 use holdfast_lab::cables::Network;
