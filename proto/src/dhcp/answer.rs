@@ -9,7 +9,7 @@ use super::code::{self, Kind};
 use super::compose::Composer;
 use super::message::{BOOTREQUEST, Message};
 use super::place::{Place, is_unicast};
-use crate::snapshot::View;
+use crate::snapshot::{Damaged, View};
 use crate::words::UnixMillis;
 use std::net::{Ipv4Addr, SocketAddr};
 
@@ -83,11 +83,19 @@ pub enum Reason {
     Declined,
     /// The client gave its address back; the reservation stays.
     Released,
+    /// What the disk has lost or altered must not look like "unknown": another agent may know better.
+    DamagedSnapshot,
+}
+
+impl From<Damaged> for Reason {
+    fn from(_: Damaged) -> Self {
+        Self::DamagedSnapshot
+    }
 }
 
 impl Reason {
     /// Every reason.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Malformed,
         Self::NotRequest,
         Self::Unsupported,
@@ -100,6 +108,7 @@ impl Reason {
         Self::TooEarly,
         Self::Declined,
         Self::Released,
+        Self::DamagedSnapshot,
     ];
 
     /// The stable word for counters.
@@ -117,6 +126,7 @@ impl Reason {
             Self::TooEarly => "too_early",
             Self::Declined => "declined",
             Self::Released => "released",
+            Self::DamagedSnapshot => "damaged_snapshot",
         }
     }
 }

@@ -88,7 +88,7 @@ pub enum RejectReason {
 pub enum Reason {
     /// No NAS has this address.
     UnknownNas,
-    /// The NAS's row does not decode.
+    /// The NAS's row does not decode, or the disk has lost it.
     DamagedNas,
     /// The NAS's secret does not decrypt here.
     NoSharedSecret,
@@ -100,7 +100,7 @@ pub enum Reason {
     NoMessageAuthenticator,
     /// Message-Authenticator is wrong: another secret, or somebody changed the packet.
     WrongMessageAuthenticator,
-    /// The account's row does not decode.
+    /// The account's row does not decode, or the disk has lost it.
     DamagedAccount,
     /// The account's verifier does not decrypt here: another agent may know better.
     NoVerifier,
@@ -160,7 +160,7 @@ pub fn answer(people: &View, access: &View, keys: &Keys, datagram: &[u8], peer: 
 
 /// Lets in only well-formed packets of known NASs that prove they know the shared secret, as far as the NAS can.
 fn admit<'a>(access: &View, keys: &Keys, datagram: &'a [u8], peer: SocketAddr) -> Result<(Packet<'a>, Secret), Reason> {
-    let (key, row) = find_nas(access, peer.ip()).ok_or(Reason::UnknownNas)?;
+    let (key, row) = find_nas(access, peer.ip()).map_err(|_| Reason::DamagedNas)?.ok_or(Reason::UnknownNas)?;
     let packet = Packet::parse(datagram).map_err(|_| Reason::Malformed)?;
     if !matches!(packet.code(), code::ACCESS_REQUEST | code::STATUS_SERVER) {
         return Err(Reason::UnexpectedCode);
@@ -223,7 +223,7 @@ fn credentials<'a>(packet: &Packet<'a>, request: &Request) -> Result<(&'a [u8], 
 /// What to verify against, and what a right password earns.
 fn prepare(people: &View, keys: &Keys, name: &[u8]) -> Result<(Secret, Grant), Reason> {
     let key = std::str::from_utf8(name).map(account_key).unwrap_or_default();
-    let Some(row) = people.get(ACCOUNT, &key) else {
+    let Some(row) = people.get(ACCOUNT, &key).map_err(|_| Reason::DamagedAccount)? else {
         return Ok((Secret::new(NOBODYS_VERIFIER), Grant::Nobody));
     };
     let account = Account::decode(row).map_err(|_| Reason::DamagedAccount)?;

@@ -171,9 +171,9 @@ impl DataKeyRing {
     /// Opens every data key of the view that is meant for this agent; those that do not open are left out and counted.
     pub fn open(view: &View, agent: NodeId, private: &HpkePrivate) -> (Self, usize) {
         let mut failed = 0;
-        let mine = view.iter(WRAPPED_KEYS).filter(|(key, _)| key.get(8..) == Some(&agent.0[..]));
-        let keys = mine.filter_map(|(key, value)| {
-            let opened = unwrap_key(key, value, private);
+        let mine = view.iter(WRAPPED_KEYS).filter(|row| row.as_ref().map_or(true, |(key, _)| key.get(8..) == Some(&agent.0[..])));
+        let keys = mine.filter_map(|row| {
+            let opened = row.ok().and_then(|(key, value)| unwrap_key(key, value, private));
             failed += usize::from(opened.is_none());
             opened
         });

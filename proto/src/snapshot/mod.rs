@@ -16,6 +16,8 @@
 //!
 //! There are no files here: `campus-agent/store` adds them around [`file`].
 
+mod base;
+mod buckets;
 mod crypt;
 mod feed;
 pub mod file;
@@ -29,12 +31,14 @@ mod tests;
 mod trust;
 mod view;
 
+pub use base::{BLOCK_BYTES, Base, BaseError, BlockMark, BlockSource, Builder, Damaged, Head, HeadError};
+pub use buckets::{BUCKETS, BucketError};
 pub use crypt::{DataKey, DataKeyRing, EncryptedField, FieldError, HpkePrivate, HpkePublic, KeyId, WRAPPED_KEYS, wrapped_key_row};
 pub use feed::{Family, Feed, Kind, Scope};
 pub use lthash::{Digest, LtHash};
 pub use manifest::{FORMAT, Hash, Institution, Manifest, ManifestError, PayloadForm, Sealed};
 pub use reader::{Reader, Writer, reader};
-pub use row::{Change, EncodeError, RowRef, Rows, RowsError, Table, encode_changes, encode_row};
-pub use state::{ApplyError, Draft, Stamp, State};
+pub use row::{Change, EncodeError, RowRef, Rows, RowsError, Table, encode_changes, encode_row, merge_payloads};
+pub use state::{ApplyError, ComposeError, Draft, Stamp, State};
 pub use trust::{Grant, OpenError, Opened, PublicKey, SigningKey, Trust, TrustDraft, TrustError};
 pub use view::View;

@@ -1,20 +1,17 @@
-//! The two file formats of the store, over byte slices: the *base* (one whole snapshot) and the *log* (the generations
-//! after it). Files, directories and syncing are `campus-agent/store`'s.
+//! The file formats of the first version, read so that a box that is upgraded goes on from its own disk. Nothing writes them.
 //!
 //! ```text
 //! base:  "HFBASE1\n" | sealed manifest | rows length u64 | rows | BLAKE3 of all before
 //! log:   frames of   "HFRM" | payload length u32 | sealed manifest | payload | BLAKE3 of all before in the frame
 //! ```
-//! Little-endian. The closing hash only tells a torn file from a whole one; what may be believed is for
-//! [`super::Trust::open`] and the digest in the manifest to say.
+//! The closing hash only tells a torn file from a whole one; what may be believed is for signatures and digests to say.
 
-use super::Sealed;
+use super::super::Sealed;
+use super::FRAME_LIMIT_BYTES;
 
 const BASE_MAGIC: &[u8; 8] = b"HFBASE1\n";
 const FRAME_MAGIC: &[u8; 4] = b"HFRM";
 const HASH_BYTES: usize = 32;
-/// No frame of the log is longer; a larger change comes as a base.
-pub const FRAME_LIMIT_BYTES: usize = 64 << 20;
 
 /// A file that is not whole.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -28,7 +25,8 @@ pub enum FileError {
 }
 
 /// Encodes a base file.
-pub fn encode_base(sealed: &Sealed, rows: &[u8]) -> Vec<u8> {
+#[cfg(test)]
+pub(in super::super) fn encode_base(sealed: &Sealed, rows: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(BASE_MAGIC.len() + Sealed::BYTES + 8 + rows.len() + HASH_BYTES);
     out.extend_from_slice(BASE_MAGIC);
     out.extend_from_slice(sealed.bytes());
@@ -63,7 +61,8 @@ pub struct LogFrame<'a> {
 }
 
 /// Encodes one frame.
-pub fn encode_frame(sealed: &Sealed, payload: &[u8]) -> Vec<u8> {
+#[cfg(test)]
+pub(in super::super) fn encode_frame(sealed: &Sealed, payload: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(FRAME_MAGIC.len() + 4 + Sealed::BYTES + payload.len() + HASH_BYTES);
     out.extend_from_slice(FRAME_MAGIC);
     out.extend_from_slice(&(payload.len() as u32).to_le_bytes());
@@ -73,6 +72,7 @@ pub fn encode_frame(sealed: &Sealed, payload: &[u8]) -> Vec<u8> {
     out
 }
 
+#[cfg(test)]
 fn close(out: &mut Vec<u8>) {
     let hash = blake3::hash(out);
     out.extend_from_slice(hash.as_bytes());
