@@ -5,6 +5,7 @@ use clap_complete::Shell;
 use holdfast_agent::config::Config;
 use holdfast_agent::{run, status, telemetry, uplink};
 use holdfast_proto::control::EnrolToken;
+use metrics_exporter_prometheus::PrometheusHandle;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -30,8 +31,16 @@ enum Command {
         #[arg(long, env = "HOLDFAST_TOKEN", hide_env_values = true)]
         token: Option<String>,
     },
-    /// Serve everything until SIGTERM.
+    /// Serve everything until SIGTERM: starts the four processes below, and starts anew what ends.
     Run,
+    /// Follow the master and write the store; the only process that knows there is a master.
+    Uplink,
+    /// Answer DNS from the store.
+    Dns,
+    /// Answer BOOTP and DHCP from the store.
+    Dhcp,
+    /// Answer RADIUS from the store.
+    Radius,
     /// Verify what is on the disk and print it. Needs no network and no running agent.
     Status,
     /// Verify what is on the disk; exits 1 when something was kept out or went back.
@@ -71,9 +80,13 @@ fn dispatch(arguments: Arguments) -> anyhow::Result<ExitCode> {
     match arguments.command {
         Command::Enrol { master, token } => enrol(&config, &master, token)?,
         Command::Run => {
-            let metrics = telemetry::start()?;
-            runtime()?.block_on(run::run(config, metrics))?;
+            telemetry::start()?;
+            runtime()?.block_on(run::supervise(&config, arguments.config.as_deref()))?;
         }
+        Command::Uplink => serve(run::uplink, config)?,
+        Command::Dns => serve(run::dns, config)?,
+        Command::Dhcp => serve(run::dhcp, config)?,
+        Command::Radius => serve(run::radius, config)?,
         Command::Status | Command::Snapshot { command: SnapshotCommand::List } => print!("{}", status::read_offline(&config.state_dir)?),
         Command::Verify => {
             let status = status::read_offline(&config.state_dir)?;
@@ -98,6 +111,11 @@ fn enrol(config: &Config, master: &str, token: Option<String>) -> anyhow::Result
     println!("key fingerprint {}", hpke.fingerprint());
     println!("Confirm it at the auth portal: holdfast-master auth-portal confirm {} {}", identity.name, hpke.fingerprint());
     Ok(())
+}
+
+fn serve<S: Future<Output = anyhow::Result<()>>>(service: impl FnOnce(Config, PrometheusHandle) -> S, config: Config) -> anyhow::Result<()> {
+    let metrics = telemetry::start()?;
+    runtime()?.block_on(service(config, metrics))
 }
 
 fn runtime() -> std::io::Result<tokio::runtime::Runtime> {

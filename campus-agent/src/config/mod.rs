@@ -4,6 +4,18 @@ use serde::Deserialize;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+const STATE_DIR: &str = "/var/lib/holdfast-agent";
+const RUN_DIR: &str = "/run/holdfast-agent";
+
+/// Where a box keeps what its processes share.
+#[derive(Debug, Clone)]
+pub struct Folders {
+    /// Identity, snapshots, reports: outlives the power.
+    pub state: PathBuf,
+    /// What the processes tell each other: does not.
+    pub run: PathBuf,
+}
+
 /// The whole file. An empty file is a valid one:
 ///
 /// ```
@@ -15,6 +27,9 @@ use std::path::{Path, PathBuf};
 pub struct Config {
     /// Where identity, snapshots and reports are kept.
     pub state_dir: PathBuf,
+    /// Where its processes tell each other what they serve: does not outlive the power. Without it `/run/holdfast-agent`, or
+    /// `run` within a state directory that is not the default.
+    pub run_dir: Option<PathBuf>,
     /// The line to the master.
     pub uplink: Uplink,
     /// Names.
@@ -70,7 +85,8 @@ pub struct Status {
 impl Default for Config {
     fn default() -> Self {
         Self {
-            state_dir: "/var/lib/holdfast-agent".into(),
+            state_dir: STATE_DIR.into(),
+            run_dir: None,
             uplink: Uplink::default(),
             dns: Dns::default(),
             dhcp: Dhcp::default(),
@@ -109,6 +125,12 @@ fn wildcards(port: u16) -> Vec<SocketAddr> {
 }
 
 impl Config {
+    /// Where the box keeps what its processes share.
+    pub fn folders(&self) -> Folders {
+        let fallback = || if self.state_dir == Path::new(STATE_DIR) { RUN_DIR.into() } else { self.state_dir.join("run") };
+        Folders { state: self.state_dir.clone(), run: self.run_dir.clone().unwrap_or_else(fallback) }
+    }
+
     /// Reads a file; without one, the defaults.
     pub fn read(path: Option<&Path>) -> anyhow::Result<Self> {
         let Some(path) = path else { return Ok(Self::default()) };

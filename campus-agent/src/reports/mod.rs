@@ -55,8 +55,8 @@ struct Kept {
 
 impl Spool {
     /// Reads the spool of this box; a missing or damaged one starts anew under another id.
-    pub fn open(state_dir: &Path, clock: Arc<TrustedClock>) -> Self {
-        let path = state_dir.join("reports.json");
+    pub fn open(state_dir: &Path, name: &str, clock: Arc<TrustedClock>) -> Self {
+        let path = state_dir.join(format!("reports-{name}.json"));
         let kept = fs::read(&path).ok().and_then(|bytes| Kept::read(&bytes)).unwrap_or_else(Kept::new);
         Self { inner: Arc::new(Mutex::new(Inner { path, kept, due: false })), changed: watch::channel(0).0, clock }
     }
@@ -155,10 +155,10 @@ mod tests {
     fn reports_survive_a_restart_until_they_are_delivered() {
         let dir = tempfile::tempdir().unwrap();
         let clock = Arc::new(TrustedClock::new(UnixMillis(0)));
-        let spool = Spool::open(dir.path(), Arc::clone(&clock));
+        let spool = Spool::open(dir.path(), "uplink", Arc::clone(&clock));
         spool.raise("snapshot_refused", "a flipped byte");
         spool.raise("cut_off", "the uplink is gone");
-        let spool = Spool::open(dir.path(), clock);
+        let spool = Spool::open(dir.path(), "uplink", clock);
         assert_eq!(spool.waiting_from(0).iter().map(|report| report.sequence).collect::<Vec<_>>(), [1, 2]);
         spool.delivered("another spool", 2);
         spool.delivered(&spool.id(), 1);

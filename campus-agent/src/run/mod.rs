@@ -1,179 +1,104 @@
 //! The one who knows everybody: reads, binds, spawns, drains.
 //!
+//! A box is several processes: `uplink`, which alone knows the master and writes the store, and one for each service, which
+//! reads the store by itself. Each may be started by itself, under a user of its own that sees its own kinds alone; [`supervise`]
+//! starts them all and starts anew what ends, for small sites. One that dies takes no other with it.
+//!
 //! Nothing up to "ready" waits for anything but this box's own disk: no carrier, no address, no clock, no name, no master.
 
+mod port;
+mod service;
+mod supervisor;
+mod uplink;
+
+pub use service::{dhcp, dns, radius};
+pub use supervisor::supervise;
+pub use uplink::uplink;
+
 use crate::config::Config;
-use crate::dhcp::{self, Settings};
-use crate::dns::DnsServer;
-use crate::radius::RadiusServer;
+use crate::config::Folders;
 use crate::reports::Spool;
-use crate::status::{self, Board};
-use crate::store::{Floor, FloorFile, Identity, Keeper, Opening};
-use crate::uplink::Uplink;
+use crate::status::offer_counters;
+use crate::store::{Follower, Following, Identity, store_key};
 use anyhow::Context;
 use holdfast_proto::net::clock::TrustedClock;
-use holdfast_proto::snapshot::{Feed, Reader};
+use holdfast_proto::snapshot::file::StoreKey;
+use holdfast_proto::snapshot::{Feed, Reader, Trust};
 use metrics_exporter_prometheus::PrometheusHandle;
-use std::collections::BTreeMap;
-use std::fmt::Display;
-use std::fs::{File, TryLockError};
-use std::net::{SocketAddr, UdpSocket};
-use std::path::Path;
+use std::io::Read;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
-use tokio::net::TcpListener;
+use std::time::Instant;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 
-/// How often a port that was taken is tried again.
-const PORT_RETRY: Duration = Duration::from_secs(1);
+/// Set for a process that [`supervise`] started: it ends when its standard input does, so that it never outlives its supervisor.
+const SUPERVISED: &str = "HOLDFAST_SUPERVISED";
 
-/// Runs every service of the box until SIGTERM or SIGINT.
-pub async fn run(config: Config, metrics: PrometheusHandle) -> anyhow::Result<()> {
-    let started = Instant::now();
-    let _alone = alone_on(&config.state_dir)?;
-    let identity = Identity::read(&config.state_dir)?;
-    let (floor_file, floor) = FloorFile::open(&config.state_dir);
-    let clock = Arc::new(TrustedClock::new(floor.time));
-    let spool = Spool::open(&config.state_dir, Arc::clone(&clock));
-    let (keepers, readers) = open_store(&config, &identity, &floor, &spool)?;
-    let uplink =
-        Uplink::new(identity.clone(), config.uplink.master.clone(), config.state_dir.clone(), keepers, (floor_file, floor), spool.clone(), Arc::clone(&clock));
-    let (stop, stopped) = watch::channel(false);
-    let mut tasks = JoinSet::new();
-    spawn_services(&mut tasks, &config, &identity, &readers, &spool, &stopped);
-    let board = Board {
-        name: identity.name.clone(),
-        master: config.uplink.master.clone().unwrap_or_else(|| identity.master.clone()),
-        uplink: uplink.state(),
-        spool: spool.clone(),
-        clock,
-        metrics,
-    };
-    tasks.spawn(serve_window(config.status.listen, board, spool));
-    tasks.spawn(uplink.run());
-    tracing::info!(event = "agent_ready", agent = identity.name, milliseconds = started.elapsed().as_millis() as u64, "serving from disk");
-    let ended = tokio::select! {
-        signal = wait_for_signal() => signal,
-        // A service that ends by itself is a fault: better to be started anew than to go on without it.
-        _ = tasks.join_next() => Err(anyhow::anyhow!("a service of the box ended by itself; its last words are above")),
-    };
-    tracing::info!(event = "agent_stopping", agent = identity.name, "stopping");
-    stop.send_replace(true);
-    tasks.shutdown().await;
-    ended
-}
-
-/// Locks the state folder: two agents on one store would each cut what the other has promised to keep.
-fn alone_on(state_dir: &Path) -> anyhow::Result<File> {
-    let folder = File::open(state_dir).with_context(|| format!("opening {}", state_dir.display()))?;
-    match folder.try_lock() {
-        Ok(()) => Ok(folder),
-        Err(TryLockError::WouldBlock) => anyhow::bail!("another holdfast-agent runs on {}", state_dir.display()),
-        // A file system without locks is no reason not to serve.
-        Err(TryLockError::Error(error)) => {
-            tracing::warn!(event = "no_lock", %error, "the state folder cannot be locked");
-            Ok(folder)
-        }
-    }
-}
-
-/// Opens every feed's folder; what was kept out is reported, and nothing of it stops the start.
-fn open_store(config: &Config, identity: &Identity, floor: &Floor, spool: &Spool) -> anyhow::Result<(Vec<Keeper>, BTreeMap<Feed, Reader>)> {
-    let (mut keepers, mut readers) = (Vec::new(), BTreeMap::new());
-    for feed in Feed::ALL {
-        let dir = config.state_dir.join("snapshots").join(feed.to_string());
-        let Opening { keeper, reader, findings } = Keeper::open(&dir, feed, &identity.trust).with_context(|| format!("opening {}", dir.display()))?;
-        for finding in findings {
-            spool.raise("snapshot_refused", format!("{}: {}", finding.path.display(), finding.what));
-        }
-        let held = (keeper.state().view().epoch(), keeper.state().view().generation());
-        if let Some(once) = floor.of(feed).filter(|once| *once > held) {
-            spool.raise("snapshot_went_back", format!("{feed}: this disk once held generation {}.{} and now leads to {}.{}", once.0, once.1, held.0, held.1));
-        }
-        tracing::info!(event = "snapshot_opened", feed = %feed, generation = held.1.0, rows = keeper.state().view().row_count(), "verified from disk");
-        keepers.push(keeper);
-        readers.insert(feed, reader);
-    }
-    Ok((keepers, readers))
-}
-
-/// Every service by itself: a port that another program holds silences one of them, until it is free, and not the others.
-fn spawn_services(
-    tasks: &mut JoinSet<()>,
-    config: &Config,
-    identity: &Identity,
-    readers: &BTreeMap<Feed, Reader>,
-    spool: &Spool,
-    stopped: &watch::Receiver<bool>,
-) {
-    let reader = |feed| readers[&feed].clone();
-    let (listen, zone, stop) = (usable(&config.dns.listen), reader(Feed::ZONE), until(stopped.clone()));
-    let dns = Port::new("DNS", spool, move || DnsServer::bind(&listen));
-    tasks.spawn(async move { dns.bound().await.serve(zone, stop).await });
-    let settings = Settings { listen: config.dhcp.listen, server_name: identity.name.clone() };
-    let bootptab = reader(Feed::BOOTPTAB);
-    let dhcp = Port::new("BOOTP and DHCP", spool, move || dhcp::bind(&settings));
-    tasks.spawn(async move {
-        dhcp.bound().await.serve(bootptab).await;
-    });
-    let (listen, people, access, stop) = (usable(&config.radius.listen), reader(Feed::PEOPLE), reader(Feed::ACCESS), until(stopped.clone()));
-    let (node, hpke) = (identity.node_id, identity.hpke.clone());
-    let radius = Port::new("RADIUS", spool, move || RadiusServer::bind(&listen));
-    tasks.spawn(async move { radius.bound().await.serve(people, access, node, hpke, stop).await });
-}
-
-async fn serve_window(listen: SocketAddr, board: Board, spool: Spool) {
-    let bind = move || {
-        let listener = std::net::TcpListener::bind(listen)?;
-        listener.set_nonblocking(true)?;
-        TcpListener::from_std(listener)
-    };
-    let listener = Port::new("the status page", &spool, bind).bound().await;
-    drop(axum::serve(listener, status::router(board)).await);
-}
-
-/// A service on its way to its port. The first attempt is made at once, so that "ready" means bound wherever that is possible.
-struct Port<T, B> {
-    service: &'static str,
-    first: Option<T>,
-    bind: B,
+/// What every process of the box starts from.
+struct Process {
+    name: &'static str,
+    config: Config,
+    folders: Folders,
+    trust: Trust,
+    key: StoreKey,
     spool: Spool,
+    clock: Arc<TrustedClock>,
+    tasks: JoinSet<()>,
+    stop: watch::Sender<bool>,
+    started: Instant,
 }
 
-impl<T, E: Display, B: Fn() -> Result<T, E>> Port<T, B> {
-    fn new(service: &'static str, spool: &Spool, bind: B) -> Self {
-        let first = bind().map_err(|wrong| spool.raise("port_taken", format!("{service} waits: {wrong}"))).ok();
-        Self { service, first, bind, spool: spool.clone() }
+impl Process {
+    /// Reads what the disk says. Only the trust is needed: whoever serves names must not care what became of a TLS key.
+    fn begin(name: &'static str, config: Config, metrics: PrometheusHandle) -> anyhow::Result<Self> {
+        let started = Instant::now();
+        let folders = config.folders();
+        std::fs::create_dir_all(&folders.run).with_context(|| format!("making {}", folders.run.display()))?;
+        let trust = Identity::read_trust(&folders.state)?;
+        let key = store_key(&folders.state);
+        let clock = Arc::new(TrustedClock::new(crate::store::FloorFile::open(&folders.state).1.time));
+        let spool = Spool::open(&folders.state, name, Arc::clone(&clock));
+        let mut tasks = JoinSet::new();
+        tasks.spawn(offer_counters(folders.run.clone(), name, metrics));
+        Ok(Self { name, config, folders, trust, key, spool, clock, tasks, stop: watch::channel(false).0, started })
     }
 
-    async fn bound(self) -> T {
-        if let Some(first) = self.first {
-            return first;
+    /// A feed from the disk, followed from now on.
+    fn follow(&mut self, feed: Feed) -> Reader {
+        let Following { follower, reader, findings } = Follower::open(&self.folders, feed, self.name, &self.trust, &self.key);
+        let (epoch, generation) = follower.serves();
+        tracing::info!(event = "snapshot_opened", %feed, epoch = epoch.0, generation = generation.0, "verified from disk");
+        let spool = self.spool.clone();
+        let tell = move |finding: crate::store::Finding| spool.raise("snapshot_refused", format!("{}: {}", finding.path.display(), finding.what));
+        findings.into_iter().for_each(&tell);
+        self.tasks.spawn(async move { match follower.run(tell).await {} });
+        reader
+    }
+
+    fn stopped(&self) -> impl Future<Output = ()> + use<> {
+        let mut stopped = self.stop.subscribe();
+        async move {
+            // A sender that is gone means the same.
+            let _ = stopped.wait_for(|stopped| *stopped).await;
         }
-        loop {
-            tokio::time::sleep(PORT_RETRY).await;
-            if let Ok(bound) = (self.bind)() {
-                self.spool.raise("port_free", format!("{} serves now", self.service));
-                return bound;
-            }
-        }
     }
-}
 
-/// The addresses that this kernel has a family for: the IPv6 wildcards stand in every default, and some kernels have no IPv6.
-fn usable(listen: &[SocketAddr]) -> Vec<SocketAddr> {
-    let ipv6 = UdpSocket::bind("[::]:0").is_ok();
-    if !ipv6 {
-        tracing::warn!(event = "no_ipv6", "this kernel has no IPv6: its addresses are left out");
+    /// Serves until SIGTERM, SIGINT, or the end of a supervisor.
+    async fn serve(mut self) -> anyhow::Result<()> {
+        let milliseconds = self.started.elapsed().as_millis() as u64;
+        tracing::info!(event = "service_ready", service = self.name, milliseconds, "serving from disk");
+        let ended = tokio::select! {
+            signal = wait_for_signal() => signal,
+            () = supervisor_is_gone() => Ok(()),
+            // A task that ends by itself is a fault: better to be started anew than to go on without it.
+            _ = self.tasks.join_next() => Err(anyhow::anyhow!("a part of {} ended by itself; its last words are above", self.name)),
+        };
+        tracing::info!(event = "service_stopping", service = self.name, "stopping");
+        self.stop.send_replace(true);
+        self.tasks.shutdown().await;
+        ended
     }
-    listen.iter().copied().filter(|address| ipv6 || address.is_ipv4()).collect()
-}
-
-async fn until(mut stopped: watch::Receiver<bool>) {
-    // A sender that is gone means the same.
-    let _ = stopped.wait_for(|stopped| *stopped).await;
 }
 
 async fn wait_for_signal() -> anyhow::Result<()> {
@@ -183,4 +108,18 @@ async fn wait_for_signal() -> anyhow::Result<()> {
         _ = interrupt.recv() => {}
     }
     Ok(())
+}
+
+async fn supervisor_is_gone() {
+    if std::env::var_os(SUPERVISED).is_none() {
+        return std::future::pending().await;
+    }
+    let gone = Arc::new(Notify::new());
+    let tell = Arc::clone(&gone);
+    // Nothing is ever written there: it ends with whoever holds the other end.
+    std::thread::spawn(move || {
+        let _ = std::io::stdin().read_to_end(&mut Vec::new());
+        tell.notify_one();
+    });
+    gone.notified().await;
 }

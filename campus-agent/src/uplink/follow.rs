@@ -1,6 +1,7 @@
 use super::{FeedState, Line, State};
+use crate::config::Folders;
 use crate::reports::{Report as OwnReport, Spool};
-use crate::store::{Floor, FloorFile, Identity, Keeper, Kept, Refusal};
+use crate::store::{Changes, Floor, FloorFile, Identity, Keeper, Kept, Refusal, on_changes_in, served};
 use crate::telemetry::BUILD;
 use anyhow::Context;
 use holdfast_proto::control::control_client::ControlClient;
@@ -12,7 +13,7 @@ use holdfast_proto::control::{
 use holdfast_proto::net::clock::TrustedClock;
 use holdfast_proto::net::tls;
 use holdfast_proto::snapshot::{FORMAT, Feed};
-use holdfast_proto::words::UnixMillis;
+use holdfast_proto::words::{Epoch, Generation, UnixMillis};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -29,6 +30,8 @@ const RETRY_FIRST: Duration = Duration::from_millis(100);
 const RETRY_LIMIT: Duration = Duration::from_secs(5);
 /// A master that holds the line but says nothing for this long is as good as gone; it sends a heartbeat each second.
 const SILENCE_LIMIT: Duration = Duration::from_secs(5);
+/// How long an acknowledgement waits for the services to follow; they do within a millisecond, and one that hangs is told as such.
+const SERVED_PATIENCE: Duration = Duration::from_secs(1);
 /// Messages to the master that may wait in the line: acknowledgements and reports are small and few.
 const OUTGOING_LIMIT: usize = 64;
 /// How much a whole snapshot may be: what this build can serve.
@@ -40,6 +43,9 @@ pub struct Uplink {
     identity: Identity,
     address: String,
     state_dir: PathBuf,
+    run_dir: PathBuf,
+    /// Rings when a service says what it serves.
+    woken: Changes,
     keepers: BTreeMap<Feed, Keeper>,
     floor: Floor,
     floor_file: FloorFile,
@@ -68,22 +74,23 @@ struct Session {
 }
 
 impl Uplink {
-    /// Takes over the keepers. `address` stands in place of the one from enrolment.
+    /// Takes over the keepers; dials `address`.
     pub fn new(
         identity: Identity,
-        address: Option<String>,
-        state_dir: PathBuf,
+        address: String,
+        folders: Folders,
         keepers: Vec<Keeper>,
         (floor_file, floor): (FloorFile, Floor),
         spool: Spool,
         clock: Arc<TrustedClock>,
     ) -> Self {
-        let address = address.unwrap_or_else(|| identity.master.clone());
         let keepers: BTreeMap<Feed, Keeper> = keepers.into_iter().map(|keeper| (keeper.state().view().feed(), keeper)).collect();
         let uplink = Self {
             identity,
             address,
-            state_dir,
+            state_dir: folders.state,
+            woken: on_changes_in(&folders.run),
+            run_dir: folders.run,
             keepers,
             floor,
             floor_file,
@@ -243,7 +250,7 @@ impl Uplink {
     async fn on_frame(&mut self, frame: Frame, session: &mut Session) -> anyhow::Result<()> {
         let trust = &self.identity.trust;
         let (feed, keeper) = keeper_of(&mut self.keepers, frame.feed.as_ref())?;
-        let taken = block_in_place(|| keeper.take_frame(trust, &frame.sealed, &frame.payload));
+        let taken = block_in_place(|| keeper.take_frame(trust, &frame.sealed, false, &frame.payload));
         self.settle(feed, taken, session, true).await
     }
 
@@ -263,7 +270,7 @@ impl Uplink {
         let trust = &self.identity.trust;
         let (feed, keeper) = keeper_of(&mut self.keepers, chunk.feed.as_ref())?;
         let floor = self.floor.of(feed);
-        let taken = block_in_place(|| keeper.take_full(trust, floor, &sealed, rows));
+        let taken = block_in_place(|| keeper.take_rows(trust, floor, &sealed, &rows));
         // A whole snapshot that is no good does not become better by being sent again.
         self.settle(feed, taken, session, false).await
     }
@@ -273,8 +280,9 @@ impl Uplink {
         let message = match taken {
             Ok(kept) => {
                 self.on_kept(feed, &kept);
-                let epoch = self.keepers[&feed].state().view().epoch().0;
-                from_agent::Message::Ack(Ack { feed: Some(feed.into()), epoch, applied: kept.applied.0, durable: kept.durable.0 })
+                let epoch = self.keepers[&feed].state().view().epoch();
+                let applied = self.reached(feed, (epoch, kept.applied)).await;
+                from_agent::Message::Ack(Ack { feed: Some(feed.into()), epoch: epoch.0, applied: applied.0, durable: kept.durable.0 })
             }
             Err(refusal) => {
                 self.spool.raise("snapshot_refused", format!("{feed}: {refusal}"));
@@ -289,6 +297,17 @@ impl Uplink {
             }
         };
         Ok(session.outgoing.send(FromAgent { message: Some(message) }).await?)
+    }
+
+    /// What all living services of a feed have come to serve: `wanted`, as soon as they do, or the least of it after a while.
+    async fn reached(&mut self, feed: Feed, wanted: (Epoch, Generation)) -> Generation {
+        let patience = tokio::time::Instant::now() + SERVED_PATIENCE;
+        loop {
+            let least = served(&self.run_dir, feed).into_iter().map(|(_, at)| at).min().unwrap_or(wanted).min(wanted);
+            if least == wanted || tokio::time::timeout_at(patience, self.woken.next()).await.is_err() {
+                return least.1;
+            }
+        }
     }
 
     fn on_kept(&mut self, feed: Feed, kept: &Kept) {

@@ -267,7 +267,7 @@ impl Line {
 
     async fn send_full(&self, feed: Feed, state: &holdfast_proto::snapshot::State) -> Result<(), Status> {
         let Some(sealed) = state.sealed() else { return Ok(()) };
-        let rows = state.encode_rows();
+        let rows = state.encode_rows().map_err(|damaged| Status::internal(damaged.to_string()))?;
         let total = rows.len() as u64;
         tracing::info!(event = "full_snapshot_sent", agent = self.name, %feed, generation = state.view().generation().0, bytes = total, "sending the whole snapshot");
         let pieces = rows.chunks(CHUNK_BYTES).chain(rows.is_empty().then_some(&[][..]));

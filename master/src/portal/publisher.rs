@@ -67,7 +67,7 @@ impl Publisher {
             tx.commit().await?;
             return Ok(true);
         };
-        let (sealed, payload, next) = draft.seal(&keys.signing, self.stamp());
+        let (sealed, payload, next) = draft.seal(&keys.signing, self.stamp()).map_err(|damaged| PortalError::History(damaged.to_string()))?;
         let row =
             GenerationRow { epoch: next.view().epoch().0 as i32, generation: next.view().generation().0 as i64, sealed: sealed.bytes().to_vec(), payload };
         generations::insert(&mut tx, &row).await?;
@@ -200,7 +200,7 @@ mod tests {
         let terms = Terms { institution: holdfast_proto::snapshot::Institution([1; 16]), epoch: Epoch(1) };
         let mut publisher = Publisher::new(&keys, terms).unwrap();
         let draft = publisher.state.compose(vec![Change::put(ACCOUNT, *b"ada", *b"row")]).unwrap().unwrap();
-        let (sealed, payload, next) = draft.seal(&keys.signing, publisher.stamp());
+        let (sealed, payload, next) = draft.seal(&keys.signing, publisher.stamp()).unwrap();
         let mut row = GenerationRow { epoch: 1, generation: 1, sealed: sealed.bytes().to_vec(), payload };
         row.sealed[9] ^= 1;
         assert!(publisher.replay(&row).is_err());

@@ -169,7 +169,7 @@ impl Publisher {
         let trust = self.keys.trust.draft();
         let stamp = Stamp { institution: trust.institution, epoch: trust.epoch, issued_at: now(), soft_age_s: SOFT_AGE_S, hard_age_s: 0 };
         let parent = if state.view().epoch() == trust.epoch { state.view().generation() } else { Generation(0) };
-        let (sealed, payload, state) = draft.seal(&self.keys.signing, stamp);
+        let (sealed, payload, state) = draft.seal(&self.keys.signing, stamp)?;
         let frame = Frame { parent, epoch: trust.epoch, generation: state.view().generation(), sealed: sealed.bytes().to_vec(), payload };
         Ok(Some((frame, state)))
     }
@@ -193,7 +193,7 @@ impl Publisher {
             nodes.iter().filter(|node| node.role == "agent" && node.revoked_at.is_none()).map(|node| (*node.id.as_bytes(), node)).collect();
         let latest = Arc::clone(&self.latest.borrow());
         let view = latest.state(Feed::ACCESS).view();
-        let held: BTreeSet<&[u8]> = view.iter(WRAPPED_KEYS).map(|(key, _)| key).collect();
+        let held: BTreeSet<&[u8]> = view.iter(WRAPPED_KEYS).map(|row| row.map(|(key, _)| key)).collect::<Result<_, _>>()?;
         let row_key = |agent: &[u8; 16]| [&self.keys.access.id().0[..], agent].concat();
         let mut changes = Vec::new();
         for (agent, node) in &agents {
@@ -260,7 +260,7 @@ fn accept(keys: &Keys, latest: &Latest, frame: &control::Frame) -> Result<(Opene
 
 /// The zones of the rows that are not as they were published.
 fn changed_zones(rows: &[ComposedRow], latest: &Latest) -> Vec<i64> {
-    let changed = rows.iter().filter(|row| latest.state(row.feed).view().get(row.change.table, &row.change.key) != row.change.value.as_deref());
+    let changed = rows.iter().filter(|row| latest.state(row.feed).view().get(row.change.table, &row.change.key) != Ok(row.change.value.as_deref()));
     changed.filter_map(|row| row.zone).collect::<BTreeSet<_>>().into_iter().collect()
 }
 

@@ -46,7 +46,7 @@ async fn restore_feed(connection: &mut PgConnection, trust: &Trust, feed: Feed) 
     let state = match db::base(connection, feed).await? {
         Some(base) => {
             since.base_bytes = base.payload.len();
-            State::restore(&trust.open(&Sealed::from_bytes(&base.sealed)?)?, base.payload)?
+            State::restore(&trust.open(&Sealed::from_bytes(&base.sealed)?)?, &base.payload)?
         }
         None => State::empty(feed),
     };
@@ -65,7 +65,7 @@ pub(super) async fn keep_bases(connection: &mut PgConnection, latest: &Latest, s
     for (feed, since) in since.iter_mut().filter(|(_, since)| since.is_long()) {
         let state = latest.state(*feed);
         let (view, Some(sealed)) = (state.view(), state.sealed()) else { continue };
-        let rows = state.encode_rows();
+        let rows = state.encode_rows()?;
         let mut tx = connection.begin().await?;
         db::put_base(&mut tx, *feed, (view.epoch(), view.generation()), sealed.bytes(), &rows).await?;
         tx.commit().await?;

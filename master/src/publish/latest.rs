@@ -91,7 +91,8 @@ impl Published {
         }
         // Folding costs as much as the whole feed, so it waits until the overlay is a fair share of it.
         let long = state.view().overlay_len() as u64 > 4096 + state.view().row_count() / 4;
-        Self { state: if long { state.rebased() } else { state }, frames, frames_bytes }
+        let folded = if long { state.rebased().ok() } else { None };
+        Self { state: folded.unwrap_or(state), frames, frames_bytes }
     }
 
     /// The generation after the one that somebody has; `None` where only the whole snapshot helps, or nothing is newer.
