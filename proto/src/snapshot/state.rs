@@ -201,12 +201,21 @@ impl State {
         if changes.is_empty() {
             return Ok(None);
         }
+        self.draft(&changes).map(Some)
+    }
+
+    /// The next generation with the same rows: for a new key or a new epoch, which must vouch for what an older one did.
+    pub fn renew(&self) -> Draft {
+        self.draft(&[]).expect("nothing is within every limit")
+    }
+
+    fn draft(&self, changes: &[Change]) -> Result<Draft, EncodeError> {
         let payload = encode_changes(changes.iter().map(Change::as_ref))?;
         let (mut next, mut scratch) = (self.clone(), Vec::new());
         changes.iter().for_each(|change| next.set(change.as_ref(), &mut scratch));
         next.view = next.view.at(self.view.epoch(), self.view.generation().next());
         next.sealed = None;
-        Ok(Some(Draft { next, payload, parent: self.view.generation(), parent_hash: self.sealed_hash(), parent_epoch: self.view.epoch() }))
+        Ok(Draft { next, payload, parent: self.view.generation(), parent_hash: self.sealed_hash(), parent_epoch: self.view.epoch() })
     }
 }
 
