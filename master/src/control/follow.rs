@@ -181,7 +181,10 @@ impl Line {
             let Some(feed) = position.feed.as_ref().and_then(|feed| feed.known()) else { continue };
             let at = At { epoch: Epoch(position.epoch), generation: Generation(position.generation), waiting: false, wants_full: false, stuck_at: None };
             self.positions.insert(feed, self.checked(feed, at, position).await);
-            self.remember(feed, at.generation, Generation(position.durable)).await;
+            // A number of another history says nothing of ours.
+            if self.is_published(feed, at) {
+                self.remember(feed, at.generation, Generation(position.durable)).await;
+            }
         }
         tracing::info!(event = "agent_connected", agent = self.name, build = hello.build, "an agent dialled in");
         let newest = Arc::clone(&self.control.latest.borrow());
@@ -201,6 +204,7 @@ impl Line {
             tracing::error!(event = "database_failed", %error, "what an agent runs could not be written down");
         }
         self.control.connected.greetings.send_modify(|count| *count += 1);
+        self.control.connected.acknowledged();
         self.send_trust().await
     }
 
@@ -282,7 +286,7 @@ impl Line {
 
     fn is_published(&self, feed: Feed, at: At) -> bool {
         let latest = self.control.latest.borrow();
-        latest.feeds.get(&feed).is_some_and(|published| (at.epoch, at.generation) <= (published.state.view().epoch(), published.state.view().generation()))
+        latest.feeds.get(&feed).is_some_and(|published| at.epoch == published.state.view().epoch() && at.generation <= published.state.view().generation())
     }
 
     async fn remember(&self, feed: Feed, applied: Generation, durable: Generation) {

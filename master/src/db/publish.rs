@@ -52,9 +52,22 @@ pub async fn take_outbox(connection: &mut PgConnection) -> Result<Vec<OutboxRow>
     Ok(sqlx::query_as!(OutboxRow, "delete from publish.outbox returning change_set, subject, key").fetch_all(connection).await?)
 }
 
-/// Whether anything waits in the outbox.
-pub async fn outbox_is_empty(connection: &mut PgConnection) -> Result<bool, DbError> {
-    Ok(sqlx::query_scalar!(r#"select not exists (select from publish.outbox) as "empty!""#).fetch_one(connection).await?)
+/// What waits for the publisher.
+#[derive(Debug, Clone, Copy)]
+pub struct Due {
+    /// Keys in the outbox.
+    pub edits: bool,
+    /// A data key that must be changed, because a box was thrown out.
+    pub rotation: bool,
+}
+
+/// Whether anything waits.
+pub async fn due(connection: &mut PgConnection) -> Result<Due, DbError> {
+    let sql = sqlx::query_as!(
+        Due,
+        r#"select exists (select from publish.outbox) as "edits!", exists (select from publish.rotation where done_at is null) as "rotation!""#
+    );
+    Ok(sql.fetch_one(connection).await?)
 }
 
 /// Stores a generation. A number that is taken is an error: no generation ever has two contents.

@@ -30,6 +30,8 @@ pub(super) struct AccessKeys {
     state_dir: PathBuf,
     keys: Vec<DataKey>,
     current: watch::Sender<Arc<DataKey>>,
+    /// A key that was made and did not come into use, because the transaction failed: it is taken at the next attempt.
+    made: Option<DataKey>,
     /// When the key in use was found or made: older ones are kept for a while from then on.
     since: Instant,
 }
@@ -38,7 +40,7 @@ impl AccessKeys {
     /// Takes the keys over, the one first that this master ever had.
     pub(super) fn new(state_dir: &Path, keys: &[DataKey]) -> anyhow::Result<Self> {
         let first = keys.first().context("there is no access.key in keys/: put it back from the backup")?.clone();
-        Ok(Self { state_dir: state_dir.to_owned(), keys: keys.to_vec(), current: watch::Sender::new(Arc::new(first)), since: Instant::now() })
+        Ok(Self { state_dir: state_dir.to_owned(), keys: keys.to_vec(), current: watch::Sender::new(Arc::new(first)), made: None, since: Instant::now() })
     }
 
     /// The key that secrets are to be encrypted with, as it changes.
@@ -63,8 +65,12 @@ impl AccessKeys {
 
     /// A new key, on disk and in no use yet.
     pub(super) fn make(&mut self) -> anyhow::Result<DataKey> {
+        if let Some(made) = &self.made {
+            return Ok(made.clone());
+        }
         let key = make_access_key(&self.state_dir)?;
         self.keys.push(key.clone());
+        self.made = Some(key.clone());
         Ok(key)
     }
 
@@ -72,6 +78,7 @@ impl AccessKeys {
     pub(super) fn use_key(&mut self, key: DataKey) {
         if self.current.borrow().id() != key.id() {
             self.since = Instant::now();
+            self.made = None;
             self.current.send_replace(Arc::new(key));
         }
     }
@@ -81,14 +88,11 @@ impl AccessKeys {
         let ring = DataKeyRing::of(self.keys.iter().cloned());
         let mut anew = Vec::new();
         for row in nas::secrets(db).await? {
-            let prefix: Subnet = row.prefix.parse()?;
-            let (row_key, field) = (nas_key(prefix.net()), EncryptedField::from_bytes(&row.secret)?);
-            if field.key_id() != key.id() {
-                match ring.decrypt(NAS, &row_key, &field) {
-                    Ok(secret) => anew.push((row.name, key.encrypt(NAS, &row_key, secret.expose())?)),
-                    // One secret that cannot be read must not keep a stolen box in possession of all the others.
-                    Err(wrong) => tracing::error!(event = "secret_unreadable", nas = row.name, %wrong, "a NAS's secret cannot be read: set it again"),
-                }
+            match encrypt_anew(&ring, &row, key) {
+                Ok(None) => {}
+                Ok(Some(field)) => anew.push((row.name, field)),
+                // One secret that cannot be read must not keep a stolen box in possession of all the others.
+                Err(wrong) => tracing::error!(event = "secret_unreadable", nas = row.name, %wrong, "a NAS's secret cannot be read: set it again"),
             }
         }
         if !anew.is_empty() {
@@ -114,8 +118,21 @@ impl AccessKeys {
             }
         }
         self.keys.retain(|key| used.contains(&key.id()));
+        // A secret that nobody can read keeps its key: looked at again an hour later.
+        self.since = Instant::now();
         Ok(())
     }
+}
+
+/// The same secret under another key; `None` where it is so already.
+fn encrypt_anew(ring: &DataKeyRing, row: &nas::NasSecret, key: &DataKey) -> anyhow::Result<Option<EncryptedField>> {
+    let prefix: Subnet = row.prefix.parse()?;
+    let (row_key, field) = (nas_key(prefix.net()), EncryptedField::from_bytes(&row.secret)?);
+    if field.key_id() == key.id() {
+        return Ok(None);
+    }
+    let secret = ring.decrypt(NAS, &row_key, &field)?;
+    Ok(Some(key.encrypt(NAS, &row_key, secret.expose())?))
 }
 
 /// What must change so that every agent that is in has the key in use, and nobody has any other.

@@ -132,8 +132,10 @@ impl Publisher {
         self.latest.send_replace(Arc::new(latest));
         self.access.learn(&mut connection).await?;
         self.hear_first_word(&mut connection).await?;
+        let mut lead = Lead { connection, term };
+        self.look_for_halt(&mut lead).await?;
         tracing::info!(event = "publisher_leads", term, "this master publishes");
-        self.publish_on(&mut Lead { connection, term }).await
+        self.publish_on(&mut lead).await
     }
 
     fn held(&self) -> Arc<Keys> {
@@ -156,12 +158,15 @@ impl Publisher {
         let (mut heard, mut keys) = (self.heard.clone(), self.keys.clone());
         loop {
             tokio::select! {
-                () = self.wake.notified() => self.work(lead).await?,
-                Ok(()) = heard.changed() => self.work(lead).await?,
-                Ok(()) = keys.changed() => self.work(lead).await?,
+                biased;
+                // What an agent holds, before anything is numbered.
+                Ok(()) = heard.changed() => self.tend(lead).await?,
+                Ok(()) = keys.changed() => self.tend(lead).await?,
+                () = self.wake.notified() => self.rounds(lead).await?,
                 Some(relayed) = self.relayed.recv() => self.relay(lead, relayed).await?,
                 _ = tick.tick() => {
-                    self.work(lead).await?;
+                    self.tend(lead).await?;
+                    self.rounds(lead).await?;
                     let latest = Arc::clone(&self.latest.borrow());
                     history::keep_bases(&mut lead.connection, &latest, &mut self.since_base).await?;
                     self.access.forget_old(&mut lead.connection).await?;
@@ -170,17 +175,16 @@ impl Publisher {
         }
     }
 
-    /// Everything that is due, unless something stands against publishing.
-    async fn work(&mut self, lead: &mut Lead) -> anyhow::Result<()> {
-        if self.is_halted(lead).await? {
+    /// What is due beside edits, unless something stands against publishing. An edit does not wait for this.
+    async fn tend(&mut self, lead: &mut Lead) -> anyhow::Result<()> {
+        if self.look_for_halt(lead).await? {
             return Ok(());
         }
         self.renew(lead).await?;
-        self.tend_boxes(lead).await?;
-        self.rounds(lead).await
+        self.tend_boxes(lead).await
     }
 
-    async fn is_halted(&mut self, lead: &mut Lead) -> anyhow::Result<bool> {
+    async fn look_for_halt(&mut self, lead: &mut Lead) -> anyhow::Result<bool> {
         let latest = Arc::clone(&self.latest.borrow());
         let halt = halt::read(&mut lead.connection, &self.held(), &latest).await?;
         metrics::gauge!("holdfast_publisher_halted").set(if halt.is_some() { 1.0 } else { 0.0 });
@@ -224,9 +228,9 @@ impl Publisher {
         Ok(tx)
     }
 
-    /// Rounds until the outbox is empty.
+    /// Rounds until the outbox is empty, unless something stands against publishing.
     async fn rounds(&mut self, lead: &mut Lead) -> anyhow::Result<()> {
-        while self.round(lead).await? {}
+        while self.halt.borrow().is_none() && self.round(lead).await? {}
         Ok(())
     }
 
@@ -235,10 +239,11 @@ impl Publisher {
     /// done are one transaction.
     async fn round(&mut self, lead: &mut Lead) -> anyhow::Result<bool> {
         let started = Instant::now();
-        let thrown_out = nodes::rotations_due(&mut lead.connection).await?;
-        if thrown_out.is_empty() && db::outbox_is_empty(&mut lead.connection).await? {
+        let due = db::due(&mut lead.connection).await?;
+        if !due.edits && !due.rotation {
             return Ok(false);
         }
+        let thrown_out = if due.rotation { nodes::rotations_due(&mut lead.connection).await? } else { Vec::new() };
         let fresh = if thrown_out.is_empty() { None } else { Some(self.access.make()?) };
         let key = fresh.clone().map_or_else(|| self.access.current(), Arc::new);
         let mut tx = self.begin(lead).await?;
