@@ -12,6 +12,7 @@ pub mod engine;
 pub mod http;
 pub mod inventory;
 pub mod keys;
+pub mod nodes;
 pub mod portal;
 pub mod publish;
 pub mod reports;

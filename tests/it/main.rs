@@ -7,6 +7,7 @@ mod fuzz;
 mod house;
 mod serving;
 mod store;
+mod trust;
 
 use holdfast_lab::cables::Network;
 

@@ -11,12 +11,13 @@ pub use offline::{OfflineStatus, read_offline};
 use crate::reports::Spool;
 use crate::store::served;
 use crate::telemetry::BUILD;
-use crate::uplink::{Line, State};
+use crate::uplink::{FeedState, Line, State};
 use axum::extract::State as Shared;
 use axum::http::StatusCode;
 use axum::routing::get;
 use axum::{Json, Router};
 use holdfast_proto::net::clock::TrustedClock;
+use holdfast_proto::snapshot::Feed;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -82,9 +83,10 @@ pub fn router(board: Board) -> Router {
         .with_state(board)
 }
 
-/// Ready: every snapshot is there to be served. Being cut off is no fault of the box.
+/// Ready: every snapshot that a service answers from is there. Being cut off is no fault of the box.
 async fn ready(Shared(board): Shared<Board>) -> (StatusCode, String) {
-    let missing: Vec<String> = board.uplink.borrow().feeds.iter().filter(|(_, feed)| feed.applied.1.0 == 0).map(|(feed, _)| feed.to_string()).collect();
+    let is_missing = |feed: &Feed, state: &FeedState| *feed != Feed::TRUST && state.applied.1.0 == 0;
+    let missing: Vec<String> = board.uplink.borrow().feeds.iter().filter(|(feed, state)| is_missing(feed, state)).map(|(feed, _)| feed.to_string()).collect();
     if missing.is_empty() {
         return (StatusCode::OK, "ready\n".to_owned());
     }

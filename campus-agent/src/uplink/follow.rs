@@ -339,7 +339,8 @@ impl Uplink {
     /// A newer trust counts at once for what comes in. It is kept on disk only when all that is on the disk opens under it:
     /// a power cut in between must not leave snapshots that nobody vouches for any more.
     fn on_trust(&mut self, update: &TrustUpdate) {
-        match self.identity.trust.follow(&update.trust) {
+        match self.identity.trust.walk(update.trusts.iter().map(Vec::as_slice)) {
+            Ok(trust) if trust == self.identity.trust => {}
             Ok(trust) => {
                 tracing::info!(event = "trust_followed", version = trust.draft().version, "the root signed a newer trust");
                 self.identity.trust = trust;
@@ -405,6 +406,7 @@ fn position(keeper: &Keeper) -> Position {
         generation: view.generation().0,
         digest: keeper.state().digest().0.to_vec(),
         durable: keeper.durable().1.0,
+        sealed: keeper.state().sealed().map(|sealed| sealed.bytes().to_vec()).unwrap_or_default(),
     }
 }
 

@@ -61,6 +61,11 @@ pub(super) enum Command {
         #[command(subcommand)]
         command: CampusCommand,
     },
+    /// The institution's own boxes.
+    Node {
+        #[command(subcommand)]
+        command: NodeCommand,
+    },
     /// Take in bootptabs and BIND zone files, all or nothing.
     Import(Import),
     /// Print the completion script of a shell.
@@ -209,6 +214,39 @@ pub(super) enum CampusCommand {
         service_address: Option<String>,
         #[command(flatten)]
         wish: Wish,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum NodeCommand {
+    /// List boxes, and say what stands against publishing.
+    List,
+    /// Show a box: its certificate, its build, and how far it has each feed.
+    Show {
+        /// Its name.
+        name: String,
+    },
+    /// Make a one-time token for a new box.
+    Enrol {
+        /// Its name, a short word.
+        name: String,
+        /// `agent` or `portal`.
+        #[arg(long, default_value = "agent", value_parser = ["agent", "portal"])]
+        role: String,
+        /// The campus that it serves.
+        #[arg(long)]
+        campus: Option<String>,
+        /// It takes the place of the box of this name, which is thrown out the moment that the new one comes.
+        #[arg(long)]
+        replace: bool,
+    },
+    /// Throw a box out, and tell what is left to be done.
+    Revoke {
+        /// Its name.
+        name: String,
+        /// Why, for the history.
+        #[arg(long)]
+        reason: Option<String>,
     },
 }
 

@@ -8,6 +8,7 @@ mod client;
 mod host;
 mod import;
 mod network;
+mod node;
 mod print;
 mod settings;
 
@@ -57,6 +58,7 @@ fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Subnet { command } => network::subnet(&client, output, command),
         Command::Zone { command } => network::zone(&client, output, command),
         Command::Campus { command } => network::campus(&client, output, command),
+        Command::Node { command } => node::run(&client, output, command),
         Command::Import(wish) => import::run(&client, output, wish),
         Command::Completion { .. } => Ok(()),
     }

@@ -1,4 +1,5 @@
 use super::Control;
+use crate::db::nodes;
 use crate::db::publish as db;
 use crate::publish::{Frame, Latest};
 use chrono::{DateTime, Utc};
@@ -6,7 +7,7 @@ use holdfast_proto::control::control_server::Control as ControlService;
 use holdfast_proto::control::{
     CHUNK_BYTES, Frame as WireFrame, FromAgent, FromMaster, FullChunk, Heartbeat, Hello, Position, ReportAck, TrustUpdate, from_agent, from_master,
 };
-use holdfast_proto::snapshot::Feed;
+use holdfast_proto::snapshot::{Feed, Sealed};
 use holdfast_proto::words::{Epoch, Generation, NodeId};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -17,8 +18,6 @@ use tonic::{Request, Response, Status, Streaming};
 
 /// An idle line still says that it lives, and what time it is.
 const HEARTBEAT: Duration = Duration::from_secs(1);
-/// How often a line looks whether its box was thrown out meanwhile.
-const REVOCATION_CHECK: Duration = Duration::from_secs(2);
 /// Messages under way to one agent: pieces of a snapshot wait here while its socket is full.
 const OUTGOING_LIMIT: usize = 4;
 
@@ -39,6 +38,8 @@ pub struct Connected {
     lines: Arc<Mutex<BTreeMap<NodeId, u64>>>,
     /// Counts acknowledgements: whoever waits for an agent to serve something waits for this.
     acks: Arc<watch::Sender<u64>>,
+    /// Counts the agents that said what they hold.
+    greetings: Arc<watch::Sender<u64>>,
 }
 
 impl Connected {
@@ -50,6 +51,11 @@ impl Connected {
     /// Moves whenever an agent acknowledged something.
     pub fn acks(&self) -> watch::Receiver<u64> {
         self.acks.subscribe()
+    }
+
+    /// Moves whenever an agent has said what it holds.
+    pub fn greetings(&self) -> watch::Receiver<u64> {
+        self.greetings.subscribe()
     }
 
     fn enter(&self, node: NodeId) -> Place {
@@ -96,6 +102,7 @@ impl ControlService for Control {
             outgoing,
             positions: BTreeMap::new(),
             last_full: BTreeMap::new(),
+            trust_sent: 0,
         };
         tokio::spawn(line.run(request.into_inner()));
         Ok(Response::new(ReceiverStream::new(stream)))
@@ -124,6 +131,8 @@ struct Line {
     positions: BTreeMap<Feed, At>,
     /// For which generation the whole snapshot was last sent because the agent asked for it.
     last_full: BTreeMap<Feed, Generation>,
+    /// The newest trust that it has, or that is on its way to it.
+    trust_sent: u32,
 }
 
 impl Line {
@@ -143,9 +152,14 @@ impl Line {
         };
         self.greet(&hello).await?;
         let mut latest = self.control.latest.clone();
-        let (mut heartbeat, mut revocation) = (tokio::time::interval(HEARTBEAT), tokio::time::interval(REVOCATION_CHECK));
+        let (mut heartbeat, mut revoked, mut keys) = (tokio::time::interval(HEARTBEAT), self.control.revoked.clone(), self.control.keys.clone());
         loop {
+            if revoked.borrow_and_update().contains(&self.node) {
+                return Err(Status::permission_denied("the box was revoked"));
+            }
             let newest = Arc::clone(&latest.borrow_and_update());
+            // A newer trust before what is signed under it.
+            self.send_trust().await?;
             self.send_what_is_due(&newest).await?;
             // Acknowledgements first: they are what lets the next generation out.
             tokio::select! {
@@ -154,18 +168,11 @@ impl Line {
                     Some(message) => self.on_message(message).await?,
                     None => return Ok(()),
                 },
+                Ok(()) = revoked.changed() => {}
+                Ok(()) = keys.changed() => {}
                 changed = latest.changed() => changed.map_err(|_| Status::unavailable("the master stops"))?,
                 _ = heartbeat.tick() => self.send(heartbeat_of(&newest)).await?,
-                _ = revocation.tick() => self.refuse_if_revoked().await?,
             }
-        }
-    }
-
-    /// A database that cannot be asked throws nobody out.
-    async fn refuse_if_revoked(&self) -> Result<(), Status> {
-        match db::node(&self.control.pool, self.node).await {
-            Ok(node) if node.as_ref().is_none_or(|node| node.revoked_at.is_some()) => Err(Status::permission_denied("the box was revoked")),
-            _ => Ok(()),
         }
     }
 
@@ -173,30 +180,67 @@ impl Line {
         for position in &hello.positions {
             let Some(feed) = position.feed.as_ref().and_then(|feed| feed.known()) else { continue };
             let at = At { epoch: Epoch(position.epoch), generation: Generation(position.generation), waiting: false, wants_full: false, stuck_at: None };
-            self.positions.insert(feed, self.checked(feed, at, position));
-            self.remember(feed, at.generation, Generation(position.durable)).await;
+            self.positions.insert(feed, self.checked(feed, at, position).await);
+            // A number of another history says nothing of ours.
+            if self.is_published(feed, at) {
+                self.remember(feed, at.generation, Generation(position.durable)).await;
+            }
         }
         tracing::info!(event = "agent_connected", agent = self.name, build = hello.build, "an agent dialled in");
         let newest = Arc::clone(&self.control.latest.borrow());
         self.send(heartbeat_of(&newest)).await?;
-        let trust = &self.control.keys.trust;
-        if hello.trust_version < trust.draft().version {
-            self.send(from_master::Message::Trust(TrustUpdate { trust: trust.bytes().to_vec() })).await?;
+        self.trust_sent = hello.trust_version;
+        let held = self.control.keys().trust.draft().version;
+        if hello.trust_version > held {
+            tracing::error!(
+                event = "agent_trust_is_ahead",
+                agent = self.name,
+                agent_version = hello.trust_version,
+                version = held,
+                "an agent believes a newer trust than this master has: install it from the root ceremony's folder"
+            );
         }
+        if let Err(error) = nodes::remember_line(&self.control.pool, self.node, &hello.build).await {
+            tracing::error!(event = "database_failed", %error, "what an agent runs could not be written down");
+        }
+        self.control.connected.greetings.send_modify(|count| *count += 1);
+        self.control.connected.acknowledged();
+        self.send_trust().await
+    }
+
+    /// The trusts that the agent does not have yet, oldest first: always before what is signed under them.
+    async fn send_trust(&mut self) -> Result<(), Status> {
+        let keys = self.control.keys();
+        for update in TrustUpdate::after(self.trust_sent, &keys.chain) {
+            self.send(from_master::Message::Trust(update)).await?;
+        }
+        self.trust_sent = self.trust_sent.max(keys.trust.draft().version);
         Ok(())
     }
 
-    /// An agent that is where we are must also hold what we hold; one that is ahead of us tells that *we* went back.
-    fn checked(&self, feed: Feed, at: At, position: &Position) -> At {
-        let latest = self.control.latest.borrow();
+    /// An agent that is where we are must also hold what we hold; one that is ahead of us tells that *we* went back. Either is
+    /// kept for the publisher, with the agent's proof.
+    async fn checked(&self, feed: Feed, at: At, position: &Position) -> At {
+        let latest = Arc::clone(&self.control.latest.borrow());
         let state = latest.state(feed);
         let ours = (state.view().epoch(), state.view().generation());
-        if (at.epoch, at.generation) > ours {
+        let theirs = (at.epoch, at.generation);
+        let differs = theirs == ours && state.digest().0[..] != position.digest[..] && at.generation.0 > 0;
+        let is_fork = theirs == ours && state.sealed().is_some_and(|sealed| !position.sealed.is_empty() && sealed.bytes() != &position.sealed[..]);
+        if theirs > ours || is_fork {
             tracing::error!(event = "agent_is_ahead", agent = self.name, %feed, agent_generation = at.generation.0, generation = ours.1.0,
-                "an agent holds a newer signed generation than this master: was the master restored from backup?");
+                "an agent holds a signed generation that this master does not know: was the master restored from backup?");
+            self.keep_proof(feed, at, &position.sealed).await;
         }
-        let differs = (at.epoch, at.generation) == ours && state.digest().0[..] != position.digest[..] && at.generation.0 > 0;
         At { wants_full: differs, ..at }
+    }
+
+    /// Only what is signed is kept: a box cannot stop its master by saying so.
+    async fn keep_proof(&self, feed: Feed, at: At, sealed: &[u8]) {
+        let is_proof = Sealed::from_bytes(sealed).is_ok_and(|sealed| self.control.keys().open_history(&sealed).is_ok());
+        if is_proof && let Err(error) = nodes::put_halt(&self.control.pool, self.node, feed, (at.epoch, at.generation), sealed).await {
+            tracing::error!(event = "database_failed", %error, "what an agent holds could not be written down");
+        }
     }
 
     async fn on_message(&mut self, message: from_agent::Message) -> Result<(), Status> {
@@ -214,6 +258,7 @@ impl Line {
             from_agent::Message::Refused(refused) => {
                 let Some(feed) = refused.feed.as_ref().and_then(|feed| feed.known()) else { return Ok(()) };
                 tracing::error!(event = "generation_refused", agent = self.name, %feed, why = refused.reason, "an agent kept a generation out");
+                self.remember_error(Some(&format!("{feed}: {}", refused.reason))).await;
                 // The whole snapshot is sent once for each generation: a box that refuses that too waits for something newer.
                 let newest = self.control.latest.borrow().state(feed).view().generation();
                 let want_full = refused.want_full && self.last_full.insert(feed, newest) != Some(newest);
@@ -233,9 +278,15 @@ impl Line {
         Ok(())
     }
 
+    async fn remember_error(&self, error: Option<&str>) {
+        if let Err(error) = nodes::remember_error(&self.control.pool, self.node, error).await {
+            tracing::error!(event = "database_failed", %error, "what an agent refused could not be written down");
+        }
+    }
+
     fn is_published(&self, feed: Feed, at: At) -> bool {
         let latest = self.control.latest.borrow();
-        latest.feeds.get(&feed).is_some_and(|published| (at.epoch, at.generation) <= (published.state.view().epoch(), published.state.view().generation()))
+        latest.feeds.get(&feed).is_some_and(|published| at.epoch == published.state.view().epoch() && at.generation <= published.state.view().generation())
     }
 
     async fn remember(&self, feed: Feed, applied: Generation, durable: Generation) {
@@ -291,7 +342,7 @@ fn frame_of(feed: Feed, frame: &Frame) -> from_master::Message {
 fn heartbeat_of(latest: &Latest) -> from_master::Message {
     let positions = latest.feeds.iter().map(|(feed, published)| {
         let view = published.state.view();
-        Position { feed: Some((*feed).into()), epoch: view.epoch().0, generation: view.generation().0, digest: Vec::new(), durable: 0 }
+        Position { feed: Some((*feed).into()), epoch: view.epoch().0, generation: view.generation().0, digest: Vec::new(), durable: 0, sealed: Vec::new() }
     });
     from_master::Message::Heartbeat(Heartbeat { now_ms: Utc::now().timestamp_millis() as u64, latest: positions.collect() })
 }

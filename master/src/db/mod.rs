@@ -11,6 +11,7 @@ pub mod compose;
 pub mod facts;
 pub mod hosts;
 pub mod nas;
+pub mod nodes;
 pub mod publish;
 pub mod subnets;
 pub mod zones;

@@ -52,9 +52,22 @@ pub async fn take_outbox(connection: &mut PgConnection) -> Result<Vec<OutboxRow>
     Ok(sqlx::query_as!(OutboxRow, "delete from publish.outbox returning change_set, subject, key").fetch_all(connection).await?)
 }
 
-/// Whether anything waits in the outbox.
-pub async fn outbox_is_empty(connection: &mut PgConnection) -> Result<bool, DbError> {
-    Ok(sqlx::query_scalar!(r#"select not exists (select from publish.outbox) as "empty!""#).fetch_one(connection).await?)
+/// What waits for the publisher.
+#[derive(Debug, Clone, Copy)]
+pub struct Due {
+    /// Keys in the outbox.
+    pub edits: bool,
+    /// A data key that must be changed, because a box was thrown out.
+    pub rotation: bool,
+}
+
+/// Whether anything waits.
+pub async fn due(connection: &mut PgConnection) -> Result<Due, DbError> {
+    let sql = sqlx::query_as!(
+        Due,
+        r#"select exists (select from publish.outbox) as "edits!", exists (select from publish.rotation where done_at is null) as "rotation!""#
+    );
+    Ok(sql.fetch_one(connection).await?)
 }
 
 /// Stores a generation. A number that is taken is an error: no generation ever has two contents.
@@ -170,6 +183,11 @@ pub async fn nodes(pool: &PgPool) -> Result<Vec<NodeRow>, DbError> {
     Ok(rows.fetch_all(pool).await?)
 }
 
+/// Whether any agent is in.
+pub async fn has_agents(connection: &mut PgConnection) -> Result<bool, DbError> {
+    Ok(sqlx::query_scalar!(r#"select exists (select from publish.node where role = 'agent' and revoked_at is null) as "any!""#).fetch_one(connection).await?)
+}
+
 /// One box, by its number.
 pub async fn node(pool: &PgPool, id: NodeId) -> Result<Option<NodeRow>, DbError> {
     let row = sqlx::query_as!(
@@ -179,52 +197,6 @@ pub async fn node(pool: &PgPool, id: NodeId) -> Result<Option<NodeRow>, DbError>
         Uuid::from_bytes(id.0)
     );
     Ok(row.fetch_optional(pool).await?)
-}
-
-/// Keeps a token, by the hash of its secret. A campus that is not there is refused by name.
-pub async fn put_token(pool: &PgPool, secret_hash: &[u8], name: &str, role: &str, campus: Option<&str>, expires_at: DateTime<Utc>) -> Result<bool, DbError> {
-    let insert = sqlx::query!(
-        "insert into publish.enrol_token (secret_hash, name, role, campus_id, expires_at)
-         select $1, $2, $3, c.id, $5 from (select 1) one left join org.campus c on c.name = $4 where $4::text is null or c.id is not null",
-        secret_hash,
-        name,
-        role,
-        campus,
-        expires_at
-    );
-    Ok(insert.execute(pool).await?.rows_affected() == 1)
-}
-
-/// Uses a token up and makes its box known, in one transaction: `None` where the token is unknown, used or too old.
-pub async fn enrol(pool: &PgPool, secret_hash: &[u8], id: NodeId, hpke_public: &[u8]) -> Result<Option<NodeRow>, DbError> {
-    let mut tx = pool.begin().await?;
-    let token = sqlx::query!(
-        "update publish.enrol_token set used_at = now() where secret_hash = $1 and used_at is null and expires_at > now() returning name, role, campus_id",
-        secret_hash
-    );
-    let Some(token) = token.fetch_optional(&mut *tx).await? else { return Ok(None) };
-    // A spare that takes a name over replaces the box that had it.
-    let retired = format!("{}@", token.name);
-    sqlx::query!("update publish.node set name = $2 || left(id::text, 8), revoked_at = coalesce(revoked_at, now()) where name = $1", token.name, retired)
-        .execute(&mut *tx)
-        .await?;
-    let insert = sqlx::query!(
-        "insert into publish.node (id, name, role, campus_id, hpke_public, certificate_serial) values ($1, $2, $3, $4, $5, '')",
-        Uuid::from_bytes(id.0),
-        token.name,
-        token.role,
-        token.campus_id,
-        hpke_public
-    );
-    insert.execute(&mut *tx).await?;
-    tx.commit().await?;
-    node(pool, id).await
-}
-
-/// Throws a box out. `false` where there is none of that name that is still in.
-pub async fn revoke(pool: &PgPool, name: &str) -> Result<bool, DbError> {
-    let update = sqlx::query!("update publish.node set revoked_at = now() where name = $1 and revoked_at is null", name);
-    Ok(update.execute(pool).await?.rows_affected() == 1)
 }
 
 /// Remembers that a box serves a generation. A repeated word changes nothing but what became durable.

@@ -12,6 +12,8 @@ fn app() -> App {
         pool: nowhere.connect_lazy("postgres://nobody@localhost/none?host=/nonexistent").unwrap(),
         served: ServedReader::nobody(),
         access_key: None,
+        boxes: None,
+        halt: Arc::new(|| None),
         committed: Arc::default(),
         metrics: Arc::new(|| "holdfast_up 1\n".into()),
         build: "test",

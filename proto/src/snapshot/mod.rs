@@ -24,6 +24,7 @@ pub mod file;
 mod lthash;
 mod manifest;
 mod reader;
+mod roster;
 mod row;
 mod state;
 #[cfg(test)]
@@ -38,7 +39,8 @@ pub use feed::{Family, Feed, Kind, Scope};
 pub use lthash::{Digest, LtHash};
 pub use manifest::{FORMAT, Hash, Institution, Manifest, ManifestError, PayloadForm, Sealed};
 pub use reader::{Reader, Writer, reader};
+pub use roster::{NODE, Node, NodeRole, NodeStatus, RosterError, node_key};
 pub use row::{Change, EncodeError, RowRef, Rows, RowsError, Table, encode_changes, encode_row, merge_payloads};
 pub use state::{ApplyError, ComposeError, Draft, Stamp, State};
-pub use trust::{Grant, OpenError, Opened, PublicKey, SigningKey, Trust, TrustDraft, TrustError};
+pub use trust::{CHAIN_LIMIT, Grant, OpenError, Opened, PublicKey, RootSignature, SigningKey, TRUST_LIMIT_BYTES, Trust, TrustDraft, TrustError};
 pub use view::View;

@@ -331,8 +331,9 @@ impl State {
         if wanted.is_empty() { Ok(None) } else { self.draft(&wanted).map(Some) }
     }
 
-    /// A generation with the same rows: it carries what manifests say beside rows, such as the newest base or a new epoch.
-    pub fn compose_unchanged(&self) -> Result<Draft, ComposeError> {
+    /// The next generation with the same rows: for a new key or a new epoch, which must vouch for what an older one did, and for
+    /// a base that manifests are to name.
+    pub fn renew(&self) -> Result<Draft, ComposeError> {
         self.draft(&[])
     }
 

@@ -124,22 +124,21 @@ fn no_change_is_no_generation() {
 }
 
 #[test]
-fn trust_follows_only_its_own_roots_and_upwards() {
-    let site = site();
-    let next = |version, root: &SigningKey, roots: Vec<PublicKey>| {
-        let draft = TrustDraft { version, roots, ..draft(&site.root, &site.master, &site.portal) };
-        draft.sign(&[root]).map(|trust| trust.bytes().to_vec())
-    };
-    let good = next(2, &site.root, vec![site.root.public()]).unwrap();
-    assert_eq!(site.trust.follow(&good).unwrap().draft().version, 2);
-    assert!(matches!(site.trust.follow(site.trust.bytes()), Err(TrustError::Older { .. })));
-    let stranger = key();
-    assert!(next(2, &stranger, vec![site.root.public()]).is_err(), "not signed by the root it names");
-    let taken_over = next(2, &stranger, vec![stranger.public()]).unwrap();
-    assert!(matches!(site.trust.follow(&taken_over), Err(TrustError::TooFewSignatures { signed: 0, needed: 1 })));
-    for cut in 0..good.len() {
-        assert!(Trust::read(&good[..cut]).is_err());
-    }
+fn a_renewed_generation_has_the_same_rows_under_the_new_key_and_epoch() {
+    let (site, newer) = (site(), key());
+    let (_, _, one) = publish(&State::empty(Feed::ZONE), &site.master, vec![put("a", "1"), put("b", "2")]);
+    let grants = site.trust.draft().grants.iter().copied().chain([Grant { key: newer.public(), kind: Kind::Zone, family: Family::Whole }]).collect();
+    let overlap = TrustDraft { version: 2, grants, ..site.trust.draft().clone() }.sign(&[&site.root]).unwrap();
+    let (sealed, payload, two) = one.renew().seal(&newer, stamp());
+    let agent = one.advance(&overlap.open(&sealed).unwrap(), &payload).unwrap();
+    assert_eq!((agent.digest(), agent.view().generation(), payload.len()), (one.digest(), Generation(2), 0));
+    assert!(matches!(site.trust.open(&sealed), Err(OpenError::ForeignKey(_))), "before the root named it");
+
+    let later = TrustDraft { version: 3, epoch: Epoch(2), ..overlap.draft().clone() }.sign(&[&site.root]).unwrap();
+    let (sealed, payload, three) = two.renew().seal(&newer, Stamp { epoch: Epoch(2), ..stamp() });
+    let agent = agent.advance(&later.open(&sealed).unwrap(), &payload).unwrap();
+    assert_eq!((agent.digest(), agent.view().epoch(), agent.view().generation()), (three.digest(), Epoch(2), Generation(3)));
+    assert_eq!(payload, one.encode_rows(), "the first of an epoch starts from nothing");
 }
 
 #[test]

@@ -5,6 +5,7 @@
 mod hosts;
 mod import;
 mod networks;
+mod nodes;
 mod request;
 mod tokens;
 mod write;
@@ -24,6 +25,7 @@ pub fn routes() -> Router<App> {
     let v1 = Router::new()
         .merge(hosts::routes())
         .merge(networks::routes())
+        .merge(nodes::routes())
         .merge(import::routes())
         .merge(tokens::routes())
         .route("/changes/{id}", get(write::change))

@@ -1,23 +1,24 @@
 //! What `holdfast-master` does besides serving: the tools for whoever sits at this host. Wiring only, like `run`.
 
+mod node;
+mod root;
+
+pub use node::{CaCommand, NodeCommand, ca, node};
+pub use root::{InitArguments, RootCommand, init, root};
+
 use crate::config::{Config, PortalConfig};
-use crate::control::{NewToken, issue_token};
-use crate::db::publish as db;
 use crate::engine::{self, Engine};
 use crate::http::{create_token, reset_password};
-use crate::keys::{Keys, make_keys};
 use crate::portal::{self, Portal};
 use crate::run::{open_database, stop_engine, wait_for_signal};
 use crate::telemetry::{self, BUILD};
-use anyhow::{Context, bail};
+use anyhow::Context;
 use axum::Router;
 use axum::http::StatusCode;
 use axum::routing::get;
-use clap::{Subcommand, ValueEnum};
-use holdfast_proto::control::EnrolToken;
-use holdfast_proto::snapshot::{HpkePublic, PublicKey};
+use clap::Subcommand;
+use holdfast_proto::control::{EnrolToken, TrustUpdate};
 use holdfast_proto::words::Secret;
-use sqlx::PgPool;
 use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -27,38 +28,6 @@ use tokio::task::JoinSet;
 
 /// The portal's own name in its cluster.
 const PORTAL_DATABASE: &str = "portal";
-
-/// The boxes of the institution.
-#[derive(Subcommand)]
-pub enum NodeCommand {
-    /// Make a one-time token for a new box.
-    Enrol {
-        /// The box's name: `north`.
-        name: String,
-        /// What it will be.
-        #[arg(long, value_enum, default_value = "agent")]
-        role: NodeRole,
-        /// The campus that an agent serves.
-        #[arg(long)]
-        campus: Option<String>,
-    },
-    /// Every box that was enrolled.
-    List,
-    /// Throw a box out: it gets nothing more, and its data key is taken from the access snapshot.
-    Revoke {
-        /// Its name.
-        name: String,
-    },
-}
-
-/// What a box is.
-#[derive(Debug, Clone, Copy, ValueEnum)]
-pub enum NodeRole {
-    /// A campus agent.
-    Agent,
-    /// The auth portal.
-    Portal,
-}
 
 /// Administrators and their tokens.
 #[derive(Subcommand)]
@@ -136,49 +105,6 @@ pub enum PortalCommand {
     EngineStop,
 }
 
-/// Makes the keys of a new institution.
-pub fn init(config: &Config, name: &str, portal_key: &str) -> anyhow::Result<()> {
-    let key = hex::decode(portal_key.trim()).ok().and_then(|bytes| bytes.try_into().ok());
-    let portal = PublicKey(key.context("the portal key is not 64 hexadecimal digits: copy what `holdfast-master auth-portal init` printed")?);
-    let root = make_keys(&config.state_dir, name, portal)?;
-    println!("The trust of \"{name}\" is signed.");
-    println!("Move the root key offline now, with a copy in another place: {}", root.display());
-    Ok(())
-}
-
-/// The boxes of the institution.
-pub async fn node(config: Config, command: NodeCommand) -> anyhow::Result<()> {
-    let keys = Keys::read(&config.state_dir)?;
-    let (pool, _) = open_database(&config).await?;
-    match command {
-        NodeCommand::Enrol { name, role, campus } => {
-            let role = match role {
-                NodeRole::Agent => "agent",
-                NodeRole::Portal => "portal",
-            };
-            println!("{}", issue_token(&pool, &keys, &NewToken { name, role, campus }).await?);
-        }
-        NodeCommand::List => list_nodes(&pool).await?,
-        NodeCommand::Revoke { name } => {
-            if !db::revoke(&pool, &name).await? {
-                bail!("there is no box \"{name}\" that is still in");
-            }
-            println!("{name} is thrown out. Change the secrets of the NASs that it served: it knew them.");
-        }
-    }
-    Ok(())
-}
-
-async fn list_nodes(pool: &PgPool) -> anyhow::Result<()> {
-    println!("{:<16} {:<7} {:<12} {:<20} {:<8} key fingerprint", "name", "role", "campus", "enrolled", "state");
-    for node in db::nodes(pool).await? {
-        let state = if node.revoked_at.is_some() { "revoked" } else { "in" };
-        let (campus, enrolled) = (node.campus.unwrap_or_else(|| "-".to_owned()), node.enrolled_at.format("%Y-%m-%d %H:%M:%S"));
-        println!("{:<16} {:<7} {campus:<12} {enrolled:<20} {state:<8} {}", node.name, node.role, HpkePublic(node.hpke_public).fingerprint());
-    }
-    Ok(())
-}
-
 /// Administrators and their tokens.
 pub async fn admin(config: Config, command: AdminCommand) -> anyhow::Result<()> {
     let (pool, _) = open_database(&config).await?;
@@ -205,9 +131,14 @@ pub fn engine(config: &Config, command: &EngineCommand) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Who sits at this host, for the history.
+fn operator() -> String {
+    std::env::var("SUDO_USER").or_else(|_| std::env::var("USER")).unwrap_or_else(|_| "operator".to_owned())
+}
+
 /// The auth portal.
 pub async fn portal(config: PortalConfig, command: PortalCommand) -> anyhow::Result<()> {
-    let actor = std::env::var("SUDO_USER").or_else(|_| std::env::var("USER")).unwrap_or_else(|_| "operator".to_owned());
+    let actor = operator();
     match command {
         PortalCommand::Init => println!("{}", portal::run::keys(&config.state_dir)?.signing.public()),
         PortalCommand::Enrol { master, token } => {
@@ -273,11 +204,16 @@ async fn serve_portal(config: PortalConfig) -> anyhow::Result<()> {
         publishing.run_publisher().await;
     });
     tasks.spawn(async move {
+        let dialling = Arc::clone(&uplink);
         let connect = move || {
-            let uplink = Arc::clone(&uplink);
+            let uplink = Arc::clone(&dialling);
             async move { uplink.dial().await }
         };
-        relaying.run_relay(connect).await;
+        let follow = move |update: TrustUpdate| {
+            let uplink = Arc::clone(&uplink);
+            async move { uplink.follow(&update).await }
+        };
+        relaying.run_relay(connect, follow).await;
     });
     tasks.spawn(async move { drop(axum::serve(window, router).await) });
     tracing::info!(event = "portal_ready", status = %config.status.listen, "the auth portal serves");
