@@ -16,4 +16,5 @@ pub mod portal;
 pub mod publish;
 pub mod reports;
 pub mod run;
+pub mod snapshots;
 pub mod telemetry;

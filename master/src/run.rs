@@ -6,8 +6,9 @@ use crate::db::publish as db;
 use crate::engine::{self, Engine};
 use crate::http::{App, Served, ServedReader, create_first_admin, router};
 use crate::keys::Keys;
-use crate::publish::{Latest, Publisher};
+use crate::publish::{Latest, Limits, Publisher};
 use crate::reports::Inbox;
+use crate::snapshots::{Snapshots, every_night};
 use crate::telemetry::BUILD;
 use anyhow::Context;
 use axum::extract::{ConnectInfo, Request, connect_info};
@@ -53,7 +54,8 @@ pub async fn serve(config: Config, metrics: PrometheusHandle) -> anyhow::Result<
     let (pool, engine) = open_database(&config).await?;
     greet_first_admin(&pool).await?;
     let wake = Arc::new(Notify::new());
-    let (publisher, latest, door) = Publisher::open(pool.clone(), Arc::clone(&keys), Arc::clone(&wake)).await?;
+    let (publisher, latest, door) = Publisher::open(pool.clone(), Arc::clone(&keys), Arc::clone(&wake), limits(&config)).await?;
+    let snapshots = Snapshots::new(pool.clone(), Arc::clone(&keys), latest.clone());
     let connected = Connected::default();
     let control = Control {
         pool: pool.clone(),
@@ -64,12 +66,14 @@ pub async fn serve(config: Config, metrics: PrometheusHandle) -> anyhow::Result<
         connected: connected.clone(),
         wake: Arc::clone(&wake),
     };
+    let nightly = snapshots.clone();
     let (tasks_stop, stopped) = watch::channel(false);
     let mut tasks = JoinSet::new();
     let served = served_reader(pool.clone(), connected, latest, &mut tasks);
     let app = App {
         pool: pool.clone(),
         served,
+        snapshots,
         metrics: Arc::new(move || metrics.render()),
         build: BUILD,
         secure: web_is_secure(&config.web),
@@ -81,6 +85,7 @@ pub async fn serve(config: Config, metrics: PrometheusHandle) -> anyhow::Result<
     let web_listener = listen(config.web.listen).await?;
     let web_tls = web_tls(&config.web, &keys)?;
     tasks.spawn(publisher.run());
+    tasks.spawn(every_night(nightly, config.publisher.audit_hour, config.publisher.keep_days));
     tasks.spawn(log_end("control", control::serve(control, control_listener, control_tls, until(stopped.clone()))));
     tasks.spawn(log_end("web", serve_web(app, web_listener, web_tls, until(stopped))));
     tracing::info!(event = "master_ready", web = %config.web.listen, control = %config.control.listen, institution = keys.trust.draft().name, "the master serves");
@@ -96,6 +101,10 @@ pub async fn serve(config: Config, metrics: PrometheusHandle) -> anyhow::Result<
     tasks.shutdown().await;
     pool.close().await;
     stop_engine(engine).await.and(ended)
+}
+
+fn limits(config: &Config) -> Limits {
+    Limits { rows: config.publisher.guard_rows, share_percent: config.publisher.guard_share_percent }
 }
 
 /// How many rooms end when they are told to: control and web.

@@ -10,6 +10,7 @@ mod import;
 mod network;
 mod print;
 mod settings;
+mod snapshot;
 
 use arguments::{Arguments, Command};
 use clap::{CommandFactory, Parser};
@@ -57,6 +58,8 @@ fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Subnet { command } => network::subnet(&client, output, command),
         Command::Zone { command } => network::zone(&client, output, command),
         Command::Campus { command } => network::campus(&client, output, command),
+        Command::Snapshot { command } => snapshot::run(&client, output, command),
+        Command::Rollback { feed, to, wish } => snapshot::rollback(&client, output, &feed, to, &wish),
         Command::Import(wish) => import::run(&client, output, wish),
         Command::Completion { .. } => Ok(()),
     }

@@ -17,6 +17,7 @@ pub use secrets::OneTimePassword;
 pub use served::{Answer, Served, ServedReader};
 pub use session::{create_first_admin, create_token, reset_password};
 
+use crate::snapshots::Snapshots;
 use axum::{Router, extract::State, middleware, response::IntoResponse, routing::get};
 use holdfast_proto::snapshot::DataKey;
 use http::{StatusCode, header};
@@ -31,6 +32,8 @@ pub struct App {
     pub pool: PgPool,
     /// Which agents serve a change set.
     pub served: ServedReader,
+    /// What was published.
+    pub snapshots: Snapshots,
     /// What RADIUS secrets are encrypted with; without it, imports of RADIUS clients are refused.
     pub access_key: Option<Arc<DataKey>>,
     /// Rung after every commit: whoever publishes need not look.

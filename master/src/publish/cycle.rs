@@ -1,18 +1,22 @@
 use super::compose::{self, ComposedRow};
+use super::guard::{Limits, subjects};
 use super::history::{self, SinceBase};
-use super::latest::{Frame, Latest};
+use super::holds::Holds;
+use super::latest::{Frame, Latest, is_large};
+use super::round::{self, Cut, Released};
 use crate::db::changes::OutboxKey;
-use crate::db::publish as db;
+use crate::db::zones::{self, ZoneIndex};
+use crate::db::{holds, publish as db};
 use crate::keys::Keys;
 use anyhow::ensure;
 use holdfast_proto::control;
-use holdfast_proto::snapshot::{Change, Feed, HpkePublic, Opened, Sealed, Stamp, State, WRAPPED_KEYS, wrapped_key_row};
-use holdfast_proto::words::{Generation, NodeId, UnixMillis};
+use holdfast_proto::snapshot::{Change, Feed, HpkePublic, Opened, Sealed, State, WRAPPED_KEYS, wrapped_key_row};
+use holdfast_proto::words::{DomainName, Generation, NodeId, Serial};
 use sqlx::pool::PoolConnection;
 use sqlx::{Connection, PgConnection, PgPool, Postgres};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 use uuid::Uuid;
 
@@ -20,8 +24,6 @@ use uuid::Uuid;
 const TICK: Duration = Duration::from_millis(250);
 /// Between attempts when the database is away.
 const RETRY: Duration = Duration::from_millis(500);
-/// After how long without a sign of life people are told; see the manifest.
-const SOFT_AGE_S: u32 = 3600;
 /// Generations of the portal that may wait.
 const RELAY_LIMIT: usize = 16;
 
@@ -53,6 +55,10 @@ pub struct Publisher {
     latest: watch::Sender<Arc<Latest>>,
     relayed: mpsc::Receiver<Relayed>,
     since_base: BTreeMap<Feed, SinceBase>,
+    limits: Limits,
+    holds: Holds,
+    /// All zones as of the last round; nothing where they have to be read.
+    zones: Option<ZoneIndex>,
 }
 
 /// The connection that holds the lock, and the term it began.
@@ -62,12 +68,15 @@ struct Lead {
 }
 
 impl Publisher {
-    /// Reads back what was published. `wake` is rung after commits.
-    pub async fn open(pool: PgPool, keys: Arc<Keys>, wake: Arc<Notify>) -> anyhow::Result<(Self, watch::Receiver<Arc<Latest>>, RelayDoor)> {
-        let (latest, since_base) = history::restore(&mut *pool.acquire().await?, &keys.trust).await?;
-        let (latest, receiver) = watch::channel(Arc::new(latest));
+    /// Reads back what was published. `wake` is rung after commits; `limits` are those of the guard.
+    pub async fn open(pool: PgPool, keys: Arc<Keys>, wake: Arc<Notify>, limits: Limits) -> anyhow::Result<(Self, watch::Receiver<Arc<Latest>>, RelayDoor)> {
+        let mut connection = pool.acquire().await?;
+        let (latest, since_base) = history::restore(&mut connection, &keys.trust).await?;
+        let holds = Holds::read(&mut connection).await?;
+        drop(connection);
+        let (latest, receiver) = watch::channel(Arc::new(latest.holding(holds.published())));
         let (door, relayed) = mpsc::channel(RELAY_LIMIT);
-        Ok((Self { pool, keys, wake, latest, relayed, since_base }, receiver, RelayDoor(door)))
+        Ok((Self { pool, keys, wake, latest, relayed, since_base, limits, holds, zones: None }, receiver, RelayDoor(door)))
     }
 
     /// Publishes for ever: leads when nobody else does, and begins again when the database went away.
@@ -92,7 +101,9 @@ impl Publisher {
         // Another master may have published since this one looked.
         let (latest, since_base) = history::restore(&mut connection, &self.keys.trust).await?;
         self.since_base = since_base;
-        self.latest.send_replace(Arc::new(latest));
+        self.holds = Holds::read(&mut connection).await?;
+        self.zones = None;
+        self.latest.send_replace(Arc::new(latest.holding(self.holds.published())));
         tracing::info!(event = "publisher_leads", term, "this master publishes");
         self.publish_on(&mut Lead { connection, term }).await
     }
@@ -101,11 +112,11 @@ impl Publisher {
         let mut tick = tokio::time::interval(TICK);
         loop {
             tokio::select! {
-                () = self.wake.notified() => self.rounds(lead).await?,
+                () = self.wake.notified() => self.rounds(lead, true).await?,
                 Some(relayed) = self.relayed.recv() => self.relay(lead, relayed).await?,
                 _ = tick.tick() => {
                     self.wrap_keys(lead).await?;
-                    self.rounds(lead).await?;
+                    self.rounds(lead, false).await?;
                     let latest = Arc::clone(&self.latest.borrow());
                     history::keep_bases(&mut lead.connection, &latest, &mut self.since_base).await?;
                 }
@@ -113,65 +124,59 @@ impl Publisher {
         }
     }
 
-    /// Rounds until the outbox is empty.
-    async fn rounds(&mut self, lead: &mut Lead) -> anyhow::Result<()> {
-        while self.round(lead).await? {}
-        Ok(())
+    /// Rounds until the outbox is empty. Whoever was woken need not ask first whether there is anything.
+    async fn rounds(&mut self, lead: &mut Lead, woken: bool) -> anyhow::Result<()> {
+        let mut is_sure = woken;
+        loop {
+            let closed = self.holds.closed(&mut lead.connection).await?;
+            if !is_sure && db::outbox_is_empty(&mut lead.connection, &closed).await? {
+                return Ok(());
+            }
+            self.round(lead, &closed).await?;
+            is_sure = false;
+        }
     }
 
-    /// One round: what is in the outbox becomes at most one generation of each feed. Gives whether there was anything.
-    async fn round(&mut self, lead: &mut Lead) -> anyhow::Result<bool> {
+    /// One round: what is in the outbox becomes at most one generation of each feed.
+    async fn round(&mut self, lead: &mut Lead, closed: &[String]) -> anyhow::Result<()> {
         let started = Instant::now();
-        if db::outbox_is_empty(&mut lead.connection).await? {
-            return Ok(false);
-        }
+        let zones = self.zones.take();
         let mut tx = lead.connection.begin_with("begin isolation level repeatable read").await?;
-        ensure!(db::hold_term(&mut tx).await? == lead.term, "another master has begun a term of its own");
-        let outbox = db::take_outbox(&mut tx).await?;
+        let (term, outbox) = db::take_outbox(&mut tx, closed).await?;
+        ensure!(term == lead.term, "another master has begun a term of its own");
+        if outbox.is_empty() {
+            tx.rollback().await?;
+            self.zones = zones;
+            return Ok(());
+        }
         let keys: Vec<OutboxKey> = outbox.iter().map(|row| OutboxKey { subject: row.subject.clone(), key: row.key.clone() }).collect();
         let latest = Arc::clone(&self.latest.borrow());
-        let mut rows = compose::compose(&mut tx, &keys).await?;
-        rows.extend(compose::bump_serials(&mut tx, &changed_zones(&rows, &latest)).await?);
-        let next = self.cut(&mut tx, &latest, rows).await?;
-        for (feed, change_sets) in change_sets_by_feed(&outbox) {
-            let generation = next.state(feed).view().generation();
-            db::put_change_generation(&mut tx, feed, generation, &change_sets).await?;
-        }
-        tx.commit().await?;
-        self.announce(next);
-        metrics::histogram!("holdfast_publish_round_seconds").record(started.elapsed().as_secs_f64());
-        Ok(!outbox.is_empty())
-    }
-
-    /// Cuts, seals and stores a generation of every feed that really changes.
-    async fn cut(&self, tx: &mut PgConnection, latest: &Latest, rows: Vec<ComposedRow>) -> anyhow::Result<Latest> {
-        let mut wishes: BTreeMap<Feed, Vec<Change>> = BTreeMap::new();
-        for row in rows {
-            if let Err(wrong) = row.change.fits() {
-                // One row that no agent could hold must not keep every other edit from being published.
-                tracing::error!(event = "row_too_large", feed = %row.feed, %wrong, "a row is left as it was published: make it smaller");
-                continue;
+        let mut zones = match zones.filter(|zones| !compose::touches_zones(zones, &keys)) {
+            Some(zones) => zones,
+            None => ZoneIndex::new(zones::all(&mut tx).await?),
+        };
+        let mut rows = compose::compose(&mut tx, &zones, &keys).await?;
+        let serials = round::raise_serials(&mut rows, &zones, &latest);
+        match round::cut(&self.keys, &latest, rows, self.limits, &self.holds.released())? {
+            Cut::Held { feed, removed, detail } => {
+                tx.rollback().await?;
+                let of_feed = outbox.iter().filter(|row| subjects(feed).contains(&row.subject.as_str()));
+                let seen = of_feed.map(|row| row.id).max().unwrap_or_default();
+                self.holds.hold(&mut lead.connection, feed, removed, detail, seen).await?;
+                self.announce(latest.holding(self.holds.published()));
             }
-            wishes.entry(row.feed).or_default().push(row.change);
-        }
-        let mut next = latest.clone();
-        for (feed, changes) in wishes {
-            if let Some((frame, state)) = self.seal(latest.state(feed), changes)? {
-                db::put_generation(tx, feed, (frame.epoch, frame.generation), &frame.sealed, &frame.payload).await?;
-                next = next.with(frame, state);
+            Cut::Next { next, feeds } => {
+                let lifted: Vec<Feed> = opened_feeds(closed).filter(|feed| self.holds.holds(*feed)).collect();
+                store(&mut tx, &next, &feeds, &serials, change_sets(&outbox, &next), &lifted).await?;
+                tx.commit().await?;
+                lifted.into_iter().for_each(|feed| self.holds.lift(feed));
+                serials.iter().for_each(|(_, apex, serial)| zones.set_serial(apex, *serial));
+                self.zones = Some(zones);
+                self.announce(next.holding(self.holds.published()));
+                metrics::histogram!("holdfast_publish_round_seconds").record(started.elapsed().as_secs_f64());
             }
         }
-        Ok(next)
-    }
-
-    fn seal(&self, state: &State, changes: Vec<Change>) -> anyhow::Result<Option<(Frame, State)>> {
-        let Some(draft) = state.compose(changes)? else { return Ok(None) };
-        let trust = self.keys.trust.draft();
-        let stamp = Stamp { institution: trust.institution, epoch: trust.epoch, issued_at: now(), soft_age_s: SOFT_AGE_S, hard_age_s: 0 };
-        let parent = if state.view().epoch() == trust.epoch { state.view().generation() } else { Generation(0) };
-        let (sealed, payload, state) = draft.seal(&self.keys.signing, stamp);
-        let frame = Frame { parent, epoch: trust.epoch, generation: state.view().generation(), sealed: sealed.bytes().to_vec(), payload };
-        Ok(Some((frame, state)))
+        Ok(())
     }
 
     fn announce(&mut self, next: Latest) {
@@ -182,6 +187,9 @@ impl Publisher {
             }
             let generation = published.state.view().generation().0;
             metrics::gauge!("holdfast_generation_published", "feed" => feed.to_string()).set(generation as f64);
+        }
+        for feed in Feed::ALL {
+            metrics::gauge!("holdfast_feed_held", "feed" => feed.to_string()).set(f64::from(u8::from(next.held.contains_key(&feed))));
         }
         self.latest.send_replace(Arc::new(next));
     }
@@ -214,9 +222,12 @@ impl Publisher {
         let rows = changes.into_iter().map(|change| ComposedRow { feed: Feed::ACCESS, change, zone: None }).collect();
         let mut tx = lead.connection.begin().await?;
         ensure!(db::hold_term(&mut tx).await? == lead.term, "another master has begun a term of its own");
-        let next = self.cut(&mut tx, &latest, rows).await?;
-        tx.commit().await?;
-        self.announce(next);
+        // Wrapped keys are nothing that the guard counts.
+        if let Cut::Next { next, feeds } = round::cut(&self.keys, &latest, rows, self.limits, &Released::new())? {
+            store(&mut tx, &next, &feeds, &[], Vec::new(), &[]).await?;
+            tx.commit().await?;
+            self.announce(next);
+        }
         Ok(())
     }
 
@@ -233,10 +244,10 @@ impl Publisher {
                 let manifest = opened.manifest();
                 let mut tx = lead.connection.begin().await?;
                 ensure!(db::hold_term(&mut tx).await? == lead.term, "another master has begun a term of its own");
-                db::put_generation(&mut tx, manifest.feed, (manifest.epoch, manifest.generation), &frame.sealed, &frame.payload).await?;
+                let (parent, epoch, generation, needs_canary) = (manifest.parent, manifest.epoch, manifest.generation, is_large(&frame.payload));
+                let frame = Frame { parent, epoch, generation, sealed: frame.sealed, payload: frame.payload, needs_canary };
+                db::put_round(&mut tx, &db::Round { generations: vec![frame.as_new(manifest.feed)], ..db::Round::default() }).await?;
                 tx.commit().await?;
-                let frame =
-                    Frame { parent: manifest.parent, epoch: manifest.epoch, generation: manifest.generation, sealed: frame.sealed, payload: frame.payload };
                 self.announce(latest.with(frame, state));
                 Ok(())
             }
@@ -258,25 +269,33 @@ fn accept(keys: &Keys, latest: &Latest, frame: &control::Frame) -> Result<(Opene
     Ok((opened, state))
 }
 
-/// The zones of the rows that are not as they were published.
-fn changed_zones(rows: &[ComposedRow], latest: &Latest) -> Vec<i64> {
-    let changed = rows.iter().filter(|row| latest.state(row.feed).view().get(row.change.table, &row.change.key) != row.change.value.as_deref());
-    changed.filter_map(|row| row.zone).collect::<BTreeSet<_>>().into_iter().collect()
-}
-
-fn change_sets_by_feed(outbox: &[db::OutboxRow]) -> BTreeMap<Feed, Vec<Uuid>> {
-    let mut by_feed: BTreeMap<Feed, BTreeSet<Uuid>> = BTreeMap::new();
-    for row in outbox {
-        let feed = match row.subject.as_str() {
-            "name" | "zone" => Feed::ZONE,
-            "subnet" | "reservation" => Feed::BOOTPTAB,
-            _ => Feed::ACCESS,
-        };
-        by_feed.entry(feed).or_default().insert(row.change_set);
+/// Stores what a round made, in its transaction.
+async fn store(
+    tx: &mut PgConnection,
+    next: &Latest,
+    feeds: &[Feed],
+    serials: &[(i64, DomainName, Serial)],
+    change_sets: Vec<(Uuid, Feed, Generation)>,
+    lifted: &[Feed],
+) -> anyhow::Result<()> {
+    let newest = |feed: &Feed| next.feeds[feed].newest().map(|frame| frame.as_new(*feed));
+    let serials = serials.iter().map(|(id, _, serial)| (*id, i64::from(serial.0))).collect();
+    db::put_round(tx, &db::Round { serials, generations: feeds.iter().filter_map(newest).collect(), change_sets }).await?;
+    for feed in lifted {
+        let view = next.state(*feed).view();
+        holds::lift(tx, *feed, view.epoch().0 as i32, view.generation()).await?;
     }
-    by_feed.into_iter().map(|(feed, sets)| (feed, sets.into_iter().collect())).collect()
+    Ok(())
 }
 
-fn now() -> UnixMillis {
-    UnixMillis(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis() as u64)
+/// The feeds whose keys a round takes.
+fn opened_feeds(closed: &[String]) -> impl Iterator<Item = Feed> {
+    Feed::ALL.into_iter().filter(|feed| !subjects(*feed).iter().any(|subject| closed.iter().any(|closed| closed == subject)))
+}
+
+/// With which generation of which feed each change set is out.
+fn change_sets(outbox: &[db::OutboxRow], next: &Latest) -> Vec<(Uuid, Feed, Generation)> {
+    let feed_of = |subject: &str| Feed::ALL.into_iter().find(|feed| subjects(*feed).contains(&subject));
+    let pairs: BTreeSet<(Uuid, Feed)> = outbox.iter().filter_map(|row| Some((row.change_set, feed_of(&row.subject)?))).collect();
+    pairs.into_iter().map(|(change_set, feed)| (change_set, feed, next.state(feed).view().generation())).collect()
 }

@@ -8,10 +8,12 @@
 
 pub mod compose;
 mod cycle;
+mod guard;
 mod history;
-
+mod holds;
 mod latest;
+mod round;
 
 pub use cycle::{Publisher, RelayDoor};
-
+pub use guard::{Hold, Limits, Verdict, subjects, verdict};
 pub use latest::{Frame, Latest, Published};
