@@ -34,11 +34,12 @@ master         cli        ->
 master         config     ->
 master         telemetry  ->
 master         engine     -> config
-master         http       -> inventory db::access db::DbError proto::net proto::snapshot
+master         http       -> inventory snapshots db::access db::DbError proto::net proto::snapshot
 master         inventory  -> db proto::snapshot proto::dns proto::dhcp proto::radius
 master         db         -> proto::snapshot proto::dns::Place proto::dns::rtype
 master         keys       -> proto::net proto::snapshot proto::control::enrol
 master         publish    -> db keys proto::*
+master         snapshots  -> publish db keys inventory::present proto::*
 master         control    -> publish reports db keys proto::control proto::net proto::snapshot
 master         reports    -> db proto::control
 master         portal     -> engine proto::*

@@ -134,7 +134,7 @@ fn steps(net: NetByRow, current: &BTreeMap<(usize, String), Value>) -> (Plan, Ve
         match step(net, now) {
             // A row without an identity of its own is another one when it changes: its parents may be others.
             Ok(Some(Step::Update(image))) if TABLES[rank].name == "ipam.address" => {
-                plan.0.entry(rank).or_default().extend([Step::Delete(image.clone()), Step::Insert(image)]);
+                plan.0.entry(rank).or_default().extend(now.cloned().map(Step::Delete).into_iter().chain([Step::Insert(image)]));
             }
             Ok(step) => plan.0.entry(rank).or_default().extend(step),
             Err(why) => conflicts.push(Conflict { table: &TABLES[rank], key, why }),
