@@ -17,4 +17,5 @@ pub mod portal;
 pub mod publish;
 pub mod reports;
 pub mod run;
+pub mod snapshots;
 pub mod telemetry;

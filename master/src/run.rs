@@ -7,8 +7,9 @@ use crate::engine::{self, Engine};
 use crate::http::{App, Boxes, Served, ServedReader, create_first_admin, router};
 use crate::keys::Keys;
 use crate::nodes;
-use crate::publish::{Halt, Latest, Publisher};
+use crate::publish::{Halt, Latest, Limits, Publisher};
 use crate::reports::Inbox;
+use crate::snapshots::{Snapshots, every_night};
 use crate::telemetry::BUILD;
 use anyhow::Context;
 use axum::extract::{ConnectInfo, Request, connect_info};
@@ -56,8 +57,10 @@ pub async fn serve(config: Config, metrics: PrometheusHandle) -> anyhow::Result<
     let (pool, engine) = open_database(&config).await?;
     greet_first_admin(&pool).await?;
     let (wake, connected) = (Arc::new(Notify::new()), Connected::default());
-    let (publisher, published) = Publisher::open(pool.clone(), &config.state_dir, keys.clone(), Arc::clone(&wake), connected.greetings()).await?;
+    let (publisher, published) =
+        Publisher::open(pool.clone(), &config.state_dir, keys.clone(), Arc::clone(&wake), connected.greetings(), limits(&config)).await?;
     let (revoked, revoked_work) = nodes::follow(pool.clone(), Arc::clone(&wake));
+    let snapshots = Snapshots::new(pool.clone(), keys.clone(), published.latest.clone());
     let control = Control {
         pool: pool.clone(),
         keys: keys.clone(),
@@ -68,6 +71,7 @@ pub async fn serve(config: Config, metrics: PrometheusHandle) -> anyhow::Result<
         connected: connected.clone(),
         wake: Arc::clone(&wake),
     };
+    let nightly = snapshots.clone();
     let (tasks_stop, stopped) = watch::channel(false);
     let mut tasks = JoinSet::new();
     let served = served_reader(pool.clone(), connected.clone(), published.latest, &mut tasks);
@@ -76,6 +80,7 @@ pub async fn serve(config: Config, metrics: PrometheusHandle) -> anyhow::Result<
         served,
         boxes: Some(Boxes { keys: keys.clone(), lines: Arc::new(move || connected.nodes()) }),
         halt: halt_reader(published.halt),
+        snapshots,
         metrics: Arc::new(move || metrics.render()),
         build: BUILD,
         secure: web_is_secure(&config.web),
@@ -90,6 +95,7 @@ pub async fn serve(config: Config, metrics: PrometheusHandle) -> anyhow::Result<
     tasks.spawn(keys_work);
     tasks.spawn(revoked_work);
     tasks.spawn(tls_work);
+    tasks.spawn(every_night(nightly, config.publisher.audit_hour, config.publisher.keep_days));
     tasks.spawn(log_end("control", control::serve(control, control_listener, control_tls, until(stopped.clone()))));
     tasks.spawn(log_end("web", serve_web(app, web_listener, web_tls, until(stopped))));
     let institution = keys.borrow().trust.draft().name.clone();
@@ -163,6 +169,10 @@ fn control_tls(mut keys: watch::Receiver<Arc<Keys>>) -> anyhow::Result<(watch::R
 /// Why nothing is published, in a sentence, for whoever asks.
 fn halt_reader(halt: watch::Receiver<Option<Halt>>) -> Arc<dyn Fn() -> Option<String> + Send + Sync> {
     Arc::new(move || halt.borrow().as_ref().map(Halt::to_string))
+}
+
+fn limits(config: &Config) -> Limits {
+    Limits { rows: config.publisher.guard_rows, share_percent: config.publisher.guard_share_percent }
 }
 
 /// How many rooms end when they are told to: control and web.

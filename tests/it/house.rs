@@ -34,12 +34,13 @@ master         cli        ->
 master         config     ->
 master         telemetry  ->
 master         engine     -> config
-master         http       -> inventory nodes keys db::access db::DbError proto::net proto::snapshot
+master         http       -> inventory nodes keys snapshots db::access db::DbError proto::net proto::snapshot
 master         inventory  -> db proto::snapshot proto::dns proto::dhcp proto::radius
 master         db         -> proto::snapshot proto::dns::Place proto::dns::rtype
 master         keys       -> proto::net proto::snapshot proto::control::enrol
 master         nodes      -> db keys proto::control proto::net proto::snapshot
 master         publish    -> db keys proto::*
+master         snapshots  -> publish db keys inventory::present proto::*
 master         control    -> publish reports nodes db keys proto::control proto::net proto::snapshot
 master         reports    -> db proto::control
 master         portal     -> engine proto::*

@@ -66,6 +66,21 @@ pub(super) enum Command {
         #[command(subcommand)]
         command: NodeCommand,
     },
+    /// Snapshots: what was published, by whom it was changed, and whether it holds together.
+    Snapshot {
+        #[command(subcommand)]
+        command: SnapshotCommand,
+    },
+    /// Make a new generation with the rows of an earlier one: what was changed since is undone, as one change.
+    Rollback {
+        /// The snapshot: zone, bootptab or auth-access.
+        feed: String,
+        /// The generation whose rows are wanted.
+        #[arg(long, value_name = "GENERATION")]
+        to: u64,
+        #[command(flatten)]
+        wish: Wish,
+    },
     /// Take in bootptabs and BIND zone files, all or nothing.
     Import(Import),
     /// Print the completion script of a shell.
@@ -192,6 +207,53 @@ pub(super) enum SubnetCommand {
         dns_server: Vec<String>,
         #[command(flatten)]
         wish: Wish,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum SnapshotCommand {
+    /// Every snapshot, its newest generation, and how far each agent is; of one, its generations.
+    List {
+        /// Only the generations of this one: zone, bootptab, auth-people, auth-access.
+        feed: Option<String>,
+        /// At most so many generations.
+        #[arg(long, default_value = "20")]
+        limit: u32,
+    },
+    /// What is in a generation: its manifest, and who changed what.
+    Show {
+        /// The snapshot.
+        feed: String,
+        /// The generation; the newest where it is not given.
+        generation: Option<u64>,
+    },
+    /// What differs between two generations, in words.
+    Diff {
+        /// The snapshot.
+        feed: String,
+        /// The generation to begin with.
+        from: u64,
+        /// The generation to end with.
+        to: u64,
+    },
+    /// Verify the kept history again: signatures, parents, payloads, and the digest from every row.
+    Verify {
+        /// The snapshot; all of them where it is not given.
+        feed: Option<String>,
+    },
+    /// Compose everything anew from the database and compare it with what is published.
+    Audit {
+        /// Have what differs published as it should be.
+        #[arg(long)]
+        repair: bool,
+    },
+    /// Answer for a generation that removes much, so that it is published.
+    Release {
+        /// The snapshot.
+        feed: String,
+        /// Why all that may go; it stands in the history.
+        #[arg(long)]
+        reason: String,
     },
 }
 

@@ -11,6 +11,7 @@ mod network;
 mod node;
 mod print;
 mod settings;
+mod snapshot;
 
 use arguments::{Arguments, Command};
 use clap::{CommandFactory, Parser};
@@ -59,6 +60,8 @@ fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Zone { command } => network::zone(&client, output, command),
         Command::Campus { command } => network::campus(&client, output, command),
         Command::Node { command } => node::run(&client, output, command),
+        Command::Snapshot { command } => snapshot::run(&client, output, command),
+        Command::Rollback { feed, to, wish } => snapshot::rollback(&client, output, &feed, to, &wish),
         Command::Import(wish) => import::run(&client, output, wish),
         Command::Completion { .. } => Ok(()),
     }

@@ -17,6 +17,22 @@ pub struct Config {
     pub control: Control,
     /// The hostname database.
     pub database: Database,
+    /// What is published, and what is kept of it.
+    pub publisher: Publisher,
+}
+
+/// What is published, and what is kept of it.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Publisher {
+    /// A generation that removes more of a zone or subnet than this, in percent, is held until somebody answers for it.
+    pub guard_share_percent: u64,
+    /// So many rows of a zone or subnet may go without a question.
+    pub guard_rows: u64,
+    /// For how many days past generations can be shown, compared and rolled back to.
+    pub keep_days: i32,
+    /// At which hour, UTC, everything is composed anew and compared with what is published.
+    pub audit_hour: u8,
 }
 
 /// Pages and API.
@@ -71,7 +87,19 @@ pub struct Status {
 
 impl Default for Config {
     fn default() -> Self {
-        Self { state_dir: "/var/lib/holdfast".into(), web: Web::default(), control: Control::default(), database: Database::default() }
+        Self {
+            state_dir: "/var/lib/holdfast".into(),
+            web: Web::default(),
+            control: Control::default(),
+            database: Database::default(),
+            publisher: Publisher::default(),
+        }
+    }
+}
+
+impl Default for Publisher {
+    fn default() -> Self {
+        Self { guard_share_percent: 20, guard_rows: 50, keep_days: 400, audit_hour: 3 }
     }
 }
 

@@ -18,6 +18,7 @@ pub use served::{Answer, Served, ServedReader};
 pub use session::{create_first_admin, create_token, reset_password};
 
 use crate::keys::Keys;
+use crate::snapshots::Snapshots;
 use axum::{Router, extract::State, middleware, response::IntoResponse, routing::get};
 use holdfast_proto::snapshot::DataKey;
 use holdfast_proto::words::NodeId;
@@ -42,12 +43,14 @@ pub struct App {
     pub pool: PgPool,
     /// Which agents serve a change set.
     pub served: ServedReader,
-    /// What RADIUS secrets are encrypted with, as it changes; without it, imports of RADIUS clients are refused.
-    pub access_key: Option<watch::Receiver<Arc<DataKey>>>,
     /// What is needed to deal with our own boxes; without it, that is refused.
     pub boxes: Option<Boxes>,
     /// Why nothing is published, in a sentence; `None` while all is well.
     pub halt: Arc<dyn Fn() -> Option<String> + Send + Sync>,
+    /// What was published.
+    pub snapshots: Snapshots,
+    /// What RADIUS secrets are encrypted with, as it changes; without it, imports of RADIUS clients are refused.
+    pub access_key: Option<watch::Receiver<Arc<DataKey>>>,
     /// Rung after every commit: whoever publishes need not look.
     pub committed: Arc<Notify>,
     /// The text of `/metrics`.

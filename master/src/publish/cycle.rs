@@ -1,23 +1,26 @@
 use super::access::{self, AccessKeys};
 use super::compose::{self, ComposedRow};
+use super::guard::{Limits, subjects};
 use super::halt::{self, Halt};
 use super::history::{self, SinceBase};
-use super::latest::{Frame, Latest};
+use super::holds::Holds;
+use super::latest::{Frame, Latest, is_large};
 use super::roster;
+use super::round::{self, Cut, Released};
 use crate::db::changes::OutboxKey;
-use crate::db::nodes;
-use crate::db::publish as db;
+use crate::db::zones::{self, ZoneIndex};
+use crate::db::{holds, nodes, publish as db};
 use crate::keys::Keys;
 use anyhow::ensure;
 use holdfast_proto::control;
-use holdfast_proto::snapshot::{Change, DataKey, Draft, Feed, Opened, Sealed, Stamp, State};
-use holdfast_proto::words::{Generation, UnixMillis};
+use holdfast_proto::snapshot::{DataKey, Feed, Opened, Sealed, State};
+use holdfast_proto::words::{DomainName, Generation, Serial};
 use sqlx::pool::PoolConnection;
-use sqlx::{Connection, PgConnection, PgPool, Postgres, Transaction};
+use sqlx::{Connection, PgConnection, PgPool, Postgres};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 use uuid::Uuid;
 
@@ -25,8 +28,6 @@ use uuid::Uuid;
 const TICK: Duration = Duration::from_millis(250);
 /// Between attempts when the database is away.
 const RETRY: Duration = Duration::from_millis(500);
-/// After how long without a sign of life people are told; see the manifest.
-const SOFT_AGE_S: u32 = 3600;
 /// Generations of the portal that may wait.
 const RELAY_LIMIT: usize = 16;
 /// How long a master that starts waits to hear from an agent what it holds, before it publishes anything: a database that was
@@ -65,6 +66,10 @@ pub struct Publisher {
     halt: watch::Sender<Option<Halt>>,
     relayed: mpsc::Receiver<Relayed>,
     since_base: BTreeMap<Feed, SinceBase>,
+    limits: Limits,
+    holds: Holds,
+    /// All zones as of the last round; nothing where they have to be read.
+    zones: Option<ZoneIndex>,
 }
 
 /// What the other rooms get of a publisher.
@@ -86,25 +91,28 @@ struct Lead {
 }
 
 impl Publisher {
-    /// Reads back what was published. `wake` is rung after commits; `heard` counts the agents that said what they hold.
+    /// Reads back what was published. `wake` is rung after commits; `heard` counts the agents that said what they hold; `limits`
+    /// are those of the guard.
     pub async fn open(
         pool: PgPool,
         state_dir: &Path,
         keys: watch::Receiver<Arc<Keys>>,
         wake: Arc<Notify>,
         heard: watch::Receiver<u64>,
+        limits: Limits,
     ) -> anyhow::Result<(Self, Publications)> {
         let held = Arc::clone(&keys.borrow());
         let mut connection = pool.acquire().await?;
         let (latest, since_base) = history::restore(&mut connection, &held).await?;
+        let holds = Holds::read(&mut connection).await?;
         let mut access = AccessKeys::new(state_dir, held.access_keys())?;
         access.learn(&mut connection).await?;
         drop(connection);
-        let (latest, latest_seen) = watch::channel(Arc::new(latest));
+        let (latest, latest_seen) = watch::channel(Arc::new(latest.holding(holds.published())));
         let (halt, halt_seen) = watch::channel(None);
         let (door, relayed) = mpsc::channel(RELAY_LIMIT);
         let published = Publications { latest: latest_seen, door: RelayDoor(door), access_key: access.watch(), halt: halt_seen };
-        Ok((Self { pool, keys, access, wake, heard, latest, halt, relayed, since_base }, published))
+        Ok((Self { pool, keys, access, wake, heard, latest, halt, relayed, since_base, limits, holds, zones: None }, published))
     }
 
     /// Publishes for ever: leads when nobody else does, and begins again when the database went away.
@@ -129,7 +137,9 @@ impl Publisher {
         // Another master may have published since this one looked.
         let (latest, since_base) = history::restore(&mut connection, &self.held()).await?;
         self.since_base = since_base;
-        self.latest.send_replace(Arc::new(latest));
+        self.holds = Holds::read(&mut connection).await?;
+        self.zones = None;
+        self.latest.send_replace(Arc::new(latest.holding(self.holds.published())));
         self.access.learn(&mut connection).await?;
         self.hear_first_word(&mut connection).await?;
         let mut lead = Lead { connection, term };
@@ -162,11 +172,11 @@ impl Publisher {
                 // What an agent holds, before anything is numbered.
                 Ok(()) = heard.changed() => self.tend(lead).await?,
                 Ok(()) = keys.changed() => self.tend(lead).await?,
-                () = self.wake.notified() => self.rounds(lead).await?,
+                () = self.wake.notified() => self.rounds(lead, true).await?,
                 Some(relayed) = self.relayed.recv() => self.relay(lead, relayed).await?,
                 _ = tick.tick() => {
                     self.tend(lead).await?;
-                    self.rounds(lead).await?;
+                    self.rounds(lead, false).await?;
                     let latest = Arc::clone(&self.latest.borrow());
                     history::keep_bases(&mut lead.connection, &latest, &mut self.since_base).await?;
                     self.access.forget_old(&mut lead.connection).await?;
@@ -208,112 +218,117 @@ impl Publisher {
         if old.is_empty() {
             return Ok(());
         }
-        let mut tx = self.begin(lead).await?;
         let mut next = Latest::clone(&latest);
-        for feed in old {
-            let (frame, state) = self.seal(latest.state(feed).renew()?)?;
-            db::put_generation(&mut tx, feed, (frame.epoch, frame.generation), &frame.sealed, &frame.payload).await?;
+        for feed in &old {
+            let (frame, state) = round::seal(&keys, latest.state(*feed).renew()?)?;
             tracing::info!(event = "generation_renewed", %feed, epoch = %frame.epoch, generation = frame.generation.0, "signed anew under the newest trust");
             next = next.with(frame, state);
         }
+        self.publish(lead, next, &old).await
+    }
+
+    /// Stores and announces generations that no edit stands behind.
+    async fn publish(&mut self, lead: &mut Lead, next: Latest, feeds: &[Feed]) -> anyhow::Result<()> {
+        let mut tx = lead.connection.begin().await?;
+        ensure!(db::hold_term(&mut tx).await? == lead.term, "another master has begun a term of its own");
+        store(&mut tx, &next, feeds, &[], Vec::new(), &[]).await?;
         tx.commit().await?;
         self.announce(next);
         Ok(())
     }
 
-    /// A transaction in which nobody else can publish.
-    async fn begin<'c>(&self, lead: &'c mut Lead) -> anyhow::Result<Transaction<'c, Postgres>> {
-        let mut tx = lead.connection.begin_with("begin isolation level repeatable read").await?;
-        ensure!(db::hold_term(&mut tx).await? == lead.term, "another master has begun a term of its own");
-        Ok(tx)
-    }
-
-    /// Rounds until the outbox is empty, unless something stands against publishing.
-    async fn rounds(&mut self, lead: &mut Lead) -> anyhow::Result<()> {
-        while self.halt.borrow().is_none() && self.round(lead).await? {}
+    /// Rounds until the outbox is empty, unless something stands against publishing. Whoever was woken need not ask first
+    /// whether there is anything.
+    async fn rounds(&mut self, lead: &mut Lead, woken: bool) -> anyhow::Result<()> {
+        let (mut is_sure, mut rotation) = (woken, false);
+        while self.halt.borrow().is_none() {
+            let closed = self.holds.closed(&mut lead.connection).await?;
+            if !is_sure {
+                let due = db::due(&mut lead.connection, &closed).await?;
+                if !due.edits && !due.rotation {
+                    return Ok(());
+                }
+                rotation = due.rotation;
+            }
+            rotation = self.round(lead, &closed, rotation).await?;
+            is_sure = rotation;
+        }
         Ok(())
     }
 
-    /// One round: what is in the outbox becomes at most one generation of each feed. Gives whether there was anything. When a
-    /// box was thrown out, the data key that it held is changed here as well: secrets, wrapped keys and the word that it is
-    /// done are one transaction.
-    async fn round(&mut self, lead: &mut Lead) -> anyhow::Result<bool> {
+    /// One round: what is in the outbox becomes at most one generation of each feed. When a box was thrown out, the data key
+    /// that it held is changed in the same transaction: secrets, wrapped keys and the word that it is done. Gives whether the
+    /// round has to be made again, with such a change.
+    async fn round(&mut self, lead: &mut Lead, closed: &[String], rotation: bool) -> anyhow::Result<bool> {
         let started = Instant::now();
-        let due = db::due(&mut lead.connection).await?;
-        if !due.edits && !due.rotation {
-            return Ok(false);
+        let zones = self.zones.take();
+        let mut tx = lead.connection.begin_with("begin isolation level repeatable read").await?;
+        let fresh = if rotation { self.change_key(&mut tx).await? } else { None };
+        let db::Taken { term, rotation, outbox } = db::take_outbox(&mut tx, closed).await?;
+        ensure!(term == lead.term, "another master has begun a term of its own");
+        let must_change_key = rotation && fresh.is_none();
+        if must_change_key || (outbox.is_empty() && fresh.is_none()) {
+            tx.rollback().await?;
+            self.zones = zones;
+            return Ok(must_change_key);
         }
-        let thrown_out = if due.rotation { nodes::rotations_due(&mut lead.connection).await? } else { Vec::new() };
-        let fresh = if thrown_out.is_empty() { None } else { Some(self.access.make()?) };
-        let key = fresh.clone().map_or_else(|| self.access.current(), Arc::new);
-        let mut tx = self.begin(lead).await?;
-        if fresh.is_some() {
-            let reason = format!("{} was thrown out: its data key is changed", thrown_out.join(", "));
-            let count = self.access.encrypt_anew(&mut tx, &key, &reason).await?;
-            nodes::set_access_key(&mut tx, key.id()).await?;
-            tracing::info!(event = "data_key_rotated", secrets = count, why = reason, "the access feed's data key was changed");
-        }
-        let outbox = db::take_outbox(&mut tx).await?;
         if fresh.is_none() && outbox.iter().any(|row| row.subject == "nas") {
             // A writer that was at it when the key was changed.
+            let key = self.access.current();
             self.access.encrypt_anew(&mut tx, &key, "written with a data key that was changed meanwhile").await?;
         }
         let keys: Vec<OutboxKey> = outbox.iter().map(|row| OutboxKey { subject: row.subject.clone(), key: row.key.clone() }).collect();
         let latest = Arc::clone(&self.latest.borrow());
-        let mut rows = compose::compose(&mut tx, &keys).await?;
-        rows.extend(compose::bump_serials(&mut tx, &changed_zones(&rows, &latest)).await?);
-        if fresh.is_some() {
-            let wrapped = access::wrapped_rows(latest.state(Feed::ACCESS).view(), &db::nodes(&self.pool).await?, &key);
+        let mut zones = match zones.filter(|zones| !compose::touches_zones(zones, &keys)) {
+            Some(zones) => zones,
+            None => ZoneIndex::new(zones::all(&mut tx).await?),
+        };
+        let mut rows = compose::compose(&mut tx, &zones, &keys).await?;
+        let serials = round::raise_serials(&mut rows, &zones, &latest)?;
+        if let Some(fresh) = &fresh {
+            let wrapped = access::wrapped_rows(latest.state(Feed::ACCESS).view(), &db::nodes(&self.pool).await?, fresh)?;
             rows.extend(wrapped.into_iter().map(|change| ComposedRow { feed: Feed::ACCESS, change, zone: None }));
         }
-        let next = self.cut(&mut tx, &latest, rows).await?;
-        for (feed, change_sets) in change_sets_by_feed(&outbox) {
-            let generation = next.state(feed).view().generation();
-            db::put_change_generation(&mut tx, feed, generation, &change_sets).await?;
-        }
-        if fresh.is_some() {
-            nodes::settle_rotations(&mut tx, next.state(Feed::ACCESS).view().generation()).await?;
-        }
-        tx.commit().await?;
-        self.announce(next);
-        if let Some(fresh) = fresh {
-            self.access.use_key(fresh);
-        }
-        metrics::histogram!("holdfast_publish_round_seconds").record(started.elapsed().as_secs_f64());
-        Ok(!outbox.is_empty())
-    }
-
-    /// Cuts, seals and stores a generation of every feed that really changes.
-    async fn cut(&self, tx: &mut PgConnection, latest: &Latest, rows: Vec<ComposedRow>) -> anyhow::Result<Latest> {
-        let mut wishes: BTreeMap<Feed, Vec<Change>> = BTreeMap::new();
-        for row in rows {
-            if let Err(wrong) = row.change.fits() {
-                // One row that no agent could hold must not keep every other edit from being published.
-                tracing::error!(event = "row_too_large", feed = %row.feed, %wrong, "a row is left as it was published: make it smaller");
-                continue;
+        match round::cut(&self.held(), &latest, rows, self.limits, &self.holds.released())? {
+            Cut::Held { feed, removed, detail } => {
+                tx.rollback().await?;
+                let of_feed = outbox.iter().filter(|row| subjects(feed).contains(&row.subject.as_str()));
+                let seen = of_feed.map(|row| row.id).max().unwrap_or_default();
+                self.holds.hold(&mut lead.connection, feed, removed, detail, seen).await?;
+                self.announce(latest.holding(self.holds.published()));
             }
-            wishes.entry(row.feed).or_default().push(row.change);
-        }
-        let mut next = latest.clone();
-        for (feed, changes) in wishes {
-            if let Some(draft) = latest.state(feed).compose(changes)? {
-                let (frame, state) = self.seal(draft)?;
-                db::put_generation(tx, feed, (frame.epoch, frame.generation), &frame.sealed, &frame.payload).await?;
-                next = next.with(frame, state);
+            Cut::Next { next, feeds } => {
+                let lifted: Vec<Feed> = opened_feeds(closed).filter(|feed| self.holds.holds(*feed)).collect();
+                store(&mut tx, &next, &feeds, &serials, change_sets(&outbox, &next), &lifted).await?;
+                if fresh.is_some() {
+                    nodes::settle_rotations(&mut tx, next.state(Feed::ACCESS).view().generation()).await?;
+                }
+                tx.commit().await?;
+                lifted.into_iter().for_each(|feed| self.holds.lift(feed));
+                serials.iter().for_each(|(_, apex, serial)| zones.set_serial(apex, *serial));
+                self.zones = Some(zones);
+                self.announce(next.holding(self.holds.published()));
+                if let Some(fresh) = fresh {
+                    self.access.use_key(fresh);
+                }
+                metrics::histogram!("holdfast_publish_round_seconds").record(started.elapsed().as_secs_f64());
             }
         }
-        Ok(next)
+        Ok(false)
     }
 
-    fn seal(&self, draft: Draft) -> anyhow::Result<(Frame, State)> {
-        let keys = self.held();
-        let trust = keys.trust.draft();
-        let stamp = Stamp { institution: trust.institution, epoch: trust.epoch, issued_at: now(), soft_age_s: SOFT_AGE_S, hard_age_s: 0 };
-        let (sealed, payload, state) = draft.seal(&keys.signing, stamp)?;
-        // What the manifest says is what goes out: the first generation of an epoch has no parent.
-        let parent = keys.trust.open(&sealed).map_or(Generation(0), |opened| opened.manifest().parent);
-        let frame = Frame { parent, epoch: trust.epoch, generation: state.view().generation(), sealed: sealed.bytes().to_vec(), payload };
-        Ok((frame, state))
+    /// Makes a new data key and encrypts every NAS secret under it, because a box that held the old one was thrown out.
+    async fn change_key(&mut self, tx: &mut PgConnection) -> anyhow::Result<Option<DataKey>> {
+        let thrown_out = nodes::rotations_due(tx).await?;
+        if thrown_out.is_empty() {
+            return Ok(None);
+        }
+        let fresh = self.access.make()?;
+        let reason = format!("{} was thrown out: its data key is changed", thrown_out.join(", "));
+        let count = self.access.encrypt_anew(tx, &fresh, &reason).await?;
+        nodes::set_access_key(tx, fresh.id()).await?;
+        tracing::info!(event = "data_key_rotated", secrets = count, why = reason, "the access feed's data key was changed");
+        Ok(Some(fresh))
     }
 
     fn announce(&mut self, next: Latest) {
@@ -324,6 +339,9 @@ impl Publisher {
             }
             let generation = published.state.view().generation().0;
             metrics::gauge!("holdfast_generation_published", "feed" => feed.to_string()).set(generation as f64);
+        }
+        for feed in Feed::ALL {
+            metrics::gauge!("holdfast_feed_held", "feed" => feed.to_string()).set(f64::from(u8::from(next.held.contains_key(&feed))));
         }
         self.latest.send_replace(Arc::new(next));
     }
@@ -342,10 +360,10 @@ impl Publisher {
         if rows.is_empty() {
             return Ok(());
         }
-        let mut tx = self.begin(lead).await?;
-        let next = self.cut(&mut tx, &latest, rows).await?;
-        tx.commit().await?;
-        self.announce(next);
+        // Boxes and wrapped keys are nothing that the guard counts.
+        if let Cut::Next { next, feeds } = round::cut(&self.held(), &latest, rows, self.limits, &Released::new())? {
+            self.publish(lead, next, &feeds).await?;
+        }
         Ok(())
     }
 
@@ -362,10 +380,10 @@ impl Publisher {
                 let manifest = opened.manifest();
                 let mut tx = lead.connection.begin().await?;
                 ensure!(db::hold_term(&mut tx).await? == lead.term, "another master has begun a term of its own");
-                db::put_generation(&mut tx, manifest.feed, (manifest.epoch, manifest.generation), &frame.sealed, &frame.payload).await?;
+                let (parent, epoch, generation, needs_canary) = (manifest.parent, manifest.epoch, manifest.generation, is_large(&frame.payload));
+                let frame = Frame { parent, epoch, generation, sealed: frame.sealed, payload: frame.payload, needs_canary };
+                db::put_round(&mut tx, &db::Round { generations: vec![frame.as_new(manifest.feed)], ..db::Round::default() }).await?;
                 tx.commit().await?;
-                let frame =
-                    Frame { parent: manifest.parent, epoch: manifest.epoch, generation: manifest.generation, sealed: frame.sealed, payload: frame.payload };
                 self.announce(latest.with(frame, state));
                 Ok(())
             }
@@ -387,25 +405,33 @@ fn accept(keys: &Keys, latest: &Latest, frame: &control::Frame) -> Result<(Opene
     Ok((opened, state))
 }
 
-/// The zones of the rows that are not as they were published.
-fn changed_zones(rows: &[ComposedRow], latest: &Latest) -> Vec<i64> {
-    let changed = rows.iter().filter(|row| latest.state(row.feed).view().get(row.change.table, &row.change.key) != Ok(row.change.value.as_deref()));
-    changed.filter_map(|row| row.zone).collect::<BTreeSet<_>>().into_iter().collect()
-}
-
-fn change_sets_by_feed(outbox: &[db::OutboxRow]) -> BTreeMap<Feed, Vec<Uuid>> {
-    let mut by_feed: BTreeMap<Feed, BTreeSet<Uuid>> = BTreeMap::new();
-    for row in outbox {
-        let feed = match row.subject.as_str() {
-            "name" | "zone" => Feed::ZONE,
-            "subnet" | "reservation" => Feed::BOOTPTAB,
-            _ => Feed::ACCESS,
-        };
-        by_feed.entry(feed).or_default().insert(row.change_set);
+/// Stores what a round made, in its transaction.
+async fn store(
+    tx: &mut PgConnection,
+    next: &Latest,
+    feeds: &[Feed],
+    serials: &[(i64, DomainName, Serial)],
+    change_sets: Vec<(Uuid, Feed, Generation)>,
+    lifted: &[Feed],
+) -> anyhow::Result<()> {
+    let newest = |feed: &Feed| next.feeds[feed].newest().map(|frame| frame.as_new(*feed));
+    let serials = serials.iter().map(|(id, _, serial)| (*id, i64::from(serial.0))).collect();
+    db::put_round(tx, &db::Round { serials, generations: feeds.iter().filter_map(newest).collect(), change_sets }).await?;
+    for feed in lifted {
+        let view = next.state(*feed).view();
+        holds::lift(tx, *feed, view.epoch().0 as i32, view.generation()).await?;
     }
-    by_feed.into_iter().map(|(feed, sets)| (feed, sets.into_iter().collect())).collect()
+    Ok(())
 }
 
-fn now() -> UnixMillis {
-    UnixMillis(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis() as u64)
+/// The feeds whose keys a round takes.
+fn opened_feeds(closed: &[String]) -> impl Iterator<Item = Feed> {
+    Feed::ALL.into_iter().filter(|feed| !subjects(*feed).iter().any(|subject| closed.iter().any(|closed| closed == subject)))
+}
+
+/// With which generation of which feed each change set is out.
+fn change_sets(outbox: &[db::OutboxRow], next: &Latest) -> Vec<(Uuid, Feed, Generation)> {
+    let feed_of = |subject: &str| Feed::ALL.into_iter().find(|feed| subjects(*feed).contains(&subject));
+    let pairs: BTreeSet<(Uuid, Feed)> = outbox.iter().filter_map(|row| Some((row.change_set, feed_of(&row.subject)?))).collect();
+    pairs.into_iter().map(|(change_set, feed)| (change_set, feed, next.state(feed).view().generation())).collect()
 }

@@ -1,5 +1,5 @@
 use super::latest::{Latest, Published};
-use crate::db::publish as db;
+use crate::db::{generations, publish as db};
 use crate::keys::Keys;
 use anyhow::Context;
 use holdfast_proto::snapshot::{Feed, Sealed, State};
@@ -70,6 +70,7 @@ pub(super) async fn keep_bases(connection: &mut PgConnection, latest: &Latest, s
         let rows = state.encode_rows()?;
         let mut tx = connection.begin().await?;
         db::put_base(&mut tx, *feed, (view.epoch(), view.generation()), sealed.bytes(), &rows).await?;
+        generations::thin(&mut tx, *feed).await?;
         tx.commit().await?;
         *since = SinceBase { base_bytes: rows.len(), ..SinceBase::default() };
     }

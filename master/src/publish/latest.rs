@@ -1,4 +1,6 @@
-use holdfast_proto::snapshot::{ApplyError, Feed, Opened, State};
+use super::guard::Hold;
+use crate::db::publish::NewGeneration;
+use holdfast_proto::snapshot::{ApplyError, Feed, Opened, Rows, State};
 use holdfast_proto::words::{Epoch, Generation};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -7,6 +9,9 @@ use std::sync::Arc;
 const FRAMES_LIMIT: usize = 1024;
 /// And not more than this much of them.
 const FRAMES_LIMIT_BYTES: usize = 64 << 20;
+
+/// A generation with more rows than this goes to one agent first.
+const CANARY_ROWS: usize = 1000;
 
 /// One generation as it goes out.
 #[derive(Debug)]
@@ -21,6 +26,20 @@ pub struct Frame {
     pub sealed: Vec<u8>,
     /// The delta.
     pub payload: Vec<u8>,
+    /// Whether one agent should have it, and be well, before the others: it is large, or the guard was overridden for it.
+    pub needs_canary: bool,
+}
+
+impl Frame {
+    /// As it is stored.
+    pub(super) fn as_new(&self, feed: Feed) -> NewGeneration<'_> {
+        NewGeneration { feed, epoch: self.epoch, generation: self.generation, sealed: &self.sealed, payload: &self.payload }
+    }
+}
+
+/// Whether a delta is so large that one agent should try it first.
+pub(super) fn is_large(payload: &[u8]) -> bool {
+    Rows::new(payload).nth(CANARY_ROWS).is_some()
 }
 
 /// A feed as it is published.
@@ -37,13 +56,15 @@ pub struct Published {
 pub struct Latest {
     /// By feed.
     pub feeds: BTreeMap<Feed, Arc<Published>>,
+    /// The feeds of which nothing is published for now.
+    pub held: BTreeMap<Feed, Arc<Hold>>,
 }
 
 impl Latest {
     /// Nothing is published yet.
     pub fn empty() -> Self {
         let feeds = Feed::ALL.into_iter().map(|feed| (feed, Arc::new(Published::new(State::empty(feed)))));
-        Self { feeds: feeds.collect() }
+        Self { feeds: feeds.collect(), held: BTreeMap::new() }
     }
 
     /// The state of a feed that every agent follows.
@@ -56,14 +77,19 @@ impl Latest {
         let feed = state.view().feed();
         let mut feeds = self.feeds.clone();
         feeds.insert(feed, Arc::new(self.feeds[&feed].with(frame, state)));
-        Self { feeds }
+        Self { feeds, held: self.held.clone() }
     }
 
     /// The same with a feed's state as it was kept.
     pub fn restored(&self, published: Published) -> Self {
         let mut feeds = self.feeds.clone();
         feeds.insert(published.state.view().feed(), Arc::new(published));
-        Self { feeds }
+        Self { feeds, held: self.held.clone() }
+    }
+
+    /// The same with other holds.
+    pub fn holding(&self, held: BTreeMap<Feed, Arc<Hold>>) -> Self {
+        Self { feeds: self.feeds.clone(), held }
     }
 }
 
@@ -77,7 +103,8 @@ impl Published {
     pub fn advance(&self, opened: &Opened, sealed: Vec<u8>, payload: Vec<u8>) -> Result<Self, ApplyError> {
         let state = self.state.advance(opened, &payload)?;
         let manifest = opened.manifest();
-        let frame = Frame { parent: manifest.parent, epoch: manifest.epoch, generation: manifest.generation, sealed, payload };
+        let needs_canary = is_large(&payload);
+        let frame = Frame { parent: manifest.parent, epoch: manifest.epoch, generation: manifest.generation, sealed, payload, needs_canary };
         Ok(self.with(frame, state))
     }
 

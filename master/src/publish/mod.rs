@@ -9,13 +9,15 @@
 mod access;
 pub mod compose;
 mod cycle;
+mod guard;
 mod halt;
 mod history;
-mod roster;
-
+mod holds;
 mod latest;
+mod roster;
+mod round;
 
 pub use cycle::{Publications, Publisher, RelayDoor};
+pub use guard::{Hold, Limits, Verdict, subjects, verdict};
 pub use halt::Halt;
-
 pub use latest::{Frame, Latest, Published};

@@ -16,6 +16,7 @@ mod load;
 mod process;
 mod requests;
 mod store;
+mod writers;
 
 use crate::netns::{self, Netns};
 use crate::programs::programs;
@@ -62,6 +63,7 @@ fn measure(settings: &Settings) -> Result<Vec<Section>> {
     let mut sections = Vec::new();
     if !settings.agent_only {
         sections.extend(edit::measure(settings)?);
+        sections.push(writers::measure(settings)?);
     }
     sections.extend(agent::measure(settings)?);
     Ok(sections)

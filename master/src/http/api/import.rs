@@ -41,6 +41,8 @@ struct Imported {
     #[serde(flatten)]
     report: Report,
     propagation: Vec<Served>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    held: Option<String>,
 }
 
 async fn take_in(State(app): State<App>, visitor: Visitor, uri: Uri, Body(body): Body<IMPORT_LIMIT_BYTES>) -> Result<Response, Problem> {
@@ -55,12 +57,12 @@ async fn take_in(State(app): State<App>, visitor: Visitor, uri: Uri, Body(body):
         let errors = std::mem::take(&mut report.errors).into_iter().map(located).collect();
         return Err(Problem { findings: report.findings.into(), ..Problem::refused(errors) });
     }
-    let propagation = match report.change_set {
+    let (propagation, held) = match report.change_set {
         Some(change_set) => super::write::propagation(&app, change_set, wish.wait).await,
-        None => vec![],
+        None => (vec![], None),
     };
     let status = if report.change_set.is_some() { StatusCode::CREATED } else { StatusCode::OK };
-    Ok((status, Json(Imported { dry_run, report, propagation })).into_response())
+    Ok((status, Json(Imported { dry_run, report, propagation, held })).into_response())
 }
 
 fn located(error: ImportError) -> FieldError {

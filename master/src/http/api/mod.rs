@@ -7,6 +7,7 @@ mod import;
 mod networks;
 mod nodes;
 mod request;
+mod snapshots;
 mod tokens;
 mod write;
 
@@ -28,6 +29,7 @@ pub fn routes() -> Router<App> {
         .merge(nodes::routes())
         .merge(import::routes())
         .merge(tokens::routes())
+        .merge(snapshots::routes())
         .route("/changes/{id}", get(write::change))
         .layer(axum::extract::DefaultBodyLimit::disable());
     Router::new().nest("/v1", v1).fallback(no_such_address).method_not_allowed_fallback(async || Problem::method_not_allowed())
