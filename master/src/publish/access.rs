@@ -177,9 +177,9 @@ mod tests {
         let (private, public) = HpkePrivate::generate().unwrap();
         let (old, new) = (DataKey::from_bytes([1; 32]), DataKey::from_bytes([2; 32]));
         let view = State::empty(Feed::ACCESS).view().clone();
-        let before = State::empty(Feed::ACCESS).compose(wrapped_rows(&view, &[node(1, &public, false), node(2, &public, false)], &old)).unwrap().unwrap();
+        let before = State::empty(Feed::ACCESS).compose(wrapped_rows(&view, &[node(1, &public, false), node(2, &public, false)], &old)).unwrap().unwrap().unwrap();
         let before = before.into_view();
-        let after = wrapped_rows(&before, &[node(1, &public, false), node(2, &public, true)], &new);
+        let after = wrapped_rows(&before, &[node(1, &public, false), node(2, &public, true)], &new).unwrap();
         let (put, deleted): (Vec<_>, Vec<_>) = after.iter().partition(|change| change.value.is_some());
         assert_eq!((put.len(), deleted.len()), (1, 2));
         assert_eq!(put[0].key[8..], [1; 16]);
@@ -187,7 +187,7 @@ mod tests {
         let view = State::empty(Feed::ACCESS).compose(after).unwrap().unwrap().into_view();
         let opens = |id: u8| DataKeyRing::open(&view, NodeId([id; 16]), &private).0.decrypt(NAS, b"nas", &field).is_ok();
         assert!(opens(1) && !opens(2));
-        assert!(wrapped_rows(&view, &[node(1, &public, false)], &new).is_empty(), "and then nothing changes any more");
+        assert!(wrapped_rows(&view, &[node(1, &public, false)], &new).unwrap().is_empty(), "and then nothing changes any more");
     }
 
     #[test]
