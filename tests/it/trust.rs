@@ -69,6 +69,9 @@ fn snapshot(lab: &Lab, campus: Campus, feed: &str) -> serde_json::Value {
 }
 
 fn serves_edit(lab: &Lab, name: &str, address: &str) {
+    for campus in Campus::BOTH {
+        eventually("both have a line", || Ok(status(lab, campus)["line"] == "connected"));
+    }
     let said = lab.admin().unwrap().holdfast(&["host", "add", name, "--address", address, "--wait=15s"]).unwrap();
     assert!(said.contains("north serves it since") && said.contains("south serves it since"), "{said}");
 }
