@@ -1,22 +1,17 @@
 //! The router as a whole, without a database: what is refused before one is needed, and how it looks.
 
 use super::{App, ServedReader, router};
-use crate::{publish::Latest, snapshots::Snapshots};
+use crate::snapshots::Snapshots;
 use axum::body::Body;
-use holdfast_proto::{
-    snapshot::{Institution, SigningKey, Trust, TrustDraft},
-    words::Epoch,
-};
 use http::{Request, Response, StatusCode};
 use std::{sync::Arc, time::Duration};
-use tokio::sync::watch;
 use tower::ServiceExt;
 
 fn app() -> App {
     let nowhere = sqlx::postgres::PgPoolOptions::new().acquire_timeout(Duration::from_millis(50));
     let pool = nowhere.connect_lazy("postgres://nobody@localhost/none?host=/nonexistent").unwrap();
     App {
-        snapshots: Snapshots::with_trust(pool.clone(), trust, watch::channel(Arc::new(Latest::empty())).1),
+        snapshots: Snapshots::of_nothing(pool.clone()),
         pool,
         served: ServedReader::nobody(),
         access_key: None,
@@ -27,14 +22,6 @@ fn app() -> App {
         build: "test",
         secure: false,
     }
-}
-
-/// Nobody's trust.
-fn trust() -> Trust {
-    let (root, _) = SigningKey::generate().unwrap();
-    let (name, roots) = ("test".to_owned(), vec![root.public()]);
-    let draft = TrustDraft { version: 1, institution: Institution([0; 16]), name, epoch: Epoch(1), threshold: 1, roots, grants: vec![], authorities: vec![] };
-    draft.sign(&[&root]).unwrap()
 }
 
 async fn ask(method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> (Response<()>, String) {

@@ -125,14 +125,21 @@ pub struct TableCount {
 }
 
 impl Snapshots {
-    /// Over the database and what is published. `trust` gives the trust of the moment.
+    /// Over the database and what is published.
     pub fn new(pool: PgPool, keys: Arc<Keys>, latest: watch::Receiver<Arc<Latest>>) -> Self {
-        Self::with_trust(pool, move || keys.trust.clone(), latest)
+        Self { pool, trust: Arc::new(move || keys.trust.clone()), latest }
     }
 
-    /// The same for whoever has no keys.
-    pub fn with_trust(pool: PgPool, trust: impl Fn() -> Trust + Send + Sync + 'static, latest: watch::Receiver<Arc<Latest>>) -> Self {
-        Self { pool, trust: Arc::new(trust), latest }
+    /// Of a master that has published nothing and trusts nobody: for tests of the doors.
+    #[cfg(test)]
+    pub fn of_nothing(pool: PgPool) -> Self {
+        use holdfast_proto::snapshot::{Institution, SigningKey, TrustDraft};
+        let (root, _) = SigningKey::generate().expect("randomness");
+        let (name, roots) = ("test".to_owned(), vec![root.public()]);
+        let draft =
+            TrustDraft { version: 1, institution: Institution([0; 16]), name, epoch: Epoch(1), threshold: 1, roots, grants: vec![], authorities: vec![] };
+        let trust = draft.sign(&[&root]).expect("the root signs");
+        Self { pool, trust: Arc::new(move || trust.clone()), latest: watch::channel(Arc::new(Latest::empty())).1 }
     }
 
     fn latest(&self) -> Arc<Latest> {
