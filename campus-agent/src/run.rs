@@ -6,12 +6,13 @@ use crate::config::Config;
 use crate::dhcp::{self, Settings};
 use crate::dns::DnsServer;
 use crate::radius::RadiusServer;
-use crate::reports::Spool;
+use crate::reports::{Outbox, SYSLOG, Spool, Syslog, caller};
 use crate::status::{self, Board};
 use crate::store::{Floor, FloorFile, Identity, Keeper, Opening};
 use crate::uplink::Uplink;
 use anyhow::Context;
 use holdfast_proto::net::clock::TrustedClock;
+use holdfast_proto::net::forward::{Receiver, forward};
 use holdfast_proto::snapshot::{Feed, Reader};
 use metrics_exporter_prometheus::PrometheusHandle;
 use std::collections::BTreeMap;
@@ -36,13 +37,15 @@ pub async fn run(config: Config, metrics: PrometheusHandle) -> anyhow::Result<()
     let identity = Identity::read(&config.state_dir)?;
     let (floor_file, floor) = FloorFile::open(&config.state_dir);
     let clock = Arc::new(TrustedClock::new(floor.time));
-    let spool = Spool::open(&config.state_dir, Arc::clone(&clock));
+    let spool = Spool::open(&config.state_dir, "agent", Arc::clone(&clock));
+    spool.audit("service_started", format!("by {}", caller()));
     let (keepers, readers) = open_store(&config, &identity, &floor, &spool)?;
     let uplink =
         Uplink::new(identity.clone(), config.uplink.master.clone(), config.state_dir.clone(), keepers, (floor_file, floor), spool.clone(), Arc::clone(&clock));
     let (stop, stopped) = watch::channel(false);
     let mut tasks = JoinSet::new();
     spawn_services(&mut tasks, &config, &identity, &readers, &spool, &stopped);
+    spawn_syslog(&mut tasks, &config, &identity, &clock, &spool)?;
     let board = Board {
         name: identity.name.clone(),
         master: config.uplink.master.clone().unwrap_or_else(|| identity.master.clone()),
@@ -121,7 +124,21 @@ fn spawn_services(
     let (listen, people, access, stop) = (usable(&config.radius.listen), reader(Feed::PEOPLE), reader(Feed::ACCESS), until(stopped.clone()));
     let (node, hpke) = (identity.node_id, identity.hpke.clone());
     let radius = Port::new("RADIUS", spool, move || RadiusServer::bind(&listen));
-    tasks.spawn(async move { radius.bound().await.serve(people, access, node, hpke, stop).await });
+    let refusals = spool.clone();
+    tasks.spawn(async move { radius.bound().await.serve(people, access, node, hpke, refusals, stop).await });
+}
+
+/// Reports go to a syslog receiver as well, where one is configured.
+fn spawn_syslog(tasks: &mut JoinSet<()>, config: &Config, identity: &Identity, clock: &Arc<TrustedClock>, spool: &Spool) -> anyhow::Result<()> {
+    let Some(syslog) = &config.syslog else {
+        Outbox::close(&config.state_dir, SYSLOG);
+        return Ok(());
+    };
+    let clock: Arc<TrustedClock> = Arc::clone(clock);
+    let receiver = Receiver::of_files(&syslog.server, &syslog.ca, syslog.certificate.as_deref(), syslog.key.as_deref(), clock).context("[syslog]")?;
+    let records = Syslog::open(&config.state_dir, identity.node_id, &identity.name, syslog.enterprise, spool.clone());
+    tasks.spawn(async move { match forward(receiver, records).await {} });
+    Ok(())
 }
 
 async fn serve_window(listen: SocketAddr, board: Board, spool: Spool) {

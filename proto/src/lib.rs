@@ -12,4 +12,5 @@ pub mod dns;
 pub mod net;
 pub mod radius;
 pub mod snapshot;
+pub mod syslog;
 pub mod words;

@@ -48,7 +48,7 @@ pub struct Status {
     line_error: Option<String>,
     now_ms: u64,
     snapshots: Vec<Snapshot>,
-    reports_waiting: usize,
+    reports_waiting: u64,
     reports_dropped: u64,
 }
 
@@ -115,7 +115,7 @@ impl Board {
             line_error,
             now_ms,
             snapshots: snapshots.collect(),
-            reports_waiting: self.spool.waiting_from(0).len(),
+            reports_waiting: self.spool.waiting(),
             reports_dropped: self.spool.dropped(),
         }
     }

@@ -8,6 +8,7 @@
 //! [`Reader`]: holdfast_proto::snapshot::Reader
 
 mod floor;
+pub mod framed;
 mod identity;
 mod keeper;
 mod slot;

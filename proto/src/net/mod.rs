@@ -3,5 +3,6 @@
 
 pub mod accept;
 pub mod clock;
+pub mod forward;
 pub mod tls;
 pub mod udp;

@@ -192,7 +192,7 @@ fn decide(people: &View, keys: &Keys, packet: &Packet<'_>, secret: Secret, out: 
         Err(why) => return Outcome::Replied(request.reject(why, &eap_failure(packet), out)),
     };
     match prepare(people, keys, name) {
-        Ok((verifier, grant)) => Outcome::Check(Box::new(PendingCheck { verifier, password, grant, request })),
+        Ok((verifier, grant)) => Outcome::Check(Box::new(PendingCheck { name: name.into(), verifier, password, grant, request })),
         Err(reason) => Outcome::Silent(reason),
     }
 }
@@ -252,6 +252,7 @@ enum Grant {
 /// A password that waits to be verified. Owns all that the reply needs, so that it may wait while newer views come.
 #[derive(Debug)]
 pub struct PendingCheck {
+    name: Box<[u8]>,
     verifier: Secret,
     password: Secret,
     grant: Grant,
@@ -259,6 +260,11 @@ pub struct PendingCheck {
 }
 
 impl PendingCheck {
+    /// Who wants in, as they wrote it.
+    pub fn name(&self) -> &[u8] {
+        &self.name
+    }
+
     /// The PHC string to verify against.
     pub fn verifier(&self) -> &Secret {
         &self.verifier
