@@ -7,6 +7,7 @@
 //! password, in time or in content, before the password was right.
 
 use super::packet::{Authenticator, PACKET_LIMIT_BYTES, Packet, Proof, Reply, TooLong, attribute, code, reveal_password};
+use super::probe;
 use super::table::{ACCOUNT, Account, AccountState, NAS, Nas, account_key, find_nas};
 use crate::snapshot::{DataKeyRing, View};
 use crate::words::{Secret, UnixMillis};
@@ -146,7 +147,8 @@ pub type ReplyBuffer = [u8; PACKET_LIMIT_BYTES];
 
 /// Answers one datagram that came to the authentication port. Time is an argument by the rule of all cores; accounts do not expire yet.
 pub fn answer(people: &View, access: &View, keys: &Keys, datagram: &[u8], peer: SocketAddr, _now: UnixMillis, out: &mut ReplyBuffer) -> Outcome {
-    match admit(access, keys, datagram, peer) {
+    let admitted = admit(access, keys, datagram, peer).or_else(|reason| probed(keys, datagram).ok_or(reason));
+    match admitted {
         Ok((packet, secret)) if packet.code() == code::STATUS_SERVER => {
             let request = Request::of(&packet, secret);
             Outcome::Replied(
@@ -173,6 +175,13 @@ fn admit<'a>(access: &View, keys: &Keys, datagram: &'a [u8], peer: SocketAddr) -
         Proof::Missing if nas.require_message_authenticator || needs_proof(&packet) => Err(Reason::NoMessageAuthenticator),
         Proof::Missing => Ok((packet, secret)),
     }
+}
+
+/// Whether it is one of our own boxes that asks if we live.
+fn probed<'a>(keys: &Keys, datagram: &'a [u8]) -> Option<(Packet<'a>, Secret)> {
+    let packet = Packet::parse(datagram).ok()?;
+    let secret = probe::secret_of(&packet, probe::of_ring(&keys.access))?;
+    Some((packet, secret))
 }
 
 /// What not even an exempt NAS may send without Message-Authenticator: Status-Server (RFC 5997 section 3), EAP (RFC 3579

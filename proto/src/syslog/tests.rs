@@ -49,8 +49,14 @@ fn severities_keep_their_numbers() {
     assert_eq!(Severity::of(0), Severity::Warning);
 }
 
-/// The strict reader of a message: head, parameters and text, by the grammar of RFC 5424 section 6 alone.
-fn read(text: &str) -> Option<(Vec<String>, Vec<(String, String)>, String)> {
+struct Read {
+    head: Vec<String>,
+    parameters: Vec<(String, String)>,
+    body: String,
+}
+
+/// The strict reader of a message, by the grammar of RFC 5424 section 6 alone.
+fn read(text: &str) -> Option<Read> {
     let mut rest = text;
     let mut head = Vec::new();
     for _ in 0..6 {
@@ -78,7 +84,7 @@ fn read(text: &str) -> Option<(Vec<String>, Vec<(String, String)>, String)> {
         parameters.push((key.to_owned(), value));
         rest = &after[end + 1..];
     }
-    Some((head, parameters, rest.strip_prefix("] ")?.to_owned()))
+    Some(Read { head, parameters, body: rest.strip_prefix("] ")?.to_owned() })
 }
 
 proptest! {
@@ -87,10 +93,10 @@ proptest! {
         let parameters = [(key.as_str(), value.clone())];
         let text = Message { host: &host, id: &id, at: UnixMillis(at), ..message(&parameters, &body) }.text();
         prop_assert!(!text.contains('\n'));
-        let (head, read_parameters, read_body) = read(&text).expect("it is well-formed");
-        prop_assert_eq!(head.len(), 6);
+        let read = read(&text).expect("it is well-formed");
+        prop_assert_eq!(read.head.len(), 6);
         let plain = |text: &str| text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect::<String>();
-        prop_assert_eq!(&read_parameters[0].1, &plain(&value));
-        prop_assert_eq!(read_body, plain(&body));
+        prop_assert_eq!(&read.parameters[0].1, &plain(&value));
+        prop_assert_eq!(read.body, plain(&body));
     }
 }
