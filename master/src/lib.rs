@@ -13,6 +13,7 @@ pub mod http;
 pub mod inventory;
 pub mod keys;
 pub mod portal;
+pub mod probes;
 pub mod publish;
 pub mod reports;
 pub mod run;

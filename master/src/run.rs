@@ -6,8 +6,9 @@ use crate::db::publish as db;
 use crate::engine::{self, Engine};
 use crate::http::{App, Served, ServedReader, create_first_admin, router};
 use crate::keys::Keys;
+use crate::probes::Prober;
 use crate::publish::{Latest, Publisher};
-use crate::reports::Inbox;
+use crate::reports::{Inbox, Syslog, prune_for_ever, stop_queueing};
 use crate::telemetry::BUILD;
 use anyhow::Context;
 use axum::extract::{ConnectInfo, Request, connect_info};
@@ -15,6 +16,7 @@ use axum::middleware;
 use axum::serve::IncomingStream;
 use control::Connected;
 use holdfast_proto::net::accept::{Line, accept};
+use holdfast_proto::net::forward::{Receiver, forward};
 use holdfast_proto::net::tls;
 use holdfast_proto::words::NodeId;
 use metrics_exporter_prometheus::PrometheusHandle;
@@ -54,7 +56,7 @@ pub async fn serve(config: Config, metrics: PrometheusHandle) -> anyhow::Result<
     greet_first_admin(&pool).await?;
     let wake = Arc::new(Notify::new());
     let (publisher, latest, door) = Publisher::open(pool.clone(), Arc::clone(&keys), Arc::clone(&wake)).await?;
-    let connected = Connected::default();
+    let (connected, probed) = (Connected::default(), latest.clone());
     let control = Control {
         pool: pool.clone(),
         keys: Arc::clone(&keys),
@@ -80,6 +82,11 @@ pub async fn serve(config: Config, metrics: PrometheusHandle) -> anyhow::Result<
     let control_tls = Arc::new(tls::server_config(keys.authority.master_identity(Vec::new())?, &keys.trust.draft().authorities)?);
     let web_listener = listen(config.web.listen).await?;
     let web_tls = web_tls(&config.web, &keys)?;
+    spawn_reports(&mut tasks, &config, &pool).await?;
+    if config.probe.enabled {
+        let prober = Prober::new(pool.clone(), Arc::clone(&keys), probed, config.probe.clone());
+        tasks.spawn(async move { match prober.run().await {} });
+    }
     tasks.spawn(publisher.run());
     tasks.spawn(log_end("control", control::serve(control, control_listener, control_tls, until(stopped.clone()))));
     tasks.spawn(log_end("web", serve_web(app, web_listener, web_tls, until(stopped))));
@@ -96,6 +103,18 @@ pub async fn serve(config: Config, metrics: PrometheusHandle) -> anyhow::Result<
     tasks.shutdown().await;
     pool.close().await;
     stop_engine(engine).await.and(ended)
+}
+
+/// What was reported is kept for a time, and handed on where somebody wants it.
+async fn spawn_reports(tasks: &mut JoinSet<()>, config: &Config, pool: &PgPool) -> anyhow::Result<()> {
+    let (kept, of_pruning) = (config.events.clone(), pool.clone());
+    tasks.spawn(async move { match prune_for_ever(of_pruning, kept).await {} });
+    let Some(syslog) = &config.syslog else { return Ok(stop_queueing(pool).await?) };
+    let clock = Arc::new(rustls::time_provider::DefaultTimeProvider);
+    let receiver = Receiver::of_files(&syslog.server, &syslog.ca, syslog.certificate.as_deref(), syslog.key.as_deref(), clock).context("[syslog]")?;
+    let records = Syslog::open(pool.clone(), syslog.enterprise).await?;
+    tasks.spawn(async move { match forward(receiver, records).await {} });
+    Ok(())
 }
 
 /// How many rooms end when they are told to: control and web.

@@ -2,6 +2,7 @@
 //!
 //! Every write takes `dry_run`, `reason`, `wait=all` and `timeout`; every change of something that is there needs `If-Match`.
 
+mod events;
 mod hosts;
 mod import;
 mod networks;
@@ -24,6 +25,7 @@ pub fn routes() -> Router<App> {
     let v1 = Router::new()
         .merge(hosts::routes())
         .merge(networks::routes())
+        .merge(events::routes())
         .merge(import::routes())
         .merge(tokens::routes())
         .route("/changes/{id}", get(write::change))
