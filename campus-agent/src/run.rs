@@ -5,6 +5,7 @@
 use crate::config::Config;
 use crate::dhcp::{self, Settings};
 use crate::dns::DnsServer;
+use crate::peer;
 use crate::radius::RadiusServer;
 use crate::reports::{Outbox, SYSLOG, Spool, Syslog, caller};
 use crate::status::{self, Board};
@@ -45,6 +46,7 @@ pub async fn run(config: Config, metrics: PrometheusHandle) -> anyhow::Result<()
     let (stop, stopped) = watch::channel(false);
     let mut tasks = JoinSet::new();
     spawn_services(&mut tasks, &config, &identity, &readers, &spool, &stopped);
+    spawn_peers(&mut tasks, &config, &identity, &readers, &spool);
     spawn_syslog(&mut tasks, &config, &identity, &clock, &spool)?;
     let board = Board {
         name: identity.name.clone(),
@@ -126,6 +128,18 @@ fn spawn_services(
     let radius = Port::new("RADIUS", spool, move || RadiusServer::bind(&listen));
     let refusals = spool.clone();
     tasks.spawn(async move { radius.bound().await.serve(people, access, node, hpke, refusals, stop).await });
+}
+
+/// The other agents are asked whether they answer, where any are named.
+fn spawn_peers(tasks: &mut JoinSet<()>, config: &Config, identity: &Identity, readers: &BTreeMap<Feed, Reader>, spool: &Spool) {
+    if config.peers.is_empty() {
+        return;
+    }
+    let reader = |feed| readers[&feed].clone();
+    let (zone, bootptab, access) = (reader(Feed::ZONE), reader(Feed::BOOTPTAB), reader(Feed::ACCESS));
+    let served = peer::Served { zone, bootptab, access, node: identity.node_id, hpke: identity.hpke.clone() };
+    let (peers, spool) = (config.peers.clone(), spool.clone());
+    tasks.spawn(async move { match peer::watch(peers, served, spool).await {} });
 }
 
 /// Reports go to a syslog receiver as well, where one is configured.

@@ -1,6 +1,7 @@
 //! The agent's configuration: one short TOML file, unknown keys refused, everything with a default.
 
 use serde::Deserialize;
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
@@ -25,6 +26,8 @@ pub struct Config {
     pub radius: Radius,
     /// Health, metrics and state for people.
     pub status: Status,
+    /// The other agents, by name: asked whether they answer.
+    pub peers: BTreeMap<String, Peer>,
     /// Where reports go as syslog messages, too; nowhere without it.
     pub syslog: Option<Syslog>,
 }
@@ -59,6 +62,18 @@ pub struct Dhcp {
 pub struct Radius {
     /// Authentication.
     pub listen: Vec<SocketAddr>,
+}
+
+/// Where another agent is asked whether it answers; what is left out is not asked.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Peer {
+    /// Names.
+    pub dns: Option<SocketAddr>,
+    /// BOOTP and DHCP.
+    pub dhcp: Option<SocketAddr>,
+    /// Network authentication.
+    pub radius: Option<SocketAddr>,
 }
 
 /// A receiver of syslog messages over TLS (RFC 5425).
@@ -107,6 +122,7 @@ impl Default for Config {
             dhcp: Dhcp::default(),
             radius: Radius::default(),
             status: Status::default(),
+            peers: BTreeMap::new(),
             syslog: None,
         }
     }
