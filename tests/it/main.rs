@@ -5,6 +5,7 @@ mod clients;
 mod deployment;
 mod fuzz;
 mod house;
+mod reports;
 mod serving;
 mod store;
 
