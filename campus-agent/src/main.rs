@@ -3,11 +3,15 @@
 use clap::{CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 use holdfast_agent::config::Config;
+use holdfast_agent::reports::{Spool, caller};
+use holdfast_agent::store::FloorFile;
 use holdfast_agent::{run, status, telemetry, uplink};
 use holdfast_proto::control::EnrolToken;
+use holdfast_proto::net::clock::TrustedClock;
 use metrics_exporter_prometheus::PrometheusHandle;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 /// Holdfast's campus agent: DNS, BOOTP/DHCP and RADIUS for one campus, from its own disk.
 #[derive(Parser)]
@@ -106,7 +110,10 @@ fn enrol(config: &Config, master: &str, token: Option<String>) -> anyhow::Result
         None => std::io::read_to_string(std::io::stdin())?.parse()?,
     };
     std::fs::create_dir_all(&config.state_dir)?;
-    let (identity, hpke) = runtime()?.block_on(uplink::enrol(&config.state_dir, master, &token))?;
+    let enrolled = runtime()?.block_on(uplink::enrol(&config.state_dir, master, &token));
+    let outcome = enrolled.as_ref().map_or_else(|refused| format!("refused: {refused}"), |(identity, _)| format!("now {}", identity.name));
+    audit(config, &format!("enrol at {master}: {outcome}"));
+    let (identity, hpke) = enrolled?;
     println!("enrolled as {} of {}", identity.name, identity.trust.draft().name);
     println!("key fingerprint {}", hpke.fingerprint());
     println!("Confirm it at the auth portal: holdfast-master auth-portal confirm {} {}", identity.name, hpke.fingerprint());
@@ -116,6 +123,16 @@ fn enrol(config: &Config, master: &str, token: Option<String>) -> anyhow::Result
 fn serve<S: Future<Output = anyhow::Result<()>>>(service: impl FnOnce(Config, PrometheusHandle) -> S, config: Config) -> anyhow::Result<()> {
     let metrics = telemetry::start()?;
     runtime()?.block_on(service(config, metrics))
+}
+
+/// Leaves a record of a command that changes the box or reads its secrets. Delivered when the agent runs.
+fn audit(config: &Config, what: &str) {
+    let (_, floor) = FloorFile::open(&config.state_dir);
+    let spool = Spool::open(&config.state_dir, "commands", Arc::new(TrustedClock::new(floor.time)));
+    spool.audit("command_run", format!("{} ran {what}", caller()));
+    if !spool.flush() {
+        eprintln!("holdfast-agent: the record of this command cannot be kept in {}", config.state_dir.display());
+    }
 }
 
 fn runtime() -> std::io::Result<tokio::runtime::Runtime> {

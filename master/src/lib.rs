@@ -14,6 +14,7 @@ pub mod inventory;
 pub mod keys;
 pub mod nodes;
 pub mod portal;
+pub mod probes;
 pub mod publish;
 pub mod reports;
 pub mod run;

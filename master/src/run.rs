@@ -7,8 +7,9 @@ use crate::engine::{self, Engine};
 use crate::http::{App, Boxes, Served, ServedReader, create_first_admin, router};
 use crate::keys::Keys;
 use crate::nodes;
+use crate::probes::Prober;
 use crate::publish::{Halt, Latest, Limits, Publisher};
-use crate::reports::Inbox;
+use crate::reports::{Inbox, Syslog, prune_for_ever, stop_queueing};
 use crate::snapshots::{Snapshots, every_night};
 use crate::telemetry::BUILD;
 use anyhow::Context;
@@ -17,6 +18,7 @@ use axum::middleware;
 use axum::serve::IncomingStream;
 use control::Connected;
 use holdfast_proto::net::accept::{Line, accept};
+use holdfast_proto::net::forward::{Receiver, forward};
 use holdfast_proto::net::tls;
 use holdfast_proto::words::NodeId;
 use metrics_exporter_prometheus::PrometheusHandle;
@@ -61,6 +63,7 @@ pub async fn serve(config: Config, metrics: PrometheusHandle) -> anyhow::Result<
         Publisher::open(pool.clone(), &config.state_dir, keys.clone(), Arc::clone(&wake), connected.greetings(), limits(&config)).await?;
     let (revoked, revoked_work) = nodes::follow(pool.clone(), Arc::clone(&wake));
     let snapshots = Snapshots::new(pool.clone(), keys.clone(), published.latest.clone());
+    let probed = published.latest.clone();
     let control = Control {
         pool: pool.clone(),
         keys: keys.clone(),
@@ -91,6 +94,11 @@ pub async fn serve(config: Config, metrics: PrometheusHandle) -> anyhow::Result<
     let (control_tls, tls_work) = control_tls(keys.clone())?;
     let web_listener = listen(config.web.listen).await?;
     let web_tls = web_tls(&config.web, &Arc::clone(&keys.borrow()))?;
+    spawn_reports(&mut tasks, &config, &pool).await?;
+    if config.probe.enabled {
+        let prober = Prober::new(pool.clone(), keys.clone(), probed, config.probe.clone());
+        tasks.spawn(async move { match prober.run().await {} });
+    }
     tasks.spawn(publisher.run());
     tasks.spawn(keys_work);
     tasks.spawn(revoked_work);
@@ -173,6 +181,18 @@ fn halt_reader(halt: watch::Receiver<Option<Halt>>) -> Arc<dyn Fn() -> Option<St
 
 fn limits(config: &Config) -> Limits {
     Limits { rows: config.publisher.guard_rows, share_percent: config.publisher.guard_share_percent }
+}
+
+/// What was reported is kept for a time, and handed on where somebody wants it.
+async fn spawn_reports(tasks: &mut JoinSet<()>, config: &Config, pool: &PgPool) -> anyhow::Result<()> {
+    let (kept, of_pruning) = (config.events.clone(), pool.clone());
+    tasks.spawn(async move { match prune_for_ever(of_pruning, kept).await {} });
+    let Some(syslog) = &config.syslog else { return Ok(stop_queueing(pool).await?) };
+    let clock = Arc::new(rustls::time_provider::DefaultTimeProvider);
+    let receiver = Receiver::of_files(&syslog.server, &syslog.ca, syslog.certificate.as_deref(), syslog.key.as_deref(), clock).context("[syslog]")?;
+    let records = Syslog::open(pool.clone(), syslog.enterprise).await?;
+    tasks.spawn(async move { match forward(receiver, records).await {} });
+    Ok(())
 }
 
 /// How many rooms end when they are told to: control and web.

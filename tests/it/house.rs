@@ -23,6 +23,8 @@ proto          control    -> words snapshot net::clock net::tls
 proto          dns        -> words snapshot
 proto          dhcp       -> words snapshot
 proto          radius     -> words snapshot
+proto          syslog     -> words
+proto          probe      -> words snapshot dns dhcp radius
 proto          net        -> words
 
 master         lib        ->
@@ -34,7 +36,7 @@ master         cli        ->
 master         config     ->
 master         telemetry  ->
 master         engine     -> config
-master         http       -> inventory nodes keys snapshots db::access db::DbError proto::net proto::snapshot
+master         http       -> inventory nodes keys snapshots reports probes db::access db::DbError proto::net proto::snapshot
 master         inventory  -> db proto::snapshot proto::dns proto::dhcp proto::radius
 master         db         -> proto::snapshot proto::dns::Place proto::dns::rtype
 master         keys       -> proto::net proto::snapshot proto::control::enrol
@@ -42,7 +44,8 @@ master         nodes      -> db keys proto::control proto::net proto::snapshot
 master         publish    -> db keys proto::*
 master         snapshots  -> publish db keys inventory::present proto::*
 master         control    -> publish reports nodes db keys proto::control proto::net proto::snapshot
-master         reports    -> db proto::control
+master         probes     -> db keys publish proto::*
+master         reports    -> db proto::control proto::net::forward proto::syslog
 master         portal     -> engine proto::*
 
 campus-agent   lib        ->
@@ -52,7 +55,8 @@ campus-agent   config     ->
 campus-agent   telemetry  ->
 campus-agent   uplink     -> store reports proto::control proto::net proto::snapshot
 campus-agent   store      -> proto::net proto::snapshot
-campus-agent   reports    -> store proto::net proto::control
+campus-agent   peer       -> reports proto::net proto::probe proto::radius proto::snapshot
+campus-agent   reports    -> store proto::net proto::control proto::syslog
 campus-agent   status     -> store reports uplink proto::net proto::snapshot
 campus-agent   dns        -> store reports proto::net proto::snapshot proto::dns
 campus-agent   dhcp       -> store reports proto::net proto::snapshot proto::dhcp

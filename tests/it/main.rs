@@ -6,6 +6,7 @@ mod deployment;
 mod fuzz;
 mod house;
 mod rollback;
+mod reports;
 mod serving;
 mod store;
 mod trust;

@@ -1,6 +1,7 @@
 //! The agent's configuration: one short TOML file, unknown keys refused, everything with a default.
 
 use serde::Deserialize;
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
@@ -40,6 +41,10 @@ pub struct Config {
     pub radius: Radius,
     /// Health, metrics and state for people.
     pub status: Status,
+    /// The other agents, by name: asked whether they answer.
+    pub peers: BTreeMap<String, Peer>,
+    /// Where reports go as syslog messages, too; nowhere without it.
+    pub syslog: Option<Syslog>,
 }
 
 /// The line to the master.
@@ -74,6 +79,47 @@ pub struct Radius {
     pub listen: Vec<SocketAddr>,
 }
 
+/// Where another agent is asked whether it answers; what is left out is not asked.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Peer {
+    /// Names.
+    pub dns: Option<SocketAddr>,
+    /// BOOTP and DHCP.
+    pub dhcp: Option<SocketAddr>,
+    /// Network authentication.
+    pub radius: Option<SocketAddr>,
+}
+
+/// A receiver of syslog messages over TLS (RFC 5425).
+///
+/// ```
+/// let text = "[syslog]\nserver = \"logs.uni.example:6514\"\nca = \"/etc/holdfast-agent/logs-ca.pem\"\n";
+/// let config: holdfast_agent::config::Config = toml::from_str(text).unwrap();
+/// assert_eq!(config.syslog.unwrap().enterprise, 32473);
+/// ```
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Syslog {
+    /// `host:port`; the host stands in the receiver's certificate.
+    pub server: String,
+    /// PEM: the authorities to believe.
+    pub ca: PathBuf,
+    /// PEM chain, where the receiver asks who we are.
+    #[serde(default)]
+    pub certificate: Option<PathBuf>,
+    /// PEM, PKCS #8.
+    #[serde(default)]
+    pub key: Option<PathBuf>,
+    /// The institution's enterprise number; that of examples (RFC 5612) without one.
+    #[serde(default = "example_enterprise")]
+    pub enterprise: u32,
+}
+
+fn example_enterprise() -> u32 {
+    32473
+}
+
 /// The local status page.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -92,6 +138,8 @@ impl Default for Config {
             dhcp: Dhcp::default(),
             radius: Radius::default(),
             status: Status::default(),
+            peers: BTreeMap::new(),
+            syslog: None,
         }
     }
 }

@@ -53,7 +53,7 @@ pub struct Status {
     line_error: Option<String>,
     now_ms: u64,
     snapshots: Vec<Snapshot>,
-    reports_waiting: usize,
+    reports_waiting: u64,
     reports_dropped: u64,
 }
 
@@ -124,7 +124,7 @@ impl Board {
             line_error,
             now_ms,
             snapshots: snapshots.collect(),
-            reports_waiting: self.spool.waiting_from(0).len(),
+            reports_waiting: self.spool.waiting(),
             reports_dropped: self.spool.dropped(),
         }
     }

@@ -15,6 +15,7 @@ mod base_file;
 mod crashes;
 mod floor;
 mod follower;
+pub mod framed;
 mod identity;
 mod incoming;
 mod keeper;

@@ -1,6 +1,6 @@
 use super::{FeedState, Line, State};
 use crate::config::Folders;
-use crate::reports::{Report as OwnReport, Spool};
+use crate::reports::{Delivery, MASTER, Outbox, Spool};
 use crate::store::{Changes, Floor, FloorFile, Identity, Keeper, Kept, Refusal, on_changes_in, served};
 use crate::telemetry::BUILD;
 use anyhow::Context;
@@ -34,6 +34,8 @@ const SILENCE_LIMIT: Duration = Duration::from_secs(5);
 const SERVED_PATIENCE: Duration = Duration::from_secs(1);
 /// Messages to the master that may wait in the line: acknowledgements and reports are small and few.
 const OUTGOING_LIMIT: usize = 64;
+/// How often the spools of the box are looked at.
+const REPORTS_TICK: Duration = Duration::from_millis(250);
 /// How much a whole snapshot may be: what this build can serve.
 const FULL_LIMIT_BYTES: u64 = u32::MAX as u64;
 
@@ -50,6 +52,7 @@ pub struct Uplink {
     floor: Floor,
     floor_file: FloorFile,
     spool: Spool,
+    outbox: Outbox,
     clock: Arc<TrustedClock>,
     state: watch::Sender<State>,
     /// The floor has risen since it was last written.
@@ -69,8 +72,6 @@ struct Incoming {
 /// One open stream.
 struct Session {
     outgoing: mpsc::Sender<FromAgent>,
-    /// The next report to deliver.
-    next_report: u64,
 }
 
 impl Uplink {
@@ -85,6 +86,7 @@ impl Uplink {
         clock: Arc<TrustedClock>,
     ) -> Self {
         let keepers: BTreeMap<Feed, Keeper> = keepers.into_iter().map(|keeper| (keeper.state().view().feed(), keeper)).collect();
+        let outbox = Outbox::open(&state_dir, MASTER, Some(spool.clone()));
         let uplink = Self {
             identity,
             address,
@@ -95,6 +97,7 @@ impl Uplink {
             floor,
             floor_file,
             spool,
+            outbox,
             clock,
             state: watch::channel(State::default()).0,
             floor_is_due: false,
@@ -156,7 +159,8 @@ impl Uplink {
         let mut client = ControlClient::new(channel).max_decoding_message_size(AGENT_MESSAGE_LIMIT_BYTES);
         let opened = timeout(SILENCE_LIMIT, client.follow(ReceiverStream::new(queue))).await.context("the master did not open the stream")?;
         let stream = opened.context("opening the stream")?.into_inner();
-        self.follow(stream, Session { outgoing, next_report: 0 }).await
+        self.outbox.rewind();
+        self.follow(stream, Session { outgoing }).await
     }
 
     fn tls(&self) -> anyhow::Result<Arc<rustls::ClientConfig>> {
@@ -184,6 +188,8 @@ impl Uplink {
 
     async fn follow(&mut self, mut stream: Streaming<FromMaster>, mut session: Session) -> anyhow::Result<()> {
         let mut reports = self.spool.subscribe();
+        // The other processes of the box cannot wake this one.
+        let mut tick = tokio::time::interval(REPORTS_TICK);
         loop {
             // The master's words first: a generation must not wait for a report.
             tokio::select! {
@@ -197,6 +203,7 @@ impl Uplink {
                     changed.context("the spool is gone")?;
                     self.deliver(&mut session).await?;
                 }
+                _ = tick.tick() => self.deliver(&mut session).await?,
             }
         }
     }
@@ -226,7 +233,6 @@ impl Uplink {
     async fn on_heartbeat(&mut self, heartbeat: Heartbeat, session: &mut Session) -> anyhow::Result<()> {
         self.clock.learn(UnixMillis(heartbeat.now_ms));
         self.keep_floor();
-        block_in_place(|| self.spool.save_if_due());
         if !matches!(self.state.borrow().line, Line::Connected { .. }) {
             let since_ms = self.clock.now().0;
             tracing::info!(event = "uplink_connected", master = self.address, "the line to the master is up");
@@ -363,15 +369,25 @@ impl Uplink {
     }
 
     fn on_report_ack(&mut self, ack: &ReportAck) {
-        self.spool.delivered(&hex::encode(&ack.spool_id), ack.sequence);
+        self.outbox.delivered(&ack.spool_id, ack.sequence);
     }
 
+    /// Nothing before the line is known to be up: a master that never answers would be sent everything again and again.
     async fn deliver(&mut self, session: &mut Session) -> anyhow::Result<()> {
-        let id = hex::decode(self.spool.id()).context("the spool's id")?;
-        for OwnReport { sequence, at_ms, event, detail } in self.spool.waiting_from(session.next_report) {
-            let report = Report { spool_id: id.clone(), sequence, at_ms, event, detail };
+        if !matches!(self.state.borrow().line, Line::Connected { .. }) {
+            return Ok(());
+        }
+        for Delivery { log, number, kind, report, .. } in block_in_place(|| self.outbox.due()) {
+            let report = Report {
+                spool_id: log.0.to_vec(),
+                sequence: number,
+                at_ms: report.at_ms,
+                event: report.event,
+                detail: report.detail,
+                kind: kind as u32,
+                severity: report.severity as u32,
+            };
             session.outgoing.send(FromAgent { message: Some(from_agent::Message::Report(report)) }).await?;
-            session.next_report = sequence + 1;
         }
         Ok(())
     }

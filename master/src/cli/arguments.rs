@@ -81,6 +81,8 @@ pub(super) enum Command {
         #[command(flatten)]
         wish: Wish,
     },
+    /// What the boxes reported, the newest first.
+    Events(EventWish),
     /// Take in bootptabs and BIND zone files, all or nothing.
     Import(Import),
     /// Print the completion script of a shell.
@@ -88,6 +90,26 @@ pub(super) enum Command {
         /// The shell.
         shell: clap_complete::Shell,
     },
+}
+
+/// Which reports to list.
+#[derive(Debug, Args)]
+pub(super) struct EventWish {
+    /// Only of this box.
+    #[arg(long)]
+    pub node: Option<String>,
+    /// Only with this name, such as disk_failed.
+    #[arg(long)]
+    pub event: Option<String>,
+    /// Only who did what, or was refused.
+    #[arg(long)]
+    pub audit: bool,
+    /// Only what was seen then or later, such as 2026-11-21T14:00:00Z.
+    #[arg(long, value_name = "TIME")]
+    pub since: Option<String>,
+    /// At most so many.
+    #[arg(long)]
+    pub limit: Option<usize>,
 }
 
 #[derive(Debug, Subcommand)]

@@ -5,6 +5,7 @@
 
 mod arguments;
 mod client;
+mod events;
 mod host;
 mod import;
 mod network;
@@ -62,6 +63,7 @@ fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Node { command } => node::run(&client, output, command),
         Command::Snapshot { command } => snapshot::run(&client, output, command),
         Command::Rollback { feed, to, wish } => snapshot::rollback(&client, output, &feed, to, &wish),
+        Command::Events(wish) => events::run(&client, output, wish),
         Command::Import(wish) => import::run(&client, output, wish),
         Command::Completion { .. } => Ok(()),
     }

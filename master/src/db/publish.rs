@@ -310,32 +310,3 @@ pub async fn served(pool: &PgPool, change_set: Uuid) -> Result<Vec<ServedRow>, D
     );
     Ok(rows.fetch_all(pool).await?)
 }
-
-/// One observation of a box.
-#[derive(Debug, Clone)]
-pub struct EventRow {
-    /// Sets the sequence apart from that of a spool that was lost.
-    pub spool: String,
-    /// Its number within the spool.
-    pub sequence: u64,
-    /// When, by the box.
-    pub at: DateTime<Utc>,
-    /// Its stable name.
-    pub event: String,
-    /// A sentence.
-    pub detail: String,
-}
-
-/// Keeps an observation; one that was delivered before changes nothing. Gives whether it was new.
-pub async fn put_event(pool: &PgPool, node: NodeId, row: &EventRow) -> Result<bool, DbError> {
-    let insert = sqlx::query!(
-        "insert into report.event (node_id, spool, sequence, at, event, detail) values ($1, $2, $3, $4, $5, $6) on conflict do nothing",
-        Uuid::from_bytes(node.0),
-        row.spool,
-        row.sequence as i64,
-        row.at,
-        row.event,
-        row.detail
-    );
-    Ok(insert.execute(pool).await?.rows_affected() == 1)
-}

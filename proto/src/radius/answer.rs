@@ -7,6 +7,7 @@
 //! password, in time or in content, before the password was right.
 
 use super::packet::{Authenticator, PACKET_LIMIT_BYTES, Packet, Proof, Reply, TooLong, attribute, code, reveal_password};
+use super::probe;
 use super::table::{ACCOUNT, Account, AccountState, NAS, Nas, account_key, find_nas};
 use crate::snapshot::{DataKeyRing, View};
 use crate::words::{Secret, UnixMillis};
@@ -146,7 +147,8 @@ pub type ReplyBuffer = [u8; PACKET_LIMIT_BYTES];
 
 /// Answers one datagram that came to the authentication port. Time is an argument by the rule of all cores; accounts do not expire yet.
 pub fn answer(people: &View, access: &View, keys: &Keys, datagram: &[u8], peer: SocketAddr, _now: UnixMillis, out: &mut ReplyBuffer) -> Outcome {
-    match admit(access, keys, datagram, peer) {
+    let admitted = admit(access, keys, datagram, peer).or_else(|reason| probed(keys, datagram).ok_or(reason));
+    match admitted {
         Ok((packet, secret)) if packet.code() == code::STATUS_SERVER => {
             let request = Request::of(&packet, secret);
             Outcome::Replied(
@@ -175,6 +177,13 @@ fn admit<'a>(access: &View, keys: &Keys, datagram: &'a [u8], peer: SocketAddr) -
     }
 }
 
+/// Whether it is one of our own boxes that asks if we live.
+fn probed<'a>(keys: &Keys, datagram: &'a [u8]) -> Option<(Packet<'a>, Secret)> {
+    let packet = Packet::parse(datagram).ok()?;
+    let secret = probe::secret_of(&packet, probe::of_ring(&keys.access))?;
+    Some((packet, secret))
+}
+
 /// What not even an exempt NAS may send without Message-Authenticator: Status-Server (RFC 5997 section 3), EAP (RFC 3579
 /// section 3.1), a request without credentials (RFC 3579 section 3.3), and Proxy-State, the lever of BlastRADIUS.
 fn needs_proof(packet: &Packet<'_>) -> bool {
@@ -192,7 +201,7 @@ fn decide(people: &View, keys: &Keys, packet: &Packet<'_>, secret: Secret, out: 
         Err(why) => return Outcome::Replied(request.reject(why, &eap_failure(packet), out)),
     };
     match prepare(people, keys, name) {
-        Ok((verifier, grant)) => Outcome::Check(Box::new(PendingCheck { verifier, password, grant, request })),
+        Ok((verifier, grant)) => Outcome::Check(Box::new(PendingCheck { name: name.into(), verifier, password, grant, request })),
         Err(reason) => Outcome::Silent(reason),
     }
 }
@@ -252,6 +261,7 @@ enum Grant {
 /// A password that waits to be verified. Owns all that the reply needs, so that it may wait while newer views come.
 #[derive(Debug)]
 pub struct PendingCheck {
+    name: Box<[u8]>,
     verifier: Secret,
     password: Secret,
     grant: Grant,
@@ -259,6 +269,11 @@ pub struct PendingCheck {
 }
 
 impl PendingCheck {
+    /// Who wants in, as they wrote it.
+    pub fn name(&self) -> &[u8] {
+        &self.name
+    }
+
     /// The PHC string to verify against.
     pub fn verifier(&self) -> &Secret {
         &self.verifier

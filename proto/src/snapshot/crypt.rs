@@ -86,6 +86,11 @@ impl DataKey {
         self.id
     }
 
+    /// A secret for another purpose, which says nothing about this key: whoever has the key has it, too.
+    pub fn derived(&self, purpose: &str) -> Secret {
+        Secret::new(blake3::derive_key(purpose, self.key.expose()))
+    }
+
     /// The key itself, for its file of mode 0600.
     pub fn expose(&self) -> &[u8] {
         self.key.expose()
@@ -183,6 +188,11 @@ impl DataKeyRing {
     /// A ring of keys that are already at hand: the master's and the portal's own.
     pub fn of(keys: impl IntoIterator<Item = DataKey>) -> Self {
         Self(keys.into_iter().collect())
+    }
+
+    /// The secret for another purpose of every key, see [`DataKey::derived`].
+    pub fn derived(&self, purpose: &str) -> impl Iterator<Item = Secret> {
+        self.0.iter().map(move |key| key.derived(purpose))
     }
 
     /// Decrypts a field of the row (table, key).

@@ -2,6 +2,7 @@
 //!
 //! Every write takes `dry_run`, `reason`, `wait=all` and `timeout`; every change of something that is there needs `If-Match`.
 
+mod events;
 mod hosts;
 mod import;
 mod networks;
@@ -27,6 +28,7 @@ pub fn routes() -> Router<App> {
         .merge(hosts::routes())
         .merge(networks::routes())
         .merge(nodes::routes())
+        .merge(events::routes())
         .merge(import::routes())
         .merge(tokens::routes())
         .merge(snapshots::routes())
