@@ -63,7 +63,7 @@ pub async fn serve(config: Config, metrics: PrometheusHandle) -> anyhow::Result<
         Publisher::open(pool.clone(), &config.state_dir, keys.clone(), Arc::clone(&wake), connected.greetings(), limits(&config)).await?;
     let (revoked, revoked_work) = nodes::follow(pool.clone(), Arc::clone(&wake));
     let snapshots = Snapshots::new(pool.clone(), keys.clone(), published.latest.clone());
-    let probed = published.latest.clone();
+    let (probed, access_key) = (published.latest.clone(), published.access_key.clone());
     let control = Control {
         pool: pool.clone(),
         keys: keys.clone(),
@@ -96,7 +96,7 @@ pub async fn serve(config: Config, metrics: PrometheusHandle) -> anyhow::Result<
     let web_tls = web_tls(&config.web, &Arc::clone(&keys.borrow()))?;
     spawn_reports(&mut tasks, &config, &pool).await?;
     if config.probe.enabled {
-        let prober = Prober::new(pool.clone(), keys.clone(), probed, config.probe.clone());
+        let prober = Prober::new(pool.clone(), access_key, probed, config.probe.clone());
         tasks.spawn(async move { match prober.run().await {} });
     }
     tasks.spawn(publisher.run());

@@ -17,7 +17,7 @@ pub use uplink::uplink;
 
 use crate::config::Config;
 use crate::config::Folders;
-use crate::reports::Spool;
+use crate::reports::{Spool, caller};
 use crate::status::offer_counters;
 use crate::store::{Follower, Following, Identity, store_key};
 use anyhow::Context;
@@ -59,6 +59,7 @@ impl Process {
         let key = store_key(&folders.state);
         let clock = Arc::new(TrustedClock::new(crate::store::FloorFile::open(&folders.state).1.time));
         let spool = Spool::open(&folders.state, name, Arc::clone(&clock));
+        spool.audit("service_started", format!("{name}, by {}", caller()));
         let mut tasks = JoinSet::new();
         tasks.spawn(offer_counters(folders.run.clone(), name, metrics));
         Ok(Self { name, config, folders, trust, key, spool, clock, tasks, stop: watch::channel(false).0, started })

@@ -39,6 +39,7 @@ pub async fn radius(config: Config, metrics: PrometheusHandle) -> anyhow::Result
     let (people, access, stop) = (process.follow(Feed::PEOPLE), process.follow(Feed::ACCESS), process.stopped());
     let listen = usable(&process.config.radius.listen);
     let port = Port::new("RADIUS", &process.spool, move || RadiusServer::bind(&listen));
-    process.tasks.spawn(async move { port.bound().await.serve(people, access, node, hpke, stop).await });
+    let refusals = process.spool.clone();
+    process.tasks.spawn(async move { port.bound().await.serve(people, access, node, hpke, refusals, stop).await });
     process.serve().await
 }

@@ -1,13 +1,17 @@
 use super::Process;
 use super::port::Port;
 use crate::config::Config;
-use crate::reports::Spool;
+use crate::peer;
+use crate::reports::{Outbox, SYSLOG, Spool, Syslog};
 use crate::status::{self, Board};
 use crate::store::{Floor, FloorFile, Identity, Keeper, feed_dir};
 use crate::uplink::Uplink;
 use anyhow::Context;
-use holdfast_proto::snapshot::Feed;
+use holdfast_proto::net::clock::TrustedClock;
+use holdfast_proto::net::forward::{Receiver, forward};
+use holdfast_proto::snapshot::{Feed, Reader};
 use metrics_exporter_prometheus::PrometheusHandle;
+use std::collections::BTreeMap;
 use std::fs::{File, TryLockError};
 use std::net::SocketAddr;
 use std::path::Path;
@@ -19,6 +23,7 @@ pub async fn uplink(config: Config, metrics: PrometheusHandle) -> anyhow::Result
     let _alone = alone_on(&config.state_dir)?;
     let mut process = Process::begin("uplink", config, metrics)?;
     let keepers = open_store(&process)?;
+    let keepers_readers: BTreeMap<Feed, Reader> = keepers.iter().map(|keeper| (keeper.state().view().feed(), keeper.reader())).collect();
     let identity = Identity::read(&process.folders.state)?;
     let (config, clock, spool) = (process.config.clone(), Arc::clone(&process.clock), process.spool.clone());
     let master = config.uplink.master.clone().unwrap_or_else(|| identity.master.clone());
@@ -26,9 +31,38 @@ pub async fn uplink(config: Config, metrics: PrometheusHandle) -> anyhow::Result
     let line =
         Uplink::new(identity, master.clone(), process.folders.clone(), keepers, FloorFile::open(&process.folders.state), spool.clone(), Arc::clone(&clock));
     let board = Board { name, master, uplink: line.state(), spool: spool.clone(), clock, run_dir: process.folders.run.clone() };
+    watch_peers(&mut process, &keepers_readers);
+    forward_reports(&mut process)?;
     process.tasks.spawn(serve_window(config.status.listen, board, spool));
     process.tasks.spawn(line.run());
     process.serve().await
+}
+
+/// The other agents are asked whether they answer, where any are named.
+fn watch_peers(process: &mut Process, readers: &BTreeMap<Feed, Reader>) {
+    let Ok((node, hpke)) = Identity::read_reader(&process.folders.state) else { return };
+    if process.config.peers.is_empty() {
+        return;
+    }
+    let reader = |feed| readers[&feed].clone();
+    let served = peer::Served { zone: reader(Feed::ZONE), bootptab: reader(Feed::BOOTPTAB), access: reader(Feed::ACCESS), node, hpke };
+    let (peers, spool) = (process.config.peers.clone(), process.spool.clone());
+    process.tasks.spawn(async move { match peer::watch(peers, served, spool).await {} });
+}
+
+/// Reports go to a syslog receiver as well, where one is configured.
+fn forward_reports(process: &mut Process) -> anyhow::Result<()> {
+    let state_dir = &process.folders.state;
+    let Some(syslog) = &process.config.syslog else {
+        Outbox::close(state_dir, SYSLOG);
+        return Ok(());
+    };
+    let clock: Arc<TrustedClock> = Arc::clone(&process.clock);
+    let receiver = Receiver::of_files(&syslog.server, &syslog.ca, syslog.certificate.as_deref(), syslog.key.as_deref(), clock).context("[syslog]")?;
+    let (node, _) = Identity::read_reader(state_dir)?;
+    let records = Syslog::open(state_dir, node, &Identity::read_name(state_dir)?, syslog.enterprise, process.spool.clone());
+    process.tasks.spawn(async move { match forward(receiver, records).await {} });
+    Ok(())
 }
 
 /// Locks the state folder: two writers of one store would each cut what the other has promised to keep.

@@ -66,11 +66,18 @@ impl Crashes {
         }
     }
 
+    fn write(&self, kept: Kept) -> std::io::Result<()> {
+        if let Some(folder) = self.path.parent() {
+            fs::create_dir_all(folder)?;
+        }
+        write_whole(&self.path, &serde_json::to_vec(&kept)?)
+    }
+
     /// A disk that fails costs the count, not the service.
     fn keep(&mut self, kept: Option<Kept>) {
         self.kept = kept;
         let written = match kept {
-            Some(kept) => serde_json::to_vec(&kept).map_err(std::io::Error::other).and_then(|bytes| write_whole(&self.path, &bytes)),
+            Some(kept) => self.write(kept),
             None => fs::remove_file(&self.path),
         };
         if let Err(error) = written {

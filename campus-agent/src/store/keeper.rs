@@ -5,7 +5,7 @@ use super::slot::{Finding, Slot};
 use super::sync_parent;
 use super::word::{Commit, CommitWord};
 use holdfast_proto::snapshot::file::{Chain, FRAME_LIMIT_BYTES, StoreKey, encode_frame};
-use holdfast_proto::snapshot::{ApplyError, Feed, Kind, Manifest, ManifestError, OpenError, Opened, Sealed, State, Trust};
+use holdfast_proto::snapshot::{ApplyError, Feed, Kind, Manifest, ManifestError, OpenError, Opened, Reader, Sealed, State, Trust, Writer, reader};
 use holdfast_proto::words::{Epoch, Generation};
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -24,6 +24,7 @@ pub struct Keeper {
     dir: PathBuf,
     key: StoreKey,
     word: CommitWord,
+    writer: Writer,
     state: State,
     /// `None` while the disk fails: readers keep what they have, and nothing is promised.
     log: Option<Log>,
@@ -105,8 +106,8 @@ impl Keeper {
         Slot::BOTH.into_iter().try_for_each(|slot| slot.create(dir))?;
         let Found { state, mut findings, resting, has_fallback } = search(Question { dir, feed, trust, key, thorough: false, below: None });
         let durable = (state.view().epoch(), state.view().generation());
-        let word = CommitWord::of(run_dir, feed);
-        let mut keeper = Self { dir: dir.to_owned(), key: key.clone(), word, state, log: None, base_bytes: 0, has_fallback, durable, folding: None };
+        let (word, (writer, _)) = (CommitWord::of(run_dir, feed), reader(feed));
+        let mut keeper = Self { dir: dir.to_owned(), key: key.clone(), word, writer, state, log: None, base_bytes: 0, has_fallback, durable, folding: None };
         // A state that one slot alone does not lead to gets a base of its own before anything is appended.
         let settled = match resting {
             Some(resting) => keeper.reopen(resting),
@@ -119,6 +120,11 @@ impl Keeper {
         }
         keeper.commit();
         Ok((keeper, findings))
+    }
+
+    /// For whoever lives in the same process: the newest view that readers may see.
+    pub fn reader(&self) -> Reader {
+        self.writer.reader()
     }
 
     /// What is held.
@@ -218,6 +224,7 @@ impl Keeper {
 
     /// Tells the readers how far they may read.
     fn commit(&mut self) {
+        self.writer.publish(self.state.view().clone());
         let Some(log) = &self.log else { return };
         let (epoch, generation) = (self.state.view().epoch(), self.state.view().generation());
         let commit = Commit { slot: log.slot, epoch, generation, log_end: log.end, base_mac: log.base_mac };
@@ -227,16 +234,18 @@ impl Keeper {
     }
 
     fn append(&mut self, frame: Frame) -> io::Result<()> {
-        self.finish_folding(false)?;
         if frame.payload.len() > FRAME_LIMIT_BYTES || self.log.is_none() {
             return self.write_base();
         }
-        let Some(log) = self.log.as_mut() else { return self.write_base() };
-        log.append(&frame)?;
         if let Some(folding) = self.folding.as_mut() {
-            folding.since.push(frame);
+            folding.since.push(frame.clone());
+            if self.finish_folding(false)? {
+                // The new log holds the frame as well.
+                return Ok(());
+            }
         }
-        Ok(())
+        let Some(log) = self.log.as_mut() else { return self.write_base() };
+        log.append(&frame)
     }
 
     /// Folds a long log into a new base in the other slot, beside the service. The first change after the first base makes
@@ -258,9 +267,9 @@ impl Keeper {
         self.folding = Some(Folding { slot, work, since: Vec::new() });
     }
 
-    /// Goes over to the new base once it is written. `wait` is for whoever must know that it is.
-    fn finish_folding(&mut self, wait: bool) -> io::Result<()> {
-        let Some(folding) = self.folding.take_if(|folding| wait || folding.work.is_finished()) else { return Ok(()) };
+    /// Goes over to the new base once it is written, and gives whether it did. `wait` is for whoever must know that it is.
+    fn finish_folding(&mut self, wait: bool) -> io::Result<bool> {
+        let Some(folding) = self.folding.take_if(|folding| wait || folding.work.is_finished()) else { return Ok(false) };
         let (folded, mac) = folding.work.join().unwrap_or_else(|_| Err(io::Error::other("folding the log ended in a panic")))?;
         let mut log = Log::create(&self.dir, folding.slot, mac, Chain::after(mac, self.key.clone()))?;
         folding.since.iter().try_for_each(|frame| log.append(frame))?;
@@ -271,12 +280,12 @@ impl Keeper {
         self.has_fallback = true;
         self.log = Some(log);
         self.commit();
-        Ok(())
+        Ok(true)
     }
 
     /// Ends what is done beside the service, at the latest now: for whoever stops, and for tests.
     pub fn settle(&mut self) -> io::Result<()> {
-        let settled = self.finish_folding(true);
+        let settled = self.finish_folding(true).map(drop);
         if settled.is_err() {
             self.log = None;
         }

@@ -86,7 +86,7 @@ impl Uplink {
         clock: Arc<TrustedClock>,
     ) -> Self {
         let keepers: BTreeMap<Feed, Keeper> = keepers.into_iter().map(|keeper| (keeper.state().view().feed(), keeper)).collect();
-        let outbox = Outbox::open(&state_dir, MASTER, Some(spool.clone()));
+        let outbox = Outbox::open(&folders.state, MASTER, Some(spool.clone()));
         let uplink = Self {
             identity,
             address,

@@ -70,7 +70,9 @@ impl Publisher {
         let draft = match self.state.compose(changes).map_err(|wrong| PortalError::Row(wrong.to_string()))? {
             Some(draft) => draft,
             // A new epoch begins with what there is.
-            None if self.state.sealed().is_some() && self.terms.epoch > self.state.view().epoch() => self.state.renew().map_err(|wrong| PortalError::Row(wrong.to_string()))?,
+            None if self.state.sealed().is_some() && self.terms.epoch > self.state.view().epoch() => {
+                self.state.renew().map_err(|wrong| PortalError::Row(wrong.to_string()))?
+            }
             None => {
                 tx.commit().await?;
                 return Ok(!ids.is_empty());

@@ -8,13 +8,12 @@ use crate::config::{Probe, Protocol};
 use crate::db::events::NewEvent;
 use crate::db::probes::{ProbeRow, TargetRow, all, put, targets};
 use crate::db::{DbError, events};
-use crate::keys::Keys;
 use crate::publish::Latest;
 use chrono::{DateTime, Utc};
 use holdfast_proto::net::ask::{Asker, ask_framed};
 use holdfast_proto::probe::{Health, Known, PATIENCE_MS, PERIOD_MS, Service, Turn};
 use holdfast_proto::radius::probe;
-use holdfast_proto::snapshot::Feed;
+use holdfast_proto::snapshot::{DataKey, Feed};
 use holdfast_proto::syslog::Severity;
 use holdfast_proto::words::{NodeId, Secret};
 use serde::Serialize;
@@ -56,7 +55,7 @@ pub async fn findings(pool: &PgPool) -> Result<Vec<Finding>, DbError> {
 /// The one who asks.
 pub struct Prober {
     pool: PgPool,
-    keys: Arc<Keys>,
+    access: watch::Receiver<Arc<DataKey>>,
     latest: watch::Receiver<Arc<Latest>>,
     config: Probe,
     health: BTreeMap<(String, Service), Health>,
@@ -66,9 +65,9 @@ pub struct Prober {
 }
 
 impl Prober {
-    /// Asks what `latest` says that agents should know.
-    pub fn new(pool: PgPool, keys: Arc<Keys>, latest: watch::Receiver<Arc<Latest>>, config: Probe) -> Self {
-        Self { pool, keys, latest, config, health: BTreeMap::new(), spool: format!("probes-{}", Uuid::new_v4().simple()), sequence: 0 }
+    /// Asks what `latest` says that agents should know, with the secret that goes with the access feed's data key.
+    pub fn new(pool: PgPool, access: watch::Receiver<Arc<DataKey>>, latest: watch::Receiver<Arc<Latest>>, config: Probe) -> Self {
+        Self { pool, access, latest, config, health: BTreeMap::new(), spool: format!("probes-{}", Uuid::new_v4().simple()), sequence: 0 }
     }
 
     /// Asks for as long as it is polled.
@@ -104,7 +103,7 @@ impl Prober {
         let latest = Arc::clone(&self.latest.borrow());
         for (row, service) in rows.iter().flat_map(|row| Service::ALL.map(|service| (row.clone(), service))) {
             let Some(server) = self.config.address(&row.name, protocol(service), row.address) else { continue };
-            let (latest, secret) = (Arc::clone(&latest), probe::secret(&self.keys.access));
+            let (latest, secret) = (Arc::clone(&latest), probe::secret(&self.access.borrow()));
             asked.spawn(async move { (row, service, ask(&latest, &secret, server, service).await) });
         }
         while let Some(Ok((row, service, heard))) = asked.join_next().await {

@@ -12,7 +12,7 @@ use crate::db::publish::NodeRow;
 use crate::keys::{forget_access_key, make_access_key};
 use anyhow::Context;
 use holdfast_proto::radius::{NAS, nas_key};
-use holdfast_proto::snapshot::{Damaged, Change, DataKey, DataKeyRing, EncryptedField, HpkePublic, KeyId, View, WRAPPED_KEYS, wrapped_key_row};
+use holdfast_proto::snapshot::{Change, Damaged, DataKey, DataKeyRing, EncryptedField, HpkePublic, KeyId, View, WRAPPED_KEYS, wrapped_key_row};
 use holdfast_proto::words::{NodeId, Subnet};
 use sqlx::PgConnection;
 use std::collections::BTreeSet;
@@ -177,7 +177,8 @@ mod tests {
         let (private, public) = HpkePrivate::generate().unwrap();
         let (old, new) = (DataKey::from_bytes([1; 32]), DataKey::from_bytes([2; 32]));
         let view = State::empty(Feed::ACCESS).view().clone();
-        let before = State::empty(Feed::ACCESS).compose(wrapped_rows(&view, &[node(1, &public, false), node(2, &public, false)], &old)).unwrap().unwrap().unwrap();
+        let before =
+            State::empty(Feed::ACCESS).compose(wrapped_rows(&view, &[node(1, &public, false), node(2, &public, false)], &old)).unwrap().unwrap().unwrap();
         let before = before.into_view();
         let after = wrapped_rows(&before, &[node(1, &public, false), node(2, &public, true)], &new).unwrap();
         let (put, deleted): (Vec<_>, Vec<_>) = after.iter().partition(|change| change.value.is_some());

@@ -68,12 +68,13 @@ pub struct Hold {
 /// Whose rows go and whose stay, together: a zone by its apex, a subnet by its key.
 type Group = Vec<u8>;
 
-/// Judges changes of a feed, each row at most once, by the state that they start from.
+/// Judges changes of a feed, each row at most once, by the state that they start from, which is in memory: none of its rows is
+/// out of reach.
 pub fn verdict(view: &View, changes: &[Change], limits: Limits) -> Verdict {
     let mut lost: BTreeMap<Group, u64> = BTreeMap::new();
     let kind = view.feed().kind;
     for change in changes.iter().filter(|change| Some(change.table) == guarded(kind)) {
-        let before = view.get(change.table, &change.key).and_then(|value| group(kind, &change.key, value));
+        let before = view.get(change.table, &change.key).ok().flatten().and_then(|value| group(kind, &change.key, value));
         let after = change.value.as_deref().and_then(|value| group(kind, &change.key, value));
         if let (Some(group), None) = (before, after) {
             *lost.entry(group).or_default() += 1;
@@ -129,7 +130,7 @@ fn apex(name: &[u8], labels: usize) -> Option<&[u8]> {
 fn totals(view: &View, groups: &BTreeMap<Group, u64>) -> BTreeMap<Group, u64> {
     let mut totals: BTreeMap<Group, u64> = groups.keys().map(|group| (group.clone(), 0)).collect();
     let kind = view.feed().kind;
-    for (key, value) in guarded(kind).into_iter().flat_map(|table| view.iter(table)) {
+    for (key, value) in guarded(kind).into_iter().flat_map(|table| view.iter(table).flatten()) {
         if let Some(total) = group(kind, key, value).and_then(|group| totals.get_mut(&group)) {
             *total += 1;
         }

@@ -179,7 +179,7 @@ impl Comparison {
         if let Some(value) = &change.value {
             self.sum.add(feed.kind, RowRef { table: place.0, key: &place.1, value: Some(value) }, &mut self.scratch);
         }
-        match (change.value.as_deref(), latest.state(feed).view().get(place.0, &place.1)) {
+        match (change.value.as_deref(), latest.state(feed).view().get(place.0, &place.1).ok().flatten()) {
             (right, published) if right == published => {}
             (Some(_), None) => self.differs(feed, &place, "is not published"),
             (None, _) => self.differs(feed, &place, "is published and should not be"),
@@ -199,7 +199,7 @@ impl Comparison {
     fn end(mut self, latest: &Latest, feed: Feed) -> FeedAudit {
         let state = latest.state(feed);
         for table in tell::table_ids(feed) {
-            for (key, value) in state.view().iter(table) {
+            for (key, value) in state.view().iter(table).flatten() {
                 let place = (table, key.to_vec());
                 let is_left_out = self.left_out.contains(&place);
                 if is_left_out || tell::is_wrapped_key(table) {

@@ -71,19 +71,18 @@ impl Snapshots {
     /// Two states of a feed, and the rows that were touched on the way from one to the other.
     async fn two(&self, feed: Feed, older: Generation, newer: Generation) -> Result<(State, State, BTreeSet<Place>), PastError> {
         let (older, newer) = (self.position(feed, older).await?, self.position(feed, newer).await?);
-        let trust = (self.trust)();
         let mut connection = self.pool.acquire().await?;
-        let before = state_at(&mut connection, &trust, feed, older).await?;
+        let before = state_at(&mut connection, &self.open, feed, older).await?;
         let (mut places, mut is_anew) = (BTreeSet::new(), false);
-        let after = forward(&mut connection, &trust, before.clone(), newer, |row| {
-            is_anew |= super::past::opened(&trust, row).is_ok_and(|opened| opened.manifest().form == PayloadForm::Full);
+        let after = forward(&mut connection, &self.open, before.clone(), newer, |row| {
+            is_anew |= super::past::opened(&self.open, row).is_ok_and(|opened| opened.manifest().form == PayloadForm::Full);
             places.extend(Rows::new(&row.payload).flatten().map(|row| (row.table, row.key.to_vec())));
         });
         let after = after.await?;
         if is_anew {
             // A new epoch says what there is, not what went.
             for table in tell::table_ids(feed) {
-                places.extend(before.view().iter(table).map(|(key, _)| (table, key.to_vec())));
+                places.extend(before.view().iter(table).flatten().map(|(key, _)| (table, key.to_vec())));
             }
         }
         Ok((before, after, places))
@@ -115,7 +114,7 @@ impl Snapshots {
 }
 
 fn value<'a>(state: &'a State, (table, key): &Place) -> Option<&'a [u8]> {
-    state.view().get(*table, key)
+    state.view().get(*table, key).ok().flatten()
 }
 
 /// The lines of one row that differs: what went, what came; its TTLs where only they changed.

@@ -25,7 +25,7 @@ use crate::keys::Keys;
 pub use crate::publish::Hold;
 use crate::publish::{Latest, subjects};
 use chrono::{DateTime, Utc};
-use holdfast_proto::snapshot::{Feed, Manifest, PayloadForm, Sealed, Table, Trust};
+use holdfast_proto::snapshot::{Feed, Manifest, OpenError, Opened, PayloadForm, Sealed, Table};
 use holdfast_proto::words::{Epoch, Generation};
 use serde::Serialize;
 use sqlx::PgPool;
@@ -33,11 +33,14 @@ use std::sync::Arc;
 use tokio::sync::watch;
 use uuid::Uuid;
 
+/// Opens what this master may once have published, under keys that may have changed since.
+type Opener = Arc<dyn Fn(&Sealed) -> Result<Opened, OpenError> + Send + Sync>;
+
 /// Reads generations.
 #[derive(Clone)]
 pub struct Snapshots {
     pool: PgPool,
-    trust: Arc<dyn Fn() -> Trust + Send + Sync>,
+    open: Opener,
     latest: watch::Receiver<Arc<Latest>>,
 }
 
@@ -126,8 +129,8 @@ pub struct TableCount {
 
 impl Snapshots {
     /// Over the database and what is published.
-    pub fn new(pool: PgPool, keys: Arc<Keys>, latest: watch::Receiver<Arc<Latest>>) -> Self {
-        Self { pool, trust: Arc::new(move || keys.trust.clone()), latest }
+    pub fn new(pool: PgPool, keys: watch::Receiver<Arc<Keys>>, latest: watch::Receiver<Arc<Latest>>) -> Self {
+        Self { pool, open: Arc::new(move |sealed| keys.borrow().open_history(sealed)), latest }
     }
 
     /// Of a master that has published nothing and trusts nobody: for tests of the doors.
@@ -139,7 +142,7 @@ impl Snapshots {
         let draft =
             TrustDraft { version: 1, institution: Institution([0; 16]), name, epoch: Epoch(1), threshold: 1, roots, grants: vec![], authorities: vec![] };
         let trust = draft.sign(&[&root]).expect("the root signs");
-        Self { pool, trust: Arc::new(move || trust.clone()), latest: watch::channel(Arc::new(Latest::empty())).1 }
+        Self { pool, open: Arc::new(move |sealed| trust.open(sealed)), latest: watch::channel(Arc::new(Latest::empty())).1 }
     }
 
     fn latest(&self) -> Arc<Latest> {
@@ -187,7 +190,7 @@ impl Snapshots {
     }
 
     fn kept(&self, sealed: &Sealed) -> Kept {
-        match (self.trust)().open(sealed) {
+        match (self.open)(sealed) {
             Ok(opened) => Kept::of(opened.manifest(), None),
             Err(wrong) => Kept::unreadable(wrong.to_string()),
         }

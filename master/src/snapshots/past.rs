@@ -1,8 +1,9 @@
 //! Rebuilding a generation that is kept, verifying every step as an agent would.
 
+use super::Opener;
 use crate::db::publish::GenerationRow;
 use crate::db::{DbError, generations};
-use holdfast_proto::snapshot::{ApplyError, Feed, ManifestError, OpenError, Opened, Sealed, State, Trust};
+use holdfast_proto::snapshot::{ApplyError, Feed, ManifestError, OpenError, Opened, Sealed, State};
 use holdfast_proto::words::{Epoch, Generation};
 use sqlx::PgConnection;
 
@@ -39,23 +40,23 @@ macro_rules! is_damage {
 is_damage!(ApplyError, ManifestError, OpenError);
 
 /// Opens what was kept of a generation.
-pub(super) fn opened(trust: &Trust, row: &GenerationRow) -> Result<Opened, PastError> {
-    Ok(trust.open(&Sealed::from_bytes(&row.sealed)?)?)
+pub(super) fn opened(open: &Opener, row: &GenerationRow) -> Result<Opened, PastError> {
+    Ok(open(&Sealed::from_bytes(&row.sealed)?)?)
 }
 
 /// The state of a feed at one generation.
-pub(super) async fn state_at(connection: &mut PgConnection, trust: &Trust, feed: Feed, at: (Epoch, Generation)) -> Result<State, PastError> {
+pub(super) async fn state_at(connection: &mut PgConnection, open: &Opener, feed: Feed, at: (Epoch, Generation)) -> Result<State, PastError> {
     let state = match generations::checkpoint(connection, feed, at).await? {
-        Some(row) => State::restore(&opened(trust, &row)?, row.payload)?,
+        Some(row) => State::restore(&opened(open, &row)?, &row.payload)?,
         None => State::empty(feed),
     };
-    forward(connection, trust, state, at, |_| {}).await
+    forward(connection, open, state, at, |_| {}).await
 }
 
 /// Goes on from a state to a later generation, calling `each` with every delta on the way.
 pub(super) async fn forward(
     connection: &mut PgConnection,
-    trust: &Trust,
+    open: &Opener,
     mut state: State,
     to: (Epoch, Generation),
     mut each: impl FnMut(&GenerationRow),
@@ -68,7 +69,7 @@ pub(super) async fn forward(
             return Err(PastError::Missing(format!("generation {} of {feed} is not kept", to.1)));
         }
         for row in &rows {
-            state = state.advance(&opened(trust, row)?, &row.payload)?;
+            state = state.advance(&opened(open, row)?, &row.payload)?;
             each(row);
         }
     }

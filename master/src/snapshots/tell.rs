@@ -122,7 +122,7 @@ pub(super) fn table_ids(feed: Feed) -> impl Iterator<Item = Table> {
 pub(super) fn counts(view: &View) -> Vec<TableCount> {
     let count = |(table, name): &(Table, &'static str)| {
         let (mut rows, mut bytes) = (0, 0);
-        for (key, value) in view.iter(*table) {
+        for (key, value) in view.iter(*table).flatten() {
             rows += 1;
             bytes += (key.len() + value.len()) as u64;
         }

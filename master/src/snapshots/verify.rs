@@ -45,9 +45,8 @@ impl Snapshots {
     }
 
     async fn walk(&self, connection: &mut PgConnection, feed: Feed, oldest: (Epoch, Generation), report: &mut Verified) -> Result<(), PastError> {
-        let trust = (self.trust)();
         let mut state = match generations::checkpoint(connection, feed, oldest).await? {
-            Some(row) => State::restore(&opened(&trust, &row)?, row.payload)?,
+            Some(row) => State::restore(&opened(&self.open, &row)?, &row.payload)?,
             None => State::empty(feed),
         };
         let end = (Epoch(i32::MAX as u32), Generation(i64::MAX as u64));
@@ -58,7 +57,7 @@ impl Snapshots {
                 break;
             }
             for row in rows {
-                state = state.advance(&opened(&trust, &row)?, &row.payload)?;
+                state = state.advance(&opened(&self.open, &row)?, &row.payload)?;
                 report.generations += 1;
                 report.to = state.view().generation().0;
             }
@@ -74,7 +73,7 @@ fn recompute(state: &State) -> Result<(), PastError> {
     let (mut sum, mut scratch) = (LtHash::empty(), Vec::new());
     let feed = state.view().feed();
     for table in super::tell::table_ids(feed) {
-        for (key, value) in state.view().iter(table) {
+        for (key, value) in state.view().iter(table).flatten() {
             sum.add(feed.kind, RowRef { table, key, value: Some(value) }, &mut scratch);
         }
     }

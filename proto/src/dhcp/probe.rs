@@ -19,7 +19,7 @@ const HARDWARE_AT: usize = 5;
 /// A request for the first suitable reservation of the view, to be sent from `relay`; `None` where there is none.
 pub fn question(view: &View, relay: Ipv4Addr, xid: [u8; 4]) -> Option<Vec<u8>> {
     let suitable = |(_, value): &(&[u8], &[u8])| ReservationRef::read(value).is_ok_and(|row| row.wait_secs == 0);
-    let (key, _) = view.iter(RESERVATION).take(LOOKED_AT).find(suitable)?;
+    let (key, _) = view.iter(RESERVATION).take(LOOKED_AT).filter_map(Result::ok).find(suitable)?;
     let network = key.get(NETWORK_AT..)?.first_chunk::<4>()?;
     let (&htype, chaddr) = key.get(HARDWARE_AT..)?.split_first()?;
     let mut out = vec![BOOTREQUEST, htype, u8::try_from(chaddr.len()).ok()?, 1];

@@ -9,7 +9,7 @@ const CLASS_IN: u16 = 1;
 
 /// A question for the SOA of the first of the view's zones; `None` where it has none.
 pub fn question(view: &View, id: u16) -> Option<Vec<u8>> {
-    let (apex, _) = view.iter(ZONE).next()?;
+    let (apex, _) = view.iter(ZONE).next()?.ok()?;
     let mut out = Vec::with_capacity(HEADER_BYTES + apex.len() + 4);
     out.extend_from_slice(&id.to_be_bytes());
     // A plain query without recursion, and one question.

@@ -129,16 +129,16 @@ fn a_renewed_generation_has_the_same_rows_under_the_new_key_and_epoch() {
     let (_, _, one) = publish(&State::empty(Feed::ZONE), &site.master, vec![put("a", "1"), put("b", "2")]);
     let grants = site.trust.draft().grants.iter().copied().chain([Grant { key: newer.public(), kind: Kind::Zone, family: Family::Whole }]).collect();
     let overlap = TrustDraft { version: 2, grants, ..site.trust.draft().clone() }.sign(&[&site.root]).unwrap();
-    let (sealed, payload, two) = one.renew().seal(&newer, stamp());
+    let (sealed, payload, two) = one.renew().unwrap().seal(&newer, stamp()).unwrap();
     let agent = one.advance(&overlap.open(&sealed).unwrap(), &payload).unwrap();
     assert_eq!((agent.digest(), agent.view().generation(), payload.len()), (one.digest(), Generation(2), 0));
     assert!(matches!(site.trust.open(&sealed), Err(OpenError::ForeignKey(_))), "before the root named it");
 
     let later = TrustDraft { version: 3, epoch: Epoch(2), ..overlap.draft().clone() }.sign(&[&site.root]).unwrap();
-    let (sealed, payload, three) = two.renew().seal(&newer, Stamp { epoch: Epoch(2), ..stamp() });
+    let (sealed, payload, three) = two.renew().unwrap().seal(&newer, Stamp { epoch: Epoch(2), ..stamp() }).unwrap();
     let agent = agent.advance(&later.open(&sealed).unwrap(), &payload).unwrap();
     assert_eq!((agent.digest(), agent.view().epoch(), agent.view().generation()), (three.digest(), Epoch(2), Generation(3)));
-    assert_eq!(payload, one.encode_rows(), "the first of an epoch starts from nothing");
+    assert_eq!(payload, one.encode_rows().unwrap(), "the first of an epoch starts from nothing");
 }
 
 #[test]

@@ -232,7 +232,7 @@ mod tests {
             state.view().row_count()
         });
         // Names: 2 zones and apexes, a server, A and PTR, and the names of 9 /24 and 1 /16.
-        assert_eq!(counts, [4 + 1 + 2 * 2001 + 9 + 1, 3 + 2001, 3, 2]);
+        assert_eq!(counts, [4 + 1 + 2 * 2001 + 9 + 1, 3 + 2001, 3, 2, 0]);
         assert_eq!((Host(2000).address(), Host(2000).gateway()), (Ipv4Addr::new(10, 16, 8, 10), Ipv4Addr::new(10, 16, 8, 1)));
     }
 }

@@ -9,7 +9,7 @@ use crate::folder::Folder;
 use anyhow::{Result, ensure};
 use holdfast_master::config::Config;
 use holdfast_master::inventory::{self, Actor, CampusDraft, Edit, HostDraft, Role};
-use holdfast_master::keys::{Keys, make_keys};
+use holdfast_master::keys::{Keys, ceremony};
 use holdfast_master::publish::{Limits, Publisher};
 use holdfast_master::run::{open_database, stop_engine};
 use holdfast_proto::snapshot::{Feed, SigningKey};
@@ -17,10 +17,10 @@ use serde_json::json;
 use sqlx::PgPool;
 use std::io::Write;
 use std::net::Ipv4Addr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 
 /// People and programs that write at once.
@@ -33,7 +33,8 @@ const SYNCS: usize = 100;
 /// The master's own parts, without doors.
 struct Bench {
     pool: PgPool,
-    keys: Arc<Keys>,
+    state_dir: PathBuf,
+    keys: watch::Receiver<Arc<Keys>>,
     wake: Arc<Notify>,
     actor: Actor,
 }
@@ -49,11 +50,11 @@ pub(super) fn measure(settings: &Settings) -> Result<Section> {
 
 async fn measured(settings: &Settings, state_dir: &Path) -> Result<Vec<Line>> {
     let (portal, _) = SigningKey::generate()?;
-    make_keys(state_dir, "bench", portal.public())?;
+    ceremony::init(state_dir, "bench", portal.public(), &[], 1)?;
     let config = Config { state_dir: state_dir.to_owned(), ..Config::default() };
     let (pool, engine) = open_database(&config).await?;
     let actor = Actor { name: "bench".into(), role: Role::Administrator, via: "seed" };
-    let bench = Bench { pool: pool.clone(), keys: Arc::new(Keys::read(state_dir)?), wake: Arc::new(Notify::new()), actor };
+    let bench = Bench { pool: pool.clone(), state_dir: state_dir.to_owned(), keys: watch::channel(Arc::new(Keys::read(state_dir)?)).1, wake: Arc::new(Notify::new()), actor };
     let lines = bench.rounds(settings).await;
     pool.close().await;
     stop_engine(engine).await?;
@@ -97,7 +98,9 @@ impl Bench {
 
     /// The same with a publisher, once it has published what was left.
     async fn publishing(&self, time: Duration) -> Result<f64> {
-        let (publisher, latest, _door) = Publisher::open(self.pool.clone(), Arc::clone(&self.keys), Arc::clone(&self.wake), Limits::default()).await?;
+        let (keys, heard) = (self.keys.clone(), watch::channel(0).1);
+        let (publisher, published) = Publisher::open(self.pool.clone(), &self.state_dir, keys, Arc::clone(&self.wake), heard, Limits::default()).await?;
+        let latest = published.latest;
         let running = tokio::spawn(publisher.run());
         let generation = || latest.borrow().state(Feed::ZONE).view().generation();
         let (begun, first) = (Instant::now(), generation());
