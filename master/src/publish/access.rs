@@ -178,7 +178,7 @@ mod tests {
         let (old, new) = (DataKey::from_bytes([1; 32]), DataKey::from_bytes([2; 32]));
         let view = State::empty(Feed::ACCESS).view().clone();
         let before =
-            State::empty(Feed::ACCESS).compose(wrapped_rows(&view, &[node(1, &public, false), node(2, &public, false)], &old)).unwrap().unwrap().unwrap();
+            State::empty(Feed::ACCESS).compose(wrapped_rows(&view, &[node(1, &public, false), node(2, &public, false)], &old).unwrap()).unwrap().unwrap();
         let before = before.into_view();
         let after = wrapped_rows(&before, &[node(1, &public, false), node(2, &public, true)], &new).unwrap();
         let (put, deleted): (Vec<_>, Vec<_>) = after.iter().partition(|change| change.value.is_some());
@@ -195,7 +195,7 @@ mod tests {
     fn a_box_whose_key_is_no_key_holds_nobody_up() {
         let view = State::empty(Feed::ACCESS).view().clone();
         let (_, public) = HpkePrivate::generate().unwrap();
-        let rows = wrapped_rows(&view, &[node(1, &HpkePublic(vec![1, 2, 3]), false), node(2, &public, false)], &DataKey::from_bytes([1; 32]));
+        let rows = wrapped_rows(&view, &[node(1, &HpkePublic(vec![1, 2, 3]), false), node(2, &public, false)], &DataKey::from_bytes([1; 32])).unwrap();
         assert_eq!(rows.len(), 1);
     }
 }

@@ -54,7 +54,13 @@ async fn measured(settings: &Settings, state_dir: &Path) -> Result<Vec<Line>> {
     let config = Config { state_dir: state_dir.to_owned(), ..Config::default() };
     let (pool, engine) = open_database(&config).await?;
     let actor = Actor { name: "bench".into(), role: Role::Administrator, via: "seed" };
-    let bench = Bench { pool: pool.clone(), state_dir: state_dir.to_owned(), keys: watch::channel(Arc::new(Keys::read(state_dir)?)).1, wake: Arc::new(Notify::new()), actor };
+    let bench = Bench {
+        pool: pool.clone(),
+        state_dir: state_dir.to_owned(),
+        keys: watch::channel(Arc::new(Keys::read(state_dir)?)).1,
+        wake: Arc::new(Notify::new()),
+        actor,
+    };
     let lines = bench.rounds(settings).await;
     pool.close().await;
     stop_engine(engine).await?;
