@@ -3,10 +3,15 @@
 use clap::{CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 use holdfast_agent::config::Config;
+use holdfast_agent::reports::{Spool, caller};
+use holdfast_agent::store::FloorFile;
 use holdfast_agent::{run, status, telemetry, uplink};
 use holdfast_proto::control::EnrolToken;
+use holdfast_proto::net::clock::TrustedClock;
+use metrics_exporter_prometheus::PrometheusHandle;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 /// Holdfast's campus agent: DNS, BOOTP/DHCP and RADIUS for one campus, from its own disk.
 #[derive(Parser)]
@@ -30,8 +35,16 @@ enum Command {
         #[arg(long, env = "HOLDFAST_TOKEN", hide_env_values = true)]
         token: Option<String>,
     },
-    /// Serve everything until SIGTERM.
+    /// Serve everything until SIGTERM: starts the four processes below, and starts anew what ends.
     Run,
+    /// Follow the master and write the store; the only process that knows there is a master.
+    Uplink,
+    /// Answer DNS from the store.
+    Dns,
+    /// Answer BOOTP and DHCP from the store.
+    Dhcp,
+    /// Answer RADIUS from the store.
+    Radius,
     /// Verify what is on the disk and print it. Needs no network and no running agent.
     Status,
     /// Verify what is on the disk; exits 1 when something was kept out or went back.
@@ -71,9 +84,13 @@ fn dispatch(arguments: Arguments) -> anyhow::Result<ExitCode> {
     match arguments.command {
         Command::Enrol { master, token } => enrol(&config, &master, token)?,
         Command::Run => {
-            let metrics = telemetry::start()?;
-            runtime()?.block_on(run::run(config, metrics))?;
+            telemetry::start()?;
+            runtime()?.block_on(run::supervise(&config, arguments.config.as_deref()))?;
         }
+        Command::Uplink => serve(run::uplink, config)?,
+        Command::Dns => serve(run::dns, config)?,
+        Command::Dhcp => serve(run::dhcp, config)?,
+        Command::Radius => serve(run::radius, config)?,
         Command::Status | Command::Snapshot { command: SnapshotCommand::List } => print!("{}", status::read_offline(&config.state_dir)?),
         Command::Verify => {
             let status = status::read_offline(&config.state_dir)?;
@@ -93,11 +110,29 @@ fn enrol(config: &Config, master: &str, token: Option<String>) -> anyhow::Result
         None => std::io::read_to_string(std::io::stdin())?.parse()?,
     };
     std::fs::create_dir_all(&config.state_dir)?;
-    let (identity, hpke) = runtime()?.block_on(uplink::enrol(&config.state_dir, master, &token))?;
+    let enrolled = runtime()?.block_on(uplink::enrol(&config.state_dir, master, &token));
+    let outcome = enrolled.as_ref().map_or_else(|refused| format!("refused: {refused}"), |(identity, _)| format!("now {}", identity.name));
+    audit(config, &format!("enrol at {master}: {outcome}"));
+    let (identity, hpke) = enrolled?;
     println!("enrolled as {} of {}", identity.name, identity.trust.draft().name);
     println!("key fingerprint {}", hpke.fingerprint());
     println!("Confirm it at the auth portal: holdfast-master auth-portal confirm {} {}", identity.name, hpke.fingerprint());
     Ok(())
+}
+
+fn serve<S: Future<Output = anyhow::Result<()>>>(service: impl FnOnce(Config, PrometheusHandle) -> S, config: Config) -> anyhow::Result<()> {
+    let metrics = telemetry::start()?;
+    runtime()?.block_on(service(config, metrics))
+}
+
+/// Leaves a record of a command that changes the box or reads its secrets. Delivered when the agent runs.
+fn audit(config: &Config, what: &str) {
+    let (_, floor) = FloorFile::open(&config.state_dir);
+    let spool = Spool::open(&config.state_dir, "commands", Arc::new(TrustedClock::new(floor.time)));
+    spool.audit("command_run", format!("{} ran {what}", caller()));
+    if !spool.flush() {
+        eprintln!("holdfast-agent: the record of this command cannot be kept in {}", config.state_dir.display());
+    }
 }
 
 fn runtime() -> std::io::Result<tokio::runtime::Runtime> {

@@ -2,7 +2,7 @@
 
 use clap::{CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
-use holdfast_master::commands::{self, AdminCommand, EngineCommand, NodeCommand, PortalCommand};
+use holdfast_master::commands::{self, AdminCommand, CaCommand, EngineCommand, InitArguments, NodeCommand, PortalCommand, RootCommand};
 use holdfast_master::config;
 use holdfast_master::{run, telemetry};
 use std::path::PathBuf;
@@ -21,15 +21,14 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// The root ceremony: make the keys and have the root sign the first trust. Once.
-    Init {
-        /// The institution, as people call it.
-        #[arg(long)]
-        name: String,
-        /// What `holdfast-master auth-portal init` printed: the key that alone may sign people.
-        #[arg(long, value_name = "HEX")]
-        portal_key: String,
-    },
+    /// Make the keys of a new institution, and its first trust. Once.
+    Init(InitArguments),
+    /// The root ceremony: who is believed, and what changes next.
+    #[command(subcommand)]
+    Root(RootCommand),
+    /// The TLS authorities and the certificates that they issued.
+    #[command(subcommand)]
+    Ca(CaCommand),
     /// Serve until SIGTERM.
     Serve,
     /// The boxes of the institution.
@@ -67,7 +66,10 @@ fn dispatch(arguments: Arguments) -> anyhow::Result<()> {
     let path = arguments.config.as_deref();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     match arguments.command {
-        Command::Init { name, portal_key } => commands::init(&config::read(path)?, &name, &portal_key),
+        Command::Init(arguments) => commands::init(&config::read(path)?, &arguments),
+        // A root signs on a machine that has no configuration, no database and no network.
+        Command::Root(command) => commands::root(|| config::read(path), command),
+        Command::Ca(command) => runtime.block_on(commands::ca(config::read(path)?, command)),
         Command::Serve => {
             let metrics = telemetry::start()?;
             runtime.block_on(run::serve(config::read(path)?, metrics))

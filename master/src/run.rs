@@ -4,10 +4,13 @@ use crate::config::{Config, Web};
 use crate::control::{self, Control};
 use crate::db::publish as db;
 use crate::engine::{self, Engine};
-use crate::http::{App, Served, ServedReader, create_first_admin, router};
+use crate::http::{App, Boxes, Served, ServedReader, create_first_admin, router};
 use crate::keys::Keys;
-use crate::publish::{Latest, Publisher};
-use crate::reports::Inbox;
+use crate::nodes;
+use crate::probes::Prober;
+use crate::publish::{Halt, Latest, Limits, Publisher};
+use crate::reports::{Inbox, Syslog, prune_for_ever, stop_queueing};
+use crate::snapshots::{Snapshots, every_night};
 use crate::telemetry::BUILD;
 use anyhow::Context;
 use axum::extract::{ConnectInfo, Request, connect_info};
@@ -15,6 +18,7 @@ use axum::middleware;
 use axum::serve::IncomingStream;
 use control::Connected;
 use holdfast_proto::net::accept::{Line, accept};
+use holdfast_proto::net::forward::{Receiver, forward};
 use holdfast_proto::net::tls;
 use holdfast_proto::words::{NodeId, UnixMillis};
 use metrics_exporter_prometheus::PrometheusHandle;
@@ -38,6 +42,8 @@ use uuid::Uuid;
 pub const DATABASE: &str = "hostdb";
 /// How long a request in flight may take when the master is told to stop. An agent's line never ends by itself.
 const DRAIN_LIMIT: Duration = Duration::from_millis(1500);
+/// How soon a running master takes up a trust that was installed beside it.
+const KEYS_TICK: Duration = Duration::from_secs(1);
 static MIGRATIONS: Migrator = sqlx::migrate!("../migrations/master");
 
 /// Opens the hostname database, brought to this build's shape.
@@ -49,48 +55,66 @@ pub async fn open_database(config: &Config) -> anyhow::Result<(PgPool, Option<En
 
 /// Runs the master until SIGTERM or SIGINT.
 pub async fn serve(config: Config, metrics: PrometheusHandle) -> anyhow::Result<()> {
-    let keys = Arc::new(Keys::read(&config.state_dir)?);
+    let (keys, keys_work) = follow_keys(&config)?;
     let (pool, engine) = open_database(&config).await?;
     greet_first_admin(&pool).await?;
-    let wake = Arc::new(Notify::new());
-    let (publisher, latest, door) = Publisher::open(pool.clone(), Arc::clone(&keys), Arc::clone(&wake)).await?;
-    let connected = Connected::default();
-    let (gate_keeper, gate) = control::gate(latest.clone());
-    let (pulse, signed) = watch::channel(control::sign(&keys, &latest.borrow(), now()));
+    let (wake, connected) = (Arc::new(Notify::new()), Connected::default());
+    let (publisher, published) =
+        Publisher::open(pool.clone(), &config.state_dir, keys.clone(), Arc::clone(&wake), connected.greetings(), limits(&config)).await?;
+    let (revoked, revoked_work) = nodes::follow(pool.clone(), Arc::clone(&wake));
+    let snapshots = Snapshots::new(pool.clone(), keys.clone(), published.latest.clone());
+    let (probed, access_key) = (published.latest.clone(), published.access_key.clone());
+    let (gate_keeper, gate) = control::gate(published.latest.clone());
+    let (pulse, signed) = watch::channel(control::sign(&Arc::clone(&keys.borrow()), &Arc::clone(&published.latest.borrow()), now()));
     let control = Control {
         pool: pool.clone(),
-        keys: Arc::clone(&keys),
-        latest: latest.clone(),
+        keys: keys.clone(),
+        revoked,
+        latest: published.latest.clone(),
         gate,
         signed,
-        door,
         bulk_bytes_per_second: config.control.bulk_bytes_per_second,
+        door: published.door,
         inbox: Inbox::new(pool.clone()),
         connected: connected.clone(),
         wake: Arc::clone(&wake),
     };
+    let nightly = snapshots.clone();
     let (tasks_stop, stopped) = watch::channel(false);
     let mut tasks = JoinSet::new();
-    tasks.spawn(control::pulse(Arc::clone(&keys), latest.clone(), now, pulse));
-    let served = served_reader(pool.clone(), connected, latest, &mut tasks);
+    tasks.spawn(control::pulse(keys.clone(), published.latest.clone(), now, pulse));
+    let served = served_reader(pool.clone(), connected.clone(), published.latest, &mut tasks);
     let app = App {
         pool: pool.clone(),
         served,
+        boxes: Some(Boxes { keys: keys.clone(), lines: Arc::new(move || connected.nodes()) }),
+        halt: halt_reader(published.halt),
+        snapshots,
         metrics: Arc::new(move || metrics.render()),
         build: BUILD,
         secure: web_is_secure(&config.web),
-        access_key: Some(Arc::new(keys.access.clone())),
+        access_key: Some(published.access_key),
         committed: wake,
     };
     let control_listener = listen(config.control.listen).await?;
-    let control_tls = Arc::new(tls::server_config(keys.authority.master_identity(Vec::new())?, &keys.trust.draft().authorities)?);
+    let (control_tls, tls_work) = control_tls(keys.clone())?;
     let web_listener = listen(config.web.listen).await?;
-    let web_tls = web_tls(&config.web, &keys)?;
+    let web_tls = web_tls(&config.web, &Arc::clone(&keys.borrow()))?;
+    spawn_reports(&mut tasks, &config, &pool).await?;
+    if config.probe.enabled {
+        let prober = Prober::new(pool.clone(), access_key, probed, config.probe.clone());
+        tasks.spawn(async move { match prober.run().await {} });
+    }
     tasks.spawn(publisher.run());
     tasks.spawn(gate_keeper.run());
+    tasks.spawn(keys_work);
+    tasks.spawn(revoked_work);
+    tasks.spawn(tls_work);
+    tasks.spawn(every_night(nightly, config.publisher.audit_hour, config.publisher.keep_days));
     tasks.spawn(log_end("control", control::serve(control, control_listener, control_tls, until(stopped.clone()))));
     tasks.spawn(log_end("web", serve_web(app, web_listener, web_tls, until(stopped))));
-    tracing::info!(event = "master_ready", web = %config.web.listen, control = %config.control.listen, institution = keys.trust.draft().name, "the master serves");
+    let institution = keys.borrow().trust.draft().name.clone();
+    tracing::info!(event = "master_ready", web = %config.web.listen, control = %config.control.listen, institution, "the master serves");
     let ended = tokio::select! {
         signal = wait_for_signal() => signal,
         // A room that ends by itself is a fault: better to be started anew than to serve without it.
@@ -103,6 +127,79 @@ pub async fn serve(config: Config, metrics: PrometheusHandle) -> anyhow::Result<
     tasks.shutdown().await;
     pool.close().await;
     stop_engine(engine).await.and(ended)
+}
+
+/// Reads the keys, and again whenever a newer trust was installed: within a second, or at SIGHUP.
+fn follow_keys(config: &Config) -> anyhow::Result<(watch::Receiver<Arc<Keys>>, impl Future<Output = ()> + Send + use<>)> {
+    let state_dir = config.state_dir.clone();
+    let (sender, keys) = watch::channel(Arc::new(Keys::read(&state_dir)?));
+    let mut hangup = signal(SignalKind::hangup())?;
+    let work = async move {
+        let mut tick = tokio::time::interval(KEYS_TICK);
+        let mut said = String::new();
+        loop {
+            let is_asked = tokio::select! {
+                _ = tick.tick() => false,
+                _ = hangup.recv() => true,
+            };
+            let held = Arc::clone(&sender.borrow());
+            if !is_asked && !held.are_outdated(&state_dir) {
+                continue;
+            }
+            match Keys::read(&state_dir) {
+                Ok(keys) => {
+                    tracing::info!(event = "trust_installed", version = keys.trust.draft().version, epoch = %keys.trust.draft().epoch, "works under the newest trust");
+                    sender.send_replace(Arc::new(keys));
+                }
+                // Said once: it is tried again every second.
+                Err(error) if said != format!("{error:#}") => {
+                    said = format!("{error:#}");
+                    tracing::error!(event = "trust_not_installed", error = said, "the trust on disk cannot be used; the one before is");
+                }
+                Err(_) => {}
+            }
+        }
+    };
+    Ok((keys, work))
+}
+
+/// What agents and the portal find when they dial in, made anew when the trust names other authorities.
+fn control_tls(mut keys: watch::Receiver<Arc<Keys>>) -> anyhow::Result<(watch::Receiver<Arc<rustls::ServerConfig>>, impl Future<Output = ()> + Send + use<>)> {
+    let make = |keys: &Keys| {
+        let identity = keys.serving_authority().master_identity(Vec::new())?;
+        Ok::<_, anyhow::Error>(Arc::new(tls::server_config(identity, &keys.trust.draft().authorities)?))
+    };
+    let (sender, config) = watch::channel(make(&Arc::clone(&keys.borrow_and_update()))?);
+    let work = async move {
+        while keys.changed().await.is_ok() {
+            match make(&Arc::clone(&keys.borrow_and_update())) {
+                Ok(config) => drop(sender.send_replace(config)),
+                Err(error) => tracing::error!(event = "certificate_not_made", error = format!("{error:#}"), "the master shows its old certificate"),
+            }
+        }
+    };
+    Ok((config, work))
+}
+
+/// Why nothing is published, in a sentence, for whoever asks.
+fn halt_reader(halt: watch::Receiver<Option<Halt>>) -> Arc<dyn Fn() -> Option<String> + Send + Sync> {
+    Arc::new(move || halt.borrow().as_ref().map(Halt::to_string))
+}
+
+fn limits(config: &Config) -> Limits {
+    Limits { rows: config.publisher.guard_rows, share_percent: config.publisher.guard_share_percent }
+}
+
+/// What was reported is kept for a time, and handed on where somebody wants it.
+async fn spawn_reports(tasks: &mut JoinSet<()>, config: &Config, pool: &PgPool) -> anyhow::Result<()> {
+    let (kept, of_pruning) = (config.events.clone(), pool.clone());
+    tasks.spawn(async move { match prune_for_ever(of_pruning, kept).await {} });
+    let Some(syslog) = &config.syslog else { return Ok(stop_queueing(pool).await?) };
+    let clock = Arc::new(rustls::time_provider::DefaultTimeProvider);
+    let receiver = Receiver::of_files(&syslog.server, &syslog.ca, syslog.certificate.as_deref(), syslog.key.as_deref(), clock).context("[syslog]")?;
+    let records = Syslog::open(pool.clone(), syslog.enterprise).await?;
+    tasks.spawn(async move { match forward(receiver, records).await {} });
+    Ok(())
 }
 
 /// How many rooms end when they are told to: control and web.
@@ -180,7 +277,7 @@ fn web_tls(web: &Web, keys: &Keys) -> anyhow::Result<Option<Arc<rustls::ServerCo
     }
     let identity = match (&web.certificate, &web.key) {
         (Some(certificate), Some(key)) => read_identity(certificate, key)?,
-        (None, None) => keys.authority.master_identity(own_names(web)?)?,
+        (None, None) => keys.serving_authority().master_identity(own_names(web)?)?,
         _ => anyhow::bail!("[web] needs both certificate and key, or neither"),
     };
     Ok(Some(Arc::new(tls::web_server_config(identity)?)))
@@ -210,7 +307,7 @@ async fn serve_web(
         None => axum::serve(listener, service.into_make_service_with_connect_info::<SocketAddr>()).with_graceful_shutdown(stopped).await?,
         Some(config) => {
             let local = listener.local_addr()?;
-            let lines = Lines { incoming: accept(listener, config), local };
+            let lines = Lines { incoming: accept(listener, watch::channel(config).1), local };
             let service = service.layer(middleware::map_request(with_plain_address));
             axum::serve(lines, service.into_make_service_with_connect_info::<WebCaller>()).with_graceful_shutdown(stopped).await?;
         }

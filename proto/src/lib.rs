@@ -10,6 +10,8 @@ pub mod dhcp;
 pub mod dns;
 #[cfg(feature = "net")]
 pub mod net;
+pub mod probe;
 pub mod radius;
 pub mod snapshot;
+pub mod syslog;
 pub mod words;

@@ -38,8 +38,9 @@ fn campuses_differ_in_a_short_file_alone() {
 
 #[test]
 fn services_are_hardened_and_the_agent_waits_for_nothing() {
-    for (role, unit) in [("agent", "holdfast-agent"), ("master", "holdfast-master"), ("portal", "holdfast-portal")] {
-        let text = rendered(role, &format!("{unit}.service.j2"), if role == "agent" { "north" } else { role });
+    let agents = ["uplink", "dns", "dhcp", "radius"].map(|process| (format!("holdfast-{process}"), agent_unit(process)));
+    let others = ["master", "portal"].map(|role| (format!("holdfast-{role}"), rendered(role, &format!("holdfast-{role}.service.j2"), role)));
+    for (unit, text) in agents.into_iter().chain(others) {
         for line in ["Restart=always", "StartLimitIntervalSec=0", "ProtectSystem=strict", "NoNewPrivileges=yes", &format!("User={unit}")] {
             assert!(text.lines().any(|found| found == line), "{unit}.service has no line {line}");
         }
@@ -48,15 +49,34 @@ fn services_are_hardened_and_the_agent_waits_for_nothing() {
     }
 }
 
+/// Each process of an agent has a unit of one template, and a user of its own.
+#[test]
+fn every_process_of_an_agent_has_its_line_in_the_role() {
+    let processes = read("roles/agent/vars/main.yml");
+    for process in ["uplink", "dns", "dhcp", "radius"] {
+        assert!(processes.contains(&format!("{{name: {process}, ")), "{process}");
+        assert!(agent_unit(process).contains(&format!("ExecStart=/usr/local/bin/holdfast-agent {process} --config")));
+    }
+}
+
+fn agent_unit(process: &str) -> String {
+    let mut variables = variables("agent", "north");
+    variables.extend(["name", "what", "capabilities"].map(|name| (format!("item.{name}"), process.to_owned())));
+    render(&read("roles/agent/templates/holdfast-agent-service.j2"), &variables)
+}
+
 /// A template with the variables of its role and host.
 fn rendered(role: &str, template: &str, host: &str) -> String {
-    let template = read(&format!("roles/{role}/templates/{template}"));
+    render(&read(&format!("roles/{role}/templates/{template}")), &variables(role, host))
+}
+
+fn variables(role: &str, host: &str) -> Variables {
     let mut variables = flat(&format!("roles/{role}/defaults/main.yml"));
     variables.extend(flat("inventory/group_vars/all.yml"));
     if role == "agent" {
         variables.extend(flat(&format!("inventory/host_vars/{host}.yml")));
     }
-    render(&template, &variables)
+    variables
 }
 
 fn render(template: &str, variables: &Variables) -> String {

@@ -23,6 +23,8 @@ proto          control    -> words snapshot net::clock net::tls
 proto          dns        -> words snapshot
 proto          dhcp       -> words snapshot
 proto          radius     -> words snapshot
+proto          syslog     -> words
+proto          probe      -> words snapshot dns dhcp radius
 proto          net        -> words
 
 master         lib        ->
@@ -34,13 +36,16 @@ master         cli        ->
 master         config     ->
 master         telemetry  ->
 master         engine     -> config
-master         http       -> inventory db::access db::DbError proto::net proto::snapshot
+master         http       -> inventory nodes keys snapshots reports probes db::access db::DbError proto::net proto::snapshot
 master         inventory  -> db proto::snapshot proto::dns proto::dhcp proto::radius
 master         db         -> proto::snapshot proto::dns::Place proto::dns::rtype
 master         keys       -> proto::net proto::snapshot proto::control::enrol
+master         nodes      -> db keys proto::control proto::net proto::snapshot
 master         publish    -> db keys proto::*
-master         control    -> publish reports db keys proto::control proto::net proto::snapshot
-master         reports    -> db proto::control
+master         snapshots  -> publish db keys inventory::present proto::*
+master         control    -> publish reports nodes db keys proto::control proto::net proto::snapshot
+master         probes     -> db keys publish proto::*
+master         reports    -> db proto::control proto::net::forward proto::syslog
 master         portal     -> engine proto::*
 
 campus-agent   lib        ->
@@ -50,7 +55,8 @@ campus-agent   config     ->
 campus-agent   telemetry  ->
 campus-agent   uplink     -> store reports proto::control proto::net proto::snapshot
 campus-agent   store      -> proto::net proto::snapshot
-campus-agent   reports    -> store proto::net proto::control
+campus-agent   peer       -> reports proto::net proto::probe proto::radius proto::snapshot
+campus-agent   reports    -> store proto::net proto::control proto::syslog
 campus-agent   status     -> store reports uplink proto::net proto::snapshot
 campus-agent   dns        -> store reports proto::net proto::snapshot proto::dns
 campus-agent   dhcp       -> store reports proto::net proto::snapshot proto::dhcp

@@ -5,9 +5,12 @@ mod clients;
 mod deployment;
 mod fuzz;
 mod house;
+mod reports;
+mod rollback;
 mod serving;
 mod simulation;
 mod store;
+mod trust;
 
 use holdfast_lab::cables::Network;
 

@@ -1,8 +1,9 @@
 //! The agent's disk, attacked: what was not signed, or not for this, is never served, and a kill at any point loses nothing.
 
 use crate::serving::{NORTH, eventually, names, status, two_campuses};
+use holdfast_agent::store::store_key;
 use holdfast_lab::lab::Part;
-use holdfast_proto::snapshot::file::{decode_base, encode_base};
+use holdfast_proto::snapshot::file::{BaseFile, encode_base};
 use holdfast_proto::snapshot::{Change, Feed, Rows, SigningKey, Stamp, State, Trust};
 use holdfast_proto::words::{Epoch, UnixMillis};
 use std::fs;
@@ -41,9 +42,14 @@ impl Disk {
         let stamp = Stamp { institution: trust.draft().institution, epoch: Epoch(9), issued_at: UnixMillis(u64::MAX / 2), soft_age_s: 0, hard_age_s: 0 };
         let (newest, other) = self.slots(feed);
         let base = fs::read(newest.join("base")).unwrap();
-        let rows = Rows::new(decode_base(&base).unwrap().1).map(|row| row.unwrap()).map(|row| Change::put(row.table, row.key, row.value.unwrap()));
-        let (sealed, payload, _) = State::empty(feed).compose(rows.collect()).unwrap().unwrap().seal(key, stamp);
-        fs::write(other.join("base"), encode_base(&sealed, &payload)).unwrap();
+        let store_key = store_key(&self.folder.join("north"));
+        let front = BaseFile::decode(&base[..BaseFile::front_len(&base).unwrap() as usize], &store_key).unwrap();
+        let rows = Rows::new(&base[front.rows_at as usize..]).map(|row| row.unwrap()).map(|row| Change::put(row.table, row.key, row.value.unwrap()));
+        let (sealed, _, state) = State::empty(feed).compose(rows.collect()).unwrap().unwrap().seal(key, stamp).unwrap();
+        // Even whoever has the box's own key, and so its MAC, cannot make it serve what nobody signed.
+        let mut forged = Vec::new();
+        encode_base(&sealed, state.rebased().unwrap().base(), &store_key, &mut forged).unwrap();
+        fs::write(other.join("base"), forged).unwrap();
     }
 
     fn put_back(&self, image: &str) {
@@ -91,7 +97,8 @@ fn forged_or_torn_snapshot_is_refused() {
         admin.holdfast(&["host", "add", host, "--address", &format!("10.1.4.{}", 230 + n), "--wait"]).unwrap();
     }
     eventually("the floor is on disk", || {
-        Ok(disk.folder.join("north/floor.a").exists() && fs::read_to_string(disk.folder.join("north/floor.a"))?.contains("zone"))
+        let knows_the_zone = |copy: &str| fs::read_to_string(disk.folder.join("north").join(copy)).is_ok_and(|floor| floor.contains("zone"));
+        Ok(knows_the_zone("floor.a") || knows_the_zone("floor.b"))
     });
     std::thread::sleep(Duration::from_millis(2500));
     lab.stop(Part::Agent(NORTH)).unwrap();

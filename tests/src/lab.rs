@@ -129,13 +129,22 @@ impl Ground {
         match part {
             Part::Master => {
                 let control = self.control();
-                format!("state_dir = {state_dir:?}\n[web]\nlisten = \"{status}\"\n[control]\nlisten = \"{control}\"\n")
+                format!("state_dir = {state_dir:?}\n[web]\nlisten = \"{status}\"\n[control]\nlisten = \"{control}\"\n{}", self.probes())
             }
             Part::Portal => format!("state_dir = {state_dir:?}\n[status]\nlisten = \"{status}\"\n"),
             Part::Agent(campus) => {
                 format!("state_dir = {state_dir:?}\n[uplink]\nmaster = \"{}\"\n[status]\nlisten = \"{status}\"\n{}", self.control(), self.services(campus))
             }
         }
+    }
+
+    /// Where the master asks the agents whether they answer: the samples name no service addresses.
+    fn probes(self) -> String {
+        let of = |campus: Campus| {
+            let (name, dns, dhcp, radius) = (campus.name(), self.dns(campus), self.dhcp(campus), self.radius(campus));
+            format!("[probe.agents.{name}]\ndns = \"{dns}\"\ndhcp = \"{dhcp}\"\nradius = \"{radius}\"\n")
+        };
+        Campus::BOTH.map(of).concat()
     }
 
     /// On cables an agent listens where it does by default: on wildcards and the protocols' own ports.

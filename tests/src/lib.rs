@@ -26,6 +26,7 @@ pub mod netns;
 pub mod process;
 pub mod programs;
 pub mod simulation;
+pub mod syslog;
 
 /// Tells that a behaviour was not tried here, and why: at the end of `tests/run`, which names a file for it. Where CI runs,
 /// a behaviour that cannot be tried is a failure.

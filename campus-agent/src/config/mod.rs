@@ -1,8 +1,21 @@
 //! The agent's configuration: one short TOML file, unknown keys refused, everything with a default.
 
 use serde::Deserialize;
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+
+const STATE_DIR: &str = "/var/lib/holdfast-agent";
+const RUN_DIR: &str = "/run/holdfast-agent";
+
+/// Where a box keeps what its processes share.
+#[derive(Debug, Clone)]
+pub struct Folders {
+    /// Identity, snapshots, reports: outlives the power.
+    pub state: PathBuf,
+    /// What the processes tell each other: does not.
+    pub run: PathBuf,
+}
 
 /// The whole file. An empty file is a valid one:
 ///
@@ -15,6 +28,9 @@ use std::path::{Path, PathBuf};
 pub struct Config {
     /// Where identity, snapshots and reports are kept.
     pub state_dir: PathBuf,
+    /// Where its processes tell each other what they serve: does not outlive the power. Without it `/run/holdfast-agent`, or
+    /// `run` within a state directory that is not the default.
+    pub run_dir: Option<PathBuf>,
     /// The line to the master.
     pub uplink: Uplink,
     /// Names.
@@ -25,6 +41,10 @@ pub struct Config {
     pub radius: Radius,
     /// Health, metrics and state for people.
     pub status: Status,
+    /// The other agents, by name: asked whether they answer.
+    pub peers: BTreeMap<String, Peer>,
+    /// Where reports go as syslog messages, too; nowhere without it.
+    pub syslog: Option<Syslog>,
 }
 
 /// The line to the master.
@@ -59,6 +79,47 @@ pub struct Radius {
     pub listen: Vec<SocketAddr>,
 }
 
+/// Where another agent is asked whether it answers; what is left out is not asked.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Peer {
+    /// Names.
+    pub dns: Option<SocketAddr>,
+    /// BOOTP and DHCP.
+    pub dhcp: Option<SocketAddr>,
+    /// Network authentication.
+    pub radius: Option<SocketAddr>,
+}
+
+/// A receiver of syslog messages over TLS (RFC 5425).
+///
+/// ```
+/// let text = "[syslog]\nserver = \"logs.uni.example:6514\"\nca = \"/etc/holdfast-agent/logs-ca.pem\"\n";
+/// let config: holdfast_agent::config::Config = toml::from_str(text).unwrap();
+/// assert_eq!(config.syslog.unwrap().enterprise, 32473);
+/// ```
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Syslog {
+    /// `host:port`; the host stands in the receiver's certificate.
+    pub server: String,
+    /// PEM: the authorities to believe.
+    pub ca: PathBuf,
+    /// PEM chain, where the receiver asks who we are.
+    #[serde(default)]
+    pub certificate: Option<PathBuf>,
+    /// PEM, PKCS #8.
+    #[serde(default)]
+    pub key: Option<PathBuf>,
+    /// The institution's enterprise number; that of examples (RFC 5612) without one.
+    #[serde(default = "example_enterprise")]
+    pub enterprise: u32,
+}
+
+fn example_enterprise() -> u32 {
+    32473
+}
+
 /// The local status page.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -70,12 +131,15 @@ pub struct Status {
 impl Default for Config {
     fn default() -> Self {
         Self {
-            state_dir: "/var/lib/holdfast-agent".into(),
+            state_dir: STATE_DIR.into(),
+            run_dir: None,
             uplink: Uplink::default(),
             dns: Dns::default(),
             dhcp: Dhcp::default(),
             radius: Radius::default(),
             status: Status::default(),
+            peers: BTreeMap::new(),
+            syslog: None,
         }
     }
 }
@@ -109,6 +173,12 @@ fn wildcards(port: u16) -> Vec<SocketAddr> {
 }
 
 impl Config {
+    /// Where the box keeps what its processes share.
+    pub fn folders(&self) -> Folders {
+        let fallback = || if self.state_dir == Path::new(STATE_DIR) { RUN_DIR.into() } else { self.state_dir.join("run") };
+        Folders { state: self.state_dir.clone(), run: self.run_dir.clone().unwrap_or_else(fallback) }
+    }
+
     /// Reads a file; without one, the defaults.
     pub fn read(path: Option<&Path>) -> anyhow::Result<Self> {
         let Some(path) = path else { return Ok(Self::default()) };

@@ -1,11 +1,13 @@
 //! One socket's loop: receive, ask the core, send. Owns everything that changes.
 
 use super::duplicates::{Duplicates, RequestKey, Seen};
+use super::refusals::Refusals;
 use super::verify::{Full, HashPool, KnownPasswords, Tag};
 use super::world::World;
+use crate::reports::Spool;
 use arc_swap::ArcSwap;
 use holdfast_proto::net::udp::{Received, UdpSocket, Via};
-use holdfast_proto::radius::packet::{PACKET_LIMIT_BYTES, code};
+use holdfast_proto::radius::packet::{PACKET_LIMIT_BYTES, Packet, attribute, code};
 use holdfast_proto::radius::{Outcome, PendingCheck, Replied, ReplyBuffer, Verdict, answer};
 use holdfast_proto::words::UnixMillis;
 use metrics::counter;
@@ -18,6 +20,8 @@ use tokio::sync::mpsc;
 
 /// How long a reply may wait for room in the socket.
 const SEND_PATIENCE: Duration = Duration::from_millis(50);
+/// How soon refusals that were only counted are told.
+const REFUSALS_TICK: Duration = Duration::from_secs(1);
 /// How long the loop rests after its socket failed, so that a lasting fault does not eat a core.
 const REST_AFTER_ERROR: Duration = Duration::from_millis(20);
 
@@ -43,6 +47,7 @@ pub(super) struct Listener {
     pool: HashPool,
     duplicates: Duplicates,
     known: KnownPasswords,
+    refusals: Refusals,
     to_loop: mpsc::Sender<Verified>,
     verified: mpsc::Receiver<Verified>,
     datagram: Box<[u8; PACKET_LIMIT_BYTES]>,
@@ -50,10 +55,11 @@ pub(super) struct Listener {
 }
 
 impl Listener {
-    pub fn new(socket: UdpSocket, world: Arc<ArcSwap<World>>, pool: HashPool) -> Self {
+    pub fn new(socket: UdpSocket, world: Arc<ArcSwap<World>>, pool: HashPool, spool: Spool) -> Self {
         let (to_loop, verified) = mpsc::channel(HashPool::limit());
         let (datagram, reply) = (Box::new([0; PACKET_LIMIT_BYTES]), Box::new([0; PACKET_LIMIT_BYTES]));
-        Self { socket, world, pool, duplicates: Duplicates::default(), known: KnownPasswords::new(), to_loop, verified, datagram, reply }
+        let (duplicates, known, refusals) = (Duplicates::default(), KnownPasswords::new(), Refusals::new(spool));
+        Self { socket, world, pool, duplicates, known, refusals, to_loop, verified, datagram, reply }
     }
 
     /// Runs until it is dropped.
@@ -67,6 +73,7 @@ impl Listener {
                     Ok(received) => self.on_datagram(received).await,
                     Err(wrong) => rest_after("receive", &wrong).await,
                 },
+                () = tokio::time::sleep(REFUSALS_TICK), if self.refusals.is_due() => self.refusals.settle(Instant::now()),
             }
         }
     }
@@ -90,6 +97,7 @@ impl Listener {
         match answer(&world.people, &world.access, &world.keys, datagram, from, unix_now(), &mut self.reply) {
             Outcome::Replied(replied) => {
                 self.duplicates.begin(key, now);
+                self.note(replied, &user_name(&self.datagram[..len]), from);
                 self.send_reply(asker, replied).await;
             }
             Outcome::Check(check) => self.on_check(asker, check, now).await,
@@ -102,7 +110,9 @@ impl Listener {
         self.duplicates.begin(asker.key, now);
         let tag = self.known.tag(&check);
         if self.known.knows(&tag, now) {
+            let name: Box<[u8]> = check.name().into();
             let replied = check.conclude(true, &mut self.reply);
+            self.note(replied, &name, asker.from);
             return self.send_reply(asker, replied).await;
         }
         let to_loop = self.to_loop.clone();
@@ -121,8 +131,16 @@ impl Listener {
         if right {
             self.known.learn(tag, Instant::now());
         }
+        let name: Box<[u8]> = check.name().into();
         let replied = check.conclude(right, &mut self.reply);
+        self.note(replied, &name, asker.from);
         self.send_reply(asker, replied).await;
+    }
+
+    fn note(&mut self, replied: Replied, name: &[u8], from: SocketAddr) {
+        if let Verdict::Reject(why) = replied.verdict {
+            self.refusals.record(name, from.ip(), why, Instant::now());
+        }
     }
 
     async fn send_reply(&mut self, asker: Asker, replied: Replied) {
@@ -131,6 +149,11 @@ impl Listener {
         count_reply(replied.verdict);
         send(&self.socket, reply, asker.from, asker.via).await;
     }
+}
+
+/// Who wants in, where it can be read.
+fn user_name(datagram: &[u8]) -> Vec<u8> {
+    Packet::parse(datagram).ok().and_then(|packet| packet.values(attribute::USER_NAME).next().map(<[u8]>::to_vec)).unwrap_or_default()
 }
 
 /// A NAS that is gone must not hold up the others while its packets wait in the socket: it asks again, and is answered from memory.

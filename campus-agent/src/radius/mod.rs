@@ -9,9 +9,11 @@
 
 mod duplicates;
 mod listener;
+mod refusals;
 mod verify;
 mod world;
 
+use crate::reports::Spool;
 use arc_swap::ArcSwap;
 use holdfast_proto::net::udp::{UdpOptions, UdpSocket};
 use holdfast_proto::snapshot::{HpkePrivate, Reader};
@@ -51,13 +53,14 @@ impl RadiusServer {
     }
 
     /// Serves until `cancelled` resolves; returns earlier only where one of its own tasks panicked, which is logged. The readers are of the people and the access feed; `node` and `private` open their data keys.
-    pub async fn serve(self, people: Reader, access: Reader, node: NodeId, private: HpkePrivate, cancelled: impl Future<Output = ()>) {
+    /// Whom it refuses goes into the spool.
+    pub async fn serve(self, people: Reader, access: Reader, node: NodeId, private: HpkePrivate, spool: Spool, cancelled: impl Future<Output = ()>) {
         let world = Arc::new(ArcSwap::from_pointee(World::default()));
         let pool = HashPool::new();
         let mut tasks = JoinSet::<Infallible>::new();
         tasks.spawn(world::follow(people, access, node, private, Arc::clone(&world)));
         for socket in self.sockets {
-            tasks.spawn(Listener::new(socket, Arc::clone(&world), pool.clone()).run());
+            tasks.spawn(Listener::new(socket, Arc::clone(&world), pool.clone(), spool.clone()).run());
         }
         // Dropping the set ends the tasks.
         tokio::select! {

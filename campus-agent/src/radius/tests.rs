@@ -108,7 +108,9 @@ async fn the_loop_accepts_rejects_repeats_itself_and_follows_its_readers() {
     let server = RadiusServer::bind(&[(Ipv4Addr::UNSPECIFIED, 0).into()]).unwrap();
     let port = server.local_addrs().unwrap()[0].port();
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
-    let serving = tokio::spawn(server.serve(people, access, NODE, private, async move { drop(stopped.await) }));
+    let dir = tempfile::tempdir().unwrap();
+    let spool = crate::reports::Spool::open(dir.path(), "radius", std::sync::Arc::new(holdfast_proto::net::clock::TrustedClock::new(UnixMillis(0))));
+    let serving = tokio::spawn(server.serve(people, access, NODE, private, spool, async move { drop(stopped.await) }));
     let client = Client(tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap());
     client.0.connect(("127.0.0.1", port)).await.unwrap();
 

@@ -2,20 +2,25 @@
 //!
 //! `/status` is the same JSON that `holdfast-agent status` prints; what needs no running agent, `offline` reads from the disk.
 
+mod counters;
 mod offline;
 
+pub use counters::offer_counters;
 pub use offline::{OfflineStatus, read_offline};
 
 use crate::reports::Spool;
+use crate::store::served;
 use crate::telemetry::BUILD;
-use crate::uplink::{Line, State};
+use crate::uplink::{FeedState, Line, State};
 use axum::extract::State as Shared;
 use axum::http::StatusCode;
 use axum::routing::get;
 use axum::{Json, Router};
 use holdfast_proto::net::clock::TrustedClock;
-use metrics_exporter_prometheus::PrometheusHandle;
+use holdfast_proto::snapshot::Feed;
 use serde::Serialize;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 use tokio::sync::watch;
 
@@ -32,8 +37,8 @@ pub struct Board {
     pub spool: Spool,
     /// Trusted time.
     pub clock: Arc<TrustedClock>,
-    /// Renders the counters.
-    pub metrics: PrometheusHandle,
+    /// Where the processes say what they serve, and offer their counters.
+    pub run_dir: PathBuf,
 }
 
 /// The state of the box.
@@ -48,7 +53,7 @@ pub struct Status {
     line_error: Option<String>,
     now_ms: u64,
     snapshots: Vec<Snapshot>,
-    reports_waiting: usize,
+    reports_waiting: u64,
     reports_dropped: u64,
 }
 
@@ -61,6 +66,8 @@ pub struct Snapshot {
     applied: u64,
     durable: u64,
     digest: String,
+    /// What each living service serves.
+    serving: BTreeMap<String, u64>,
     issued_at_ms: u64,
     age_s: u64,
     last_error: Option<String>,
@@ -70,15 +77,16 @@ pub struct Snapshot {
 pub fn router(board: Board) -> Router {
     Router::new()
         .route("/status", get(async |Shared(board): Shared<Board>| Json(board.status())))
-        .route("/metrics", get(async |Shared(board): Shared<Board>| board.metrics.render()))
+        .route("/metrics", get(async |Shared(board): Shared<Board>| counters::all_counters(&board.run_dir).await))
         .route("/healthz", get(async || "ok\n"))
         .route("/readyz", get(ready))
         .with_state(board)
 }
 
-/// Ready: every snapshot is there to be served. Being cut off is no fault of the box.
+/// Ready: every snapshot that a service answers from is there. Being cut off is no fault of the box.
 async fn ready(Shared(board): Shared<Board>) -> (StatusCode, String) {
-    let missing: Vec<String> = board.uplink.borrow().feeds.iter().filter(|(_, feed)| feed.applied.1.0 == 0).map(|(feed, _)| feed.to_string()).collect();
+    let is_missing = |feed: &Feed, state: &FeedState| *feed != Feed::TRUST && state.applied.1.0 == 0;
+    let missing: Vec<String> = board.uplink.borrow().feeds.iter().filter(|(feed, state)| is_missing(feed, state)).map(|(feed, _)| feed.to_string()).collect();
     if missing.is_empty() {
         return (StatusCode::OK, "ready\n".to_owned());
     }
@@ -103,6 +111,7 @@ impl Board {
             applied: state.applied.1.0,
             durable: state.durable.1.0,
             digest: state.digest,
+            serving: served(&self.run_dir, feed).into_iter().map(|(service, (_, generation))| (service, generation.0)).collect(),
             issued_at_ms: state.issued_at_ms,
             age_s: now_ms.saturating_sub(state.issued_at_ms) / 1000,
             last_error: state.last_error,
@@ -117,7 +126,7 @@ impl Board {
             line_error,
             now_ms,
             snapshots: snapshots.collect(),
-            reports_waiting: self.spool.waiting_from(0).len(),
+            reports_waiting: self.spool.waiting(),
             reports_dropped: self.spool.dropped(),
         }
     }

@@ -1,4 +1,4 @@
-use crate::store::{Finding, FloorFile, Identity, IdentityError, best_state};
+use crate::store::{Finding, FloorFile, Identity, IdentityError, best_state, feed_dir, store_key};
 use crate::telemetry::BUILD;
 use holdfast_proto::snapshot::{Feed, PublicKey, State, Trust};
 use holdfast_proto::words::{Epoch, Generation};
@@ -24,8 +24,9 @@ struct Verified {
 pub fn read_offline(state_dir: &Path) -> Result<OfflineStatus, IdentityError> {
     let identity = Identity::read(state_dir)?;
     let (_, floor) = FloorFile::open(state_dir);
+    let key = store_key(state_dir);
     let snapshots = Feed::ALL.into_iter().map(|feed| {
-        let (state, findings) = best_state(&state_dir.join("snapshots").join(feed.to_string()), feed, &identity.trust);
+        let (state, findings) = best_state(&feed_dir(state_dir, feed), feed, &identity.trust, &key);
         Verified { state, findings, floor: floor.of(feed) }
     });
     Ok(OfflineStatus { snapshots: snapshots.collect(), identity })

@@ -1,9 +1,11 @@
-use super::write_whole;
+use super::{write_secret, write_whole};
 use holdfast_proto::net::tls;
+use holdfast_proto::snapshot::file::StoreKey;
 use holdfast_proto::snapshot::{HpkePrivate, Trust, TrustError};
 use holdfast_proto::words::{NodeId, Secret};
 use std::fs;
-use std::io;
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 /// Who this box is: given at enrolment, kept under `identity/`, owner-readable only.
@@ -58,19 +60,33 @@ struct Card {
     chain: Vec<String>,
 }
 
+impl Card {
+    fn path(dir: &Path) -> PathBuf {
+        dir.join("card.json")
+    }
+
+    fn read(dir: &Path) -> Result<Self, IdentityError> {
+        let path = Self::path(dir);
+        if !exists(&path)? {
+            return Err(IdentityError::NotEnrolled);
+        }
+        serde_json::from_slice(&read(&path)?).map_err(|wrong| damaged(&path, wrong))
+    }
+
+    fn number(&self, dir: &Path) -> Result<NodeId, IdentityError> {
+        let number = hex::decode(&self.node_id).ok().and_then(|bytes| bytes.try_into().ok());
+        number.map(NodeId).ok_or_else(|| damaged(&Self::path(dir), "its node_id is not 32 hexadecimal digits"))
+    }
+}
+
 impl Identity {
     /// Reads the identity of the box. Needs nothing but its disk.
     pub fn read(state_dir: &Path) -> Result<Self, IdentityError> {
         let dir = folder(state_dir);
-        let card_path = dir.join("card.json");
-        if !exists(&card_path)? {
-            return Err(IdentityError::NotEnrolled);
-        }
-        let card: Card = serde_json::from_slice(&read(&card_path)?).map_err(|wrong| damaged(&card_path, wrong))?;
-        let chain = card.chain.iter().map(hex::decode).collect::<Result<_, _>>().map_err(|wrong| damaged(&card_path, wrong))?;
-        let node_id = hex::decode(&card.node_id).ok().and_then(|bytes| bytes.try_into().ok());
+        let card = Card::read(&dir)?;
+        let chain = card.chain.iter().map(hex::decode).collect::<Result<_, _>>().map_err(|wrong| damaged(&Card::path(&dir), wrong))?;
         Ok(Self {
-            node_id: NodeId(node_id.ok_or_else(|| damaged(&card_path, "its node_id is not 32 hexadecimal digits"))?),
+            node_id: card.number(&dir)?,
             name: card.name,
             master: card.master,
             tls_key: Secret::new(read(&dir.join("tls.key"))?),
@@ -78,6 +94,17 @@ impl Identity {
             hpke: HpkePrivate::from_bytes(&read(&dir.join("hpke.key"))?),
             trust: Self::read_trust(state_dir)?,
         })
+    }
+
+    /// Reads only the box's name.
+    pub fn read_name(state_dir: &Path) -> Result<String, IdentityError> {
+        Ok(Card::read(&folder(state_dir))?.name)
+    }
+
+    /// Reads only what opens the secrets that are meant for this box: its number and its HPKE key.
+    pub fn read_reader(state_dir: &Path) -> Result<(NodeId, HpkePrivate), IdentityError> {
+        let dir = folder(state_dir);
+        Ok((Card::read(&dir)?.number(&dir)?, HpkePrivate::from_bytes(&read(&dir.join("hpke.key"))?)))
     }
 
     /// Reads only whom this box believes: enough to verify and to serve what needs no secret.
@@ -93,7 +120,7 @@ impl Identity {
     pub fn keep(&self, state_dir: &Path) -> io::Result<()> {
         let dir = folder(state_dir);
         fs::create_dir_all(&dir)?;
-        write_whole(&dir.join("tls.key"), self.tls_key.expose())?;
+        write_secret(&dir.join("tls.key"), self.tls_key.expose())?;
         write_whole(&dir.join("hpke.key"), self.hpke.expose())?;
         Self::keep_trust(state_dir, &self.trust)?;
         let card = Card {
@@ -114,6 +141,29 @@ impl Identity {
     pub fn tls(&self) -> Result<tls::Identity, rustls::Error> {
         tls::Identity::new(self.chain.clone(), self.tls_key.expose())
     }
+}
+
+/// The key under which this box vouches for what it has proven. Made where there is none; a process that may neither read nor
+/// make it gets one of its own, and proves everything by signatures and sums instead.
+pub fn store_key(state_dir: &Path) -> StoreKey {
+    let path = folder(state_dir).join("store.key");
+    let kept = || fs::read(&path).ok()?.try_into().ok();
+    let made = || {
+        let mut key = [0; 32];
+        aws_lc_rs::rand::fill(&mut key).ok()?;
+        fs::create_dir_all(folder(state_dir)).ok()?;
+        // Whoever comes second takes the key of whoever came first.
+        match fs::OpenOptions::new().write(true).create_new(true).mode(0o640).open(&path).and_then(|mut file| file.write_all(&key)) {
+            Ok(()) => Some(key),
+            Err(_) => kept(),
+        }
+    };
+    StoreKey::from_bytes(kept().or_else(made).unwrap_or_else(|| {
+        let mut key = [0; 32];
+        // Without randomness the key is known to be no secret, and only vouches for what this process itself has proven.
+        let _ = aws_lc_rs::rand::fill(&mut key);
+        key
+    }))
 }
 
 fn folder(state_dir: &Path) -> PathBuf {

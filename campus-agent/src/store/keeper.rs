@@ -1,50 +1,70 @@
-use super::slot::{Finding, Slot, search};
-use super::{sync_parent, write_whole};
-use holdfast_proto::snapshot::file::{FRAME_LIMIT_BYTES, encode_base, encode_frame};
-use holdfast_proto::snapshot::{ApplyError, Feed, Kind, ManifestError, OpenError, Reader, Sealed, State, Trust, Writer, reader};
+use super::base_file;
+use super::incoming::Incoming;
+use super::search::{Found, Question, Resting, search};
+use super::slot::{Finding, Slot};
+use super::sync_parent;
+use super::word::{Commit, CommitWord};
+use holdfast_proto::snapshot::file::{Chain, FRAME_LIMIT_BYTES, StoreKey, encode_frame};
+use holdfast_proto::snapshot::{ApplyError, Feed, Kind, Manifest, ManifestError, OpenError, Opened, Reader, Sealed, State, Trust, Writer, reader};
 use holdfast_proto::words::{Epoch, Generation};
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::thread::JoinHandle;
 
-/// A log of this many generations is folded into a new base: replaying them costs tens of milliseconds at start.
-const LOG_LIMIT_FRAMES: usize = 1024;
-/// So is one that has grown to a share of its base, but not below this.
+/// A log is folded into a new base when it has grown to a tenth of its base, but not below this: replaying it takes milliseconds.
 const LOG_FLOOR_BYTES: u64 = 4 << 20;
+const LOG_LIMIT_BYTES: u64 = 64 << 20;
 const LOG_SHARE_OF_BASE: u64 = 10;
 
-/// The one owner of a feed's files and of its state. Everything it hands to its readers was verified by it.
+/// The one owner of a feed's files and of its state. Everything that it lets the readers see was proven by it.
 #[derive(Debug)]
 pub struct Keeper {
     dir: PathBuf,
-    state: State,
+    key: StoreKey,
+    word: CommitWord,
     writer: Writer,
-    live: Slot,
-    /// `None` while the disk fails: the state is served from memory and nothing is promised.
-    log: Option<File>,
-    log_bytes: u64,
-    log_frames: usize,
+    state: State,
+    /// `None` while the disk fails: readers keep what they have, and nothing is promised.
+    log: Option<Log>,
     base_bytes: u64,
     has_fallback: bool,
     durable: (Epoch, Generation),
+    folding: Option<Folding>,
 }
 
-/// A keeper at start, its reader, and what was kept out on the way.
+/// The live slot and its log, open for appending.
 #[derive(Debug)]
-pub struct Opening {
-    /// The owner.
-    pub keeper: Keeper,
-    /// For the services.
-    pub reader: Reader,
-    /// What was kept out.
-    pub findings: Vec<Finding>,
+struct Log {
+    slot: Slot,
+    base_mac: [u8; 32],
+    chain: Chain,
+    file: File,
+    end: u64,
+}
+
+/// A new base on its way into the other slot, and what came in meanwhile.
+#[derive(Debug)]
+struct Folding {
+    slot: Slot,
+    work: JoinHandle<io::Result<(State, [u8; 32])>>,
+    since: Vec<Frame>,
+}
+
+/// A generation as it goes into a log.
+#[derive(Debug, Clone)]
+struct Frame {
+    sealed: Sealed,
+    merged: bool,
+    from: Generation,
+    payload: Vec<u8>,
 }
 
 /// What became of an accepted generation.
 #[derive(Debug)]
 pub struct Kept {
-    /// Served from now on.
+    /// In the readers' reach from now on; what they serve, they say themselves.
     pub applied: Generation,
     /// Survives a power cut.
     pub durable: Generation,
@@ -64,49 +84,50 @@ pub enum Refusal {
     /// Does not lead from what is held to what was signed.
     #[error(transparent)]
     Apply(#[from] ApplyError),
+    /// The head of a whole snapshot is not the one that a manifest names.
+    #[error("the snapshot offered is not the one that a manifest names")]
+    OtherRoot,
 }
 
 impl Refusal {
-    /// Whether the whole snapshot would help: the state held does not continue into what is offered.
+    /// Whether more of the snapshot would help: the state held does not continue into what is offered.
     pub fn wants_full(&self) -> bool {
-        matches!(self, Self::Apply(ApplyError::OtherParent { .. } | ApplyError::OtherDigest { .. } | ApplyError::OtherCount { .. }))
+        let astray = |wrong: &ApplyError| {
+            matches!(wrong, ApplyError::OtherParent { .. } | ApplyError::OtherDigest { .. } | ApplyError::OtherCount { .. } | ApplyError::Damaged(_))
+        };
+        matches!(self, Self::Apply(wrong) if astray(wrong))
     }
 }
 
 impl Keeper {
-    /// Opens a feed's folder and serves the newest verified state in it at once, however the disk is. Fails only where the folder cannot be made.
-    pub fn open(dir: &Path, feed: Feed, trust: &Trust) -> io::Result<Opening> {
+    /// Opens a feed's folder and lets the readers see the newest proven state in it at once, however the disk is. Gives what
+    /// was kept out. Fails only where the folder cannot be made.
+    pub fn open(dir: &Path, run_dir: &Path, feed: Feed, trust: &Trust, key: &StoreKey) -> io::Result<(Self, Vec<Finding>)> {
         Slot::BOTH.into_iter().try_for_each(|slot| slot.create(dir))?;
-        let found = search(dir, feed, trust);
-        let (writer, reader) = reader(feed);
-        writer.publish(found.state.view().clone());
-        let live = found.slot.unwrap_or(Slot::A);
-        let on_disk = (found.state.view().epoch(), found.state.view().generation());
-        let mut keeper = Self {
-            dir: dir.to_owned(),
-            state: found.state,
-            writer,
-            live,
-            log: None,
-            log_bytes: found.log_end,
-            log_frames: 0,
-            base_bytes: fs::metadata(live.base(dir)).map_or(0, |meta| meta.len()),
-            has_fallback: found.has_fallback,
-            durable: on_disk,
+        let Found { state, mut findings, resting, has_fallback } = search(Question { dir, feed, trust, key, thorough: false, below: None });
+        let durable = (state.view().epoch(), state.view().generation());
+        let (word, (writer, _)) = (CommitWord::of(run_dir, feed), reader(feed));
+        let mut keeper = Self { dir: dir.to_owned(), key: key.clone(), word, writer, state, log: None, base_bytes: 0, has_fallback, durable, folding: None };
+        // A state that one slot alone does not lead to gets a base of its own before anything is appended.
+        let settled = match resting {
+            Some(resting) => keeper.reopen(resting),
+            None => keeper.write_base(),
         };
-        let mut findings = found.findings;
-        // A state that one slot alone does not lead to gets a base of its own before anything is appended. So does one beside a
-        // log that could not be read or believed: that log is left as it is, for a better day.
-        let settled = if found.crossed || found.doubtful { keeper.rebase() } else { keeper.reopen_log() };
         if let Err(error) = settled {
             keeper.log = None;
             keeper.durable = (Epoch(0), Generation(0));
             findings.push(Finding { path: dir.to_owned(), what: format!("cannot be written: {error}") });
         }
-        Ok(Opening { keeper, reader, findings })
+        keeper.commit();
+        Ok((keeper, findings))
     }
 
-    /// What is served.
+    /// For whoever lives in the same process: the newest view that readers may see.
+    pub fn reader(&self) -> Reader {
+        self.writer.reader()
+    }
+
+    /// What is held.
     pub fn state(&self) -> &State {
         &self.state
     }
@@ -118,120 +139,243 @@ impl Keeper {
 
     /// Whether the disk takes what it is given.
     pub fn disk_is_well(&self) -> bool {
-        self.log.is_some()
+        self.log.is_some() || self.state.sealed().is_none()
     }
 
-    /// Takes rows that several generations were merged into.
-    pub fn take_merged(&mut self, trust: &Trust, sealed: &[u8], payload: &[u8]) -> Result<Kept, Refusal> {
+    /// Takes the next generation, or one further on whose rows were merged from all between.
+    pub fn take_frame(&mut self, trust: &Trust, sealed: &[u8], merged: bool, payload: &[u8]) -> Result<Kept, Refusal> {
         let opened = trust.open(&Sealed::from_bytes(sealed)?)?;
-        let next = self.state.advance_merged(&opened, payload)?;
-        // The log's frames are checked against what was signed, and nobody signed these very rows.
-        Ok(self.keep(next, Self::rebase))
+        let from = self.state.view().generation();
+        let next = if merged { self.state.advance_merged(&opened, payload)? } else { self.state.advance(&opened, payload)? };
+        let frame = Frame { sealed: opened.sealed().clone(), merged, from, payload: payload.to_vec() };
+        Ok(self.keep(next, |keeper| keeper.append(frame)))
     }
 
-    /// Takes the next generation.
-    pub fn take_frame(&mut self, trust: &Trust, sealed: &[u8], payload: &[u8]) -> Result<Kept, Refusal> {
+    /// Begins to take a whole snapshot in blocks. `newest` is a manifest that names its root; without one, the rows are
+    /// proven at the end. What lies below `floor`, the highest that was ever durable here, is refused: a disk that was lost
+    /// must not open the door to the past.
+    pub fn begin_full(
+        &self,
+        trust: &Trust,
+        floor: Option<(Epoch, Generation)>,
+        sealed: &[u8],
+        newest: Option<&[u8]>,
+        head: &[u8],
+    ) -> Result<Incoming, Refusal> {
         let opened = trust.open(&Sealed::from_bytes(sealed)?)?;
-        let next = self.state.advance(&opened, payload)?;
-        Ok(self.keep(next, |keeper| keeper.append(opened.sealed(), payload)))
+        let newest = newest.map(|newest| Ok::<Opened, Refusal>(trust.open(&Sealed::from_bytes(newest)?)?)).transpose()?;
+        // A snapshot from below the floor may still be the ground under a newer manifest.
+        self.refuse_the_past(newest.as_ref().unwrap_or(&opened).manifest(), floor)?;
+        Incoming::begin(opened, newest, head, self.dir.join("incoming")).ok_or(Refusal::OtherRoot)
     }
 
-    /// Takes a whole snapshot. What lies below `floor`, the highest that was ever durable here, is refused: a disk that was
-    /// lost must not open the door to the past.
-    pub fn take_full(&mut self, trust: &Trust, floor: Option<(Epoch, Generation)>, sealed: &[u8], rows: Vec<u8>) -> Result<Kept, Refusal> {
+    /// Takes a whole snapshot's rows at once, proving them by their sum.
+    pub fn take_rows(&mut self, trust: &Trust, floor: Option<(Epoch, Generation)>, sealed: &[u8], rows: &[u8]) -> Result<Kept, Refusal> {
         let opened = trust.open(&Sealed::from_bytes(sealed)?)?;
-        let manifest = opened.manifest();
+        self.refuse_the_past(opened.manifest(), floor)?;
+        let next = State::restore(&opened, rows)?;
+        Ok(self.keep(next, Self::write_base))
+    }
+
+    fn refuse_the_past(&self, target: &Manifest, floor: Option<(Epoch, Generation)>) -> Result<(), ApplyError> {
         let held = self.state.view();
-        if manifest.feed != held.feed() {
-            return Err(ApplyError::OtherFeed { held: held.feed(), offered: manifest.feed }.into());
+        if target.feed != held.feed() {
+            return Err(ApplyError::OtherFeed { held: held.feed(), offered: target.feed });
         }
         let (held_epoch, held) = (held.epoch(), held.generation()).max(floor.unwrap_or((Epoch(0), Generation(0))));
-        if (manifest.epoch, manifest.generation) < (held_epoch, held) {
-            return Err(ApplyError::NotNewer { held_epoch, held, offered_epoch: manifest.epoch, offered: manifest.generation }.into());
+        if (target.epoch, target.generation) < (held_epoch, held) {
+            return Err(ApplyError::NotNewer { held_epoch, held, offered_epoch: target.epoch, offered: target.generation });
         }
-        let next = State::restore(&opened, rows)?;
-        Ok(self.keep(next, Self::rebase))
-    }
-
-    /// Swaps and writes, in the order that the kind asks for: a name may be served before it is synced, because it comes
-    /// again; a revoked password must not come back after a power cut, so it is synced before anyone hears of it.
-    fn keep(&mut self, next: State, write: impl FnOnce(&mut Self) -> io::Result<()>) -> Kept {
-        let sync_first = matches!(next.view().feed().kind, Kind::Auth | Kind::Trust);
-        let view = next.view().clone();
-        let applied = view.generation();
-        self.state = next;
-        if !sync_first {
-            self.writer.publish(view.clone());
-        }
-        let written = write(self).and_then(|()| self.fold_if_long());
-        if sync_first {
-            self.writer.publish(view.clone());
-        }
-        let disk_error = written.err();
-        match disk_error {
-            None => self.durable = (view.epoch(), applied),
-            // After a failed sync nothing of that file is believed any more: the next generation starts a new base.
-            Some(_) => self.log = None,
-        }
-        Kept { applied, durable: self.durable.1, disk_error }
-    }
-
-    fn append(&mut self, sealed: &Sealed, payload: &[u8]) -> io::Result<()> {
-        if payload.len() > FRAME_LIMIT_BYTES || self.log.is_none() || self.base_bytes == 0 {
-            return self.rebase();
-        }
-        let frame = encode_frame(sealed, payload);
-        let Some(log) = self.log.as_mut() else { return self.rebase() };
-        log.write_all(&frame)?;
-        log.sync_data()?;
-        self.log_bytes += frame.len() as u64;
-        self.log_frames += 1;
         Ok(())
     }
 
-    fn fold_if_long(&mut self) -> io::Result<()> {
-        let long = self.log_frames > LOG_LIMIT_FRAMES || self.log_bytes > LOG_FLOOR_BYTES.max(self.base_bytes / LOG_SHARE_OF_BASE);
-        // The first change after the first base makes the second one, so that there is always one before.
-        if long || (!self.has_fallback && self.log_frames > 0) { self.rebase() } else { Ok(()) }
+    /// Takes a whole snapshot whose blocks have all arrived.
+    pub fn take_full(&mut self, incoming: Incoming) -> Result<Kept, Refusal> {
+        let next = incoming.finish()?;
+        Ok(self.keep(next, Self::write_base))
+    }
+
+    /// Lets the readers see it and syncs it, in the order that the kind asks for: a name may be served before it is synced,
+    /// because it comes again; a revoked password must not come back after a power cut, so it is synced before anyone sees it.
+    fn keep(&mut self, next: State, write: impl FnOnce(&mut Self) -> io::Result<()>) -> Kept {
+        let sync_first = matches!(next.view().feed().kind, Kind::Auth | Kind::Trust);
+        let at = (next.view().epoch(), next.view().generation());
+        self.state = next;
+        let mut written = write(self);
+        if written.is_ok() && !sync_first {
+            self.commit();
+        }
+        if written.is_ok() {
+            written = self.log.as_ref().map_or(Ok(()), |log| log.file.sync_data());
+        }
+        match &written {
+            Ok(()) => {
+                self.durable = at;
+                if sync_first {
+                    self.commit();
+                }
+                self.fold_if_long();
+            }
+            // After a failed sync nothing of that file is believed any more: the next generation starts a new base.
+            Err(_) => self.log = None,
+        }
+        Kept { applied: at.1, durable: self.durable.1, disk_error: written.err() }
+    }
+
+    /// Tells the readers how far they may read.
+    fn commit(&mut self) {
+        self.writer.publish(self.state.view().clone());
+        let Some(log) = &self.log else { return };
+        let (epoch, generation) = (self.state.view().epoch(), self.state.view().generation());
+        let commit = Commit { slot: log.slot, epoch, generation, log_end: log.end, base_mac: log.base_mac };
+        if let Err(error) = self.word.write(commit) {
+            tracing::error!(event = "runtime_directory_failed", %error, "the services are not told of a new generation");
+        }
+    }
+
+    fn append(&mut self, frame: Frame) -> io::Result<()> {
+        if frame.payload.len() > FRAME_LIMIT_BYTES || self.log.is_none() {
+            return self.write_base();
+        }
+        if let Some(folding) = self.folding.as_mut() {
+            folding.since.push(frame.clone());
+            if self.finish_folding(false)? {
+                // The new log holds the frame as well.
+                return Ok(());
+            }
+        }
+        let Some(log) = self.log.as_mut() else { return self.write_base() };
+        log.append(&frame)
+    }
+
+    /// Folds a long log into a new base in the other slot, beside the service. The first change after the first base makes
+    /// the second one, so that there is always one before.
+    fn fold_if_long(&mut self) {
+        let Some(log) = &self.log else { return };
+        let long = log.end > LOG_FLOOR_BYTES.max(self.base_bytes / LOG_SHARE_OF_BASE).min(LOG_LIMIT_BYTES);
+        if self.folding.is_some() || !(long || (!self.has_fallback && log.end > 0)) {
+            return;
+        }
+        let (state, slot, dir, key) = (self.state.clone(), log.slot.other(), self.dir.clone(), self.key.clone());
+        let work = std::thread::spawn(move || {
+            let folded = state.rebased().map_err(io::Error::other)?;
+            let sealed = folded.sealed().ok_or_else(|| io::Error::other("a state without a manifest has nothing to keep"))?;
+            slot.create(&dir)?;
+            let mac = base_file::write(&slot.base(&dir), sealed, folded.base(), &key)?;
+            Ok((folded, mac))
+        });
+        self.folding = Some(Folding { slot, work, since: Vec::new() });
+    }
+
+    /// Goes over to the new base once it is written, and gives whether it did. `wait` is for whoever must know that it is.
+    fn finish_folding(&mut self, wait: bool) -> io::Result<bool> {
+        let Some(folding) = self.folding.take_if(|folding| wait || folding.work.is_finished()) else { return Ok(false) };
+        let (folded, mac) = folding.work.join().unwrap_or_else(|_| Err(io::Error::other("folding the log ended in a panic")))?;
+        let mut log = Log::create(&self.dir, folding.slot, mac, Chain::after(mac, self.key.clone()))?;
+        folding.since.iter().try_for_each(|frame| log.append(frame))?;
+        log.file.sync_data()?;
+        let payloads = folding.since.iter().map(|frame| &frame.payload[..]);
+        self.state = self.state.onto(folded.base().clone(), payloads).map_err(io::Error::other)?;
+        self.base_bytes = folded.base().head().rows_len;
+        self.has_fallback = true;
+        self.log = Some(log);
+        self.commit();
+        Ok(true)
+    }
+
+    /// Ends what is done beside the service, at the latest now: for whoever stops, and for tests.
+    pub fn settle(&mut self) -> io::Result<()> {
+        let settled = self.finish_folding(true).map(drop);
+        if settled.is_err() {
+            self.log = None;
+        }
+        settled
+    }
+
+    /// Goes over to a folded base that is ready: called when nothing else is to be done.
+    pub fn tick(&mut self) {
+        if let Err(error) = self.finish_folding(false) {
+            // The log that is there goes on; it is folded at the next occasion.
+            tracing::error!(event = "disk_failed", %error, "a log could not be folded into a new base");
+        }
     }
 
     /// Writes the state as a base into the other slot and makes that slot the live one. The old slot stays: it is the one before.
-    fn rebase(&mut self) -> io::Result<()> {
-        // Nothing to keep, so nothing is cut either.
+    fn write_base(&mut self) -> io::Result<()> {
+        // A base that is being folded has the same place; it is of no use any more.
+        if let Some(folding) = self.folding.take() {
+            drop(folding.work.join());
+        }
         let Some(sealed) = self.state.sealed().cloned() else { return Ok(()) };
-        let target = if self.base_bytes == 0 { self.live } else { self.live.other() };
-        target.create(&self.dir)?;
-        let (base, log) = (target.base(&self.dir), target.log(&self.dir));
-        let bytes = encode_base(&sealed, &self.state.encode_rows());
-        write_whole(&base, &bytes)?;
-        // Only now: until the rename, the log there may be part of what leads to the state.
-        remove_if_there(&log)?;
-        self.has_fallback = self.base_bytes > 0;
-        self.base_bytes = bytes.len() as u64;
-        self.live = target;
-        self.log_bytes = 0;
-        self.state = self.state.rebased();
-        self.reopen_log()
+        if self.state.view().overlay_len() > 0 || self.state.base().head().generation != self.state.view().generation() {
+            self.state = self.state.rebased().map_err(io::Error::other)?;
+        }
+        let slot = self.log.as_ref().map_or_else(|| self.slot_to_overwrite(), |log| log.slot.other());
+        slot.create(&self.dir)?;
+        let mac = base_file::write(&slot.base(&self.dir), &sealed, self.state.base(), &self.key)?;
+        self.has_fallback = slot.other().base(&self.dir).exists();
+        self.base_bytes = self.state.base().head().rows_len;
+        self.log = Some(Log::create(&self.dir, slot, mac, Chain::after(mac, self.key.clone()))?);
+        Ok(())
     }
 
-    /// Opens the live slot's log for appending, cut to what was verified.
-    fn reopen_log(&mut self) -> io::Result<()> {
-        let path = self.live.log(&self.dir);
-        let file = fs::OpenOptions::new().create(true).append(true).mode(0o600).open(&path)?;
-        if file.metadata()?.len() != self.log_bytes {
-            file.set_len(self.log_bytes)?;
+    /// Without a live slot: the one with the older base, or none.
+    fn slot_to_overwrite(&self) -> Slot {
+        let age = |slot: Slot| {
+            let front = base_file::read_front(&slot.base(&self.dir), &self.key).ok()?.ok()?;
+            let claims = front.0.sealed.claims().ok()?;
+            Some((claims.epoch, claims.generation))
+        };
+        if age(Slot::A) <= age(Slot::B) { Slot::A } else { Slot::B }
+    }
+
+    fn reopen(&mut self, resting: Resting) -> io::Result<()> {
+        let Resting { slot, base_mac, chain, log_end } = resting;
+        let path = slot.log(&self.dir);
+        let file = append_to(&path)?;
+        if file.metadata()?.len() != log_end {
+            file.set_len(log_end)?;
         }
         file.sync_all()?;
         sync_parent(&path)?;
-        self.log = Some(file);
-        self.log_frames = 0;
+        self.base_bytes = self.state.base().head().rows_len;
+        self.log = Some(Log { slot, base_mac, chain, file, end: log_end });
         Ok(())
     }
 }
 
-fn remove_if_there(path: &Path) -> io::Result<()> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
+impl Log {
+    /// An empty log after a base that has its name already. Until then, the log there may be part of what leads to the state.
+    fn create(dir: &Path, slot: Slot, base_mac: [u8; 32], chain: Chain) -> io::Result<Self> {
+        let path = slot.log(dir);
+        if let Err(error) = fs::remove_file(&path)
+            && error.kind() != io::ErrorKind::NotFound
+        {
+            return Err(error);
+        }
+        let file = append_to(&path)?;
+        file.sync_all()?;
+        sync_parent(&path)?;
+        Ok(Self { slot, base_mac, chain, file, end: 0 })
+    }
+
+    fn append(&mut self, frame: &Frame) -> io::Result<()> {
+        let bytes = encode_frame(&mut self.chain, &frame.sealed, frame.merged, frame.from, &frame.payload);
+        self.file.write_all(&bytes)?;
+        self.end += bytes.len() as u64;
+        Ok(())
+    }
+}
+
+fn append_to(path: &Path) -> io::Result<File> {
+    fs::OpenOptions::new().create(true).append(true).mode(0o640).open(path)
+}
+
+impl Drop for Keeper {
+    fn drop(&mut self) {
+        // A thread that outlives its owner would write under the next one.
+        if let Some(folding) = self.folding.take() {
+            drop(folding.work.join());
+        }
     }
 }

@@ -1,34 +1,77 @@
 //! The disk: what this box knows, kept so that it can be served with every cable out.
 //!
-//! One folder per feed with two slots; in a slot, a `base` (one whole snapshot, written aside, synced, renamed) and a
-//! `log` of the signed generations after it. There is no pointer file: at start the newest verified state that the files
-//! lead to is served, whichever files those are. What cannot be verified is kept out and reported, and the generation
-//! before it is served: nothing here can end in silence. The services get a [`Reader`] and nothing else of this room.
+//! One folder per feed with two slots; in a slot, a `base` (one whole snapshot with its index, written aside, synced,
+//! renamed) and a `log` of the signed generations after it. There is no pointer file: at start the newest proven state that
+//! the files lead to is served, whichever files those are. What cannot be proven is kept out and reported, and the
+//! generation before it is served: nothing here can end in silence.
+//!
+//! The store is the only meeting place of the box's processes. `uplink` alone writes it, through a [`Keeper`], and tells in a
+//! small *commit word* how far it may be read; each service follows by itself, through a [`Follower`], and writes what it
+//! serves into a word of its own. The services get a [`Reader`] and nothing else of this room.
 //!
 //! [`Reader`]: holdfast_proto::snapshot::Reader
 
+mod base_file;
+mod crashes;
 mod floor;
+mod follower;
+pub mod framed;
 mod identity;
+mod incoming;
 mod keeper;
+mod scrub;
+mod search;
 mod slot;
 #[cfg(test)]
 mod tests;
+mod wake;
+mod word;
 
 pub use floor::{Floor, FloorFile};
+pub use follower::{Follower, Following};
+pub use identity::store_key;
 pub use identity::{Identity, IdentityError};
-pub use keeper::{Keeper, Kept, Opening, Refusal};
-pub use slot::{Finding, best_state};
+pub use incoming::Incoming;
+pub use keeper::{Keeper, Kept, Refusal};
+pub use search::best_state;
+pub use slot::Finding;
+pub use wake::{Changes, on_changes_in};
+pub use word::served;
 
+use holdfast_proto::snapshot::Feed;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+
+/// Where the files of a feed are.
+pub fn feed_dir(state_dir: &Path, feed: Feed) -> PathBuf {
+    state_dir.join("snapshots").join(feed.to_string())
+}
+
+/// The group of a folder is the service that reads it.
+const GROUP_READS: u32 = 0o640;
+const OWNER_ONLY: u32 = 0o600;
+
+/// Opens a file beside `path` that will take its name.
+fn write_aside(path: &Path, mode: u32) -> io::Result<(PathBuf, File)> {
+    let aside = path.with_extension("tmp");
+    let file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(mode).open(&aside)?;
+    Ok((aside, file))
+}
+
+/// As [`write_whole`], for what no other process of the box may read.
+pub(crate) fn write_secret(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    write_with(path, bytes, OWNER_ONLY)
+}
 
 /// Writes a file aside, syncs it, and renames it into place, so that a power cut leaves the old one or the new one.
 pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let aside = path.with_extension("tmp");
-    // Owner only: identity, keys and encrypted fields pass through here.
-    let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&aside)?;
+    write_with(path, bytes, GROUP_READS)
+}
+
+fn write_with(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
+    let (aside, mut file) = write_aside(path, mode)?;
     file.write_all(bytes)?;
     file.sync_all()?;
     fs::rename(&aside, path)?;

@@ -1,7 +1,11 @@
-//! What a disk may do to us: be cut, flipped, filled, set back. Whatever it does, what is served was signed and whole.
+//! What a disk may do to us: be cut, flipped, filled, set back, lose what was not synced. Whatever it does, what is served was
+//! signed and whole.
 
+use super::search::{Question, search};
 use super::*;
-use holdfast_proto::snapshot::{Change, Family, Feed, Grant, Institution, Kind, SigningKey, Stamp, State, Table, Trust, TrustDraft};
+use crate::config::Folders;
+use holdfast_proto::snapshot::file::StoreKey;
+use holdfast_proto::snapshot::{Change, Family, Feed, Grant, Institution, Kind, SigningKey, Stamp, State, Table, Trust, TrustDraft, merge_payloads};
 use holdfast_proto::words::{Epoch, Generation, UnixMillis};
 use std::path::PathBuf;
 use tempfile::TempDir;
@@ -14,6 +18,7 @@ struct Bench {
     dir: TempDir,
     trust: Trust,
     key: SigningKey,
+    store_key: StoreKey,
     published: Vec<(Vec<u8>, Vec<u8>, State)>,
 }
 
@@ -30,19 +35,39 @@ impl Bench {
             grants: vec![Grant { key: key.public(), kind: Kind::Zone, family: Family::Whole }],
             authorities: vec![],
         };
-        Self { dir: tempfile::tempdir().unwrap(), trust: draft.sign(&[&root]).unwrap(), key, published: vec![] }
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir_all(dir.path().join("run")).unwrap();
+        Self { dir, trust: draft.sign(&[&root]).unwrap(), key, store_key: StoreKey::from_bytes([7; 32]), published: vec![] }
     }
 
-    fn open(&self) -> Opening {
-        Keeper::open(self.dir.path(), Feed::ZONE, &self.trust).unwrap()
+    fn folder(&self) -> PathBuf {
+        feed_dir(self.dir.path(), Feed::ZONE)
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        self.folder().join(name)
+    }
+
+    fn keeper(&self) -> Keeper {
+        Keeper::open(&self.folder(), &self.dir.path().join("run"), Feed::ZONE, &self.trust, &self.store_key).unwrap().0
+    }
+
+    /// What a cold box would serve.
+    fn found(&self) -> (State, Vec<Finding>) {
+        best_state(&self.folder(), Feed::ZONE, &self.trust, &self.store_key)
+    }
+
+    fn follow(&self) -> Following {
+        let folders = Folders { state: self.dir.path().to_owned(), run: self.dir.path().join("run") };
+        Follower::open(&folders, Feed::ZONE, "dns", &self.trust, &self.store_key)
     }
 
     fn publish(&mut self) -> (Vec<u8>, Vec<u8>) {
         let last = self.published.last().map_or_else(|| State::empty(Feed::ZONE), |(_, _, state)| state.clone());
         let number = last.view().generation().0 + 1;
         let stamp = Stamp { institution: INSTITUTION, epoch: Epoch(1), issued_at: UnixMillis(number), soft_age_s: 0, hard_age_s: 0 };
-        let changes = vec![Change::put(T, "counter", number.to_string()), Change::put(T, format!("row {number}"), "x")];
-        let (sealed, payload, state) = last.compose(changes).unwrap().unwrap().seal(&self.key, stamp);
+        let changes = vec![Change::put(T, "counter", number.to_string()), Change::put(T, format!("row {number}"), "x".repeat(40))];
+        let (sealed, payload, state) = last.compose(changes).unwrap().unwrap().seal(&self.key, stamp).unwrap();
         self.published.push((sealed.bytes().to_vec(), payload.clone(), state));
         (sealed.bytes().to_vec(), payload)
     }
@@ -51,98 +76,209 @@ impl Bench {
     fn fill(&mut self, keeper: &mut Keeper, count: usize) {
         for _ in 0..count {
             let (sealed, payload) = self.publish();
-            let kept = keeper.take_frame(&self.trust, &sealed, &payload).unwrap();
+            let kept = keeper.take_frame(&self.trust, &sealed, false, &payload).unwrap();
             assert_eq!(kept.applied, kept.durable);
+            keeper.settle().unwrap();
         }
     }
 
     /// What is served is exactly what was published under that number.
-    fn assert_exact(&self, opening: &Opening) -> u64 {
-        let generation = opening.keeper.state().view().generation().0;
+    fn assert_exact(&self, state: &State) -> u64 {
+        let generation = state.view().generation().0;
         if generation > 0 {
-            assert_eq!(opening.keeper.state().digest(), self.published[generation as usize - 1].2.digest());
-            assert_eq!(opening.reader.current().get(T, b"counter"), Some(generation.to_string().as_bytes()));
+            assert_eq!(state.audited().unwrap().digest(), self.published[generation as usize - 1].2.digest());
+            assert_eq!(state.encode_rows(), self.published[generation as usize - 1].2.encode_rows());
         }
         generation
     }
 
-    fn file(&self, name: &str) -> PathBuf {
-        self.dir.path().join(name)
+    fn rows(&self, generation: usize) -> Vec<u8> {
+        self.published[generation - 1].2.encode_rows().unwrap()
     }
 }
 
-/// Generations 1 to 6: base 1 in slot a with frame 2 in its log, base 2 in slot b with frames 3 to 6.
+/// Generations 1 to 6: base 1 in one slot with frame 2 in its log, base 2 in the other with frames 3 to 6.
 fn six() -> Bench {
     let mut bench = Bench::new();
-    let mut keeper = bench.open().keeper;
+    let mut keeper = bench.keeper();
     bench.fill(&mut keeper, 6);
     bench
+}
+
+/// How fine a disk is damaged: in the short run of the tests, and in the long one.
+fn step(short: usize, long: usize) -> usize {
+    if std::env::var("HOLDFAST_TEST_SIZE").is_ok_and(|size| size == "long") { long } else { short }
+}
+
+/// The slot with the newer base, and the other one.
+fn slots(bench: &Bench) -> (&'static str, &'static str) {
+    let newer = |slot: &str| fs::metadata(bench.file(&format!("{slot}/log"))).map_or(0, |meta| meta.len());
+    if newer("a") > newer("b") { ("a", "b") } else { ("b", "a") }
 }
 
 #[test]
 fn what_was_kept_is_served_after_a_restart() {
     let bench = six();
-    let opening = bench.open();
-    assert_eq!((bench.assert_exact(&opening), opening.findings), (6, vec![]));
+    let (state, findings) = bench.found();
+    assert_eq!((bench.assert_exact(&state), findings), (6, vec![]));
+    let other_key = StoreKey::from_bytes([8; 32]);
+    let (state, findings) = best_state(&bench.folder(), Feed::ZONE, &bench.trust, &other_key);
+    assert_eq!((bench.assert_exact(&state), findings.len()), (6, 2), "without the box's key everything is proven anew");
 }
 
 #[test]
 fn a_log_cut_or_flipped_anywhere_leads_to_an_earlier_whole_generation() {
     let bench = six();
-    let log = std::fs::read(bench.file("b/log")).unwrap();
-    for at in (0..log.len()).step_by(7) {
-        std::fs::write(bench.file("b/log"), &log[..at]).unwrap();
-        let opening = bench.open();
-        assert_eq!(bench.assert_exact(&opening), 2 + (at / (log.len() / 4)) as u64, "cut at {at}");
+    let path = bench.file(&format!("{}/log", slots(&bench).0));
+    let log = fs::read(&path).unwrap();
+    for at in (0..log.len()).step_by(step(7, 1)) {
+        let whole = 2 + (at / (log.len() / 4)) as u64;
+        fs::write(&path, &log[..at]).unwrap();
+        assert_eq!(bench.assert_exact(&bench.found().0), whole, "cut at {at}");
         let mut flipped = log.clone();
-        flipped[at] ^= 0x20;
-        std::fs::write(bench.file("b/log"), &flipped).unwrap();
-        let opening = bench.open();
-        assert_eq!(bench.assert_exact(&opening), 2 + (at / (log.len() / 4)) as u64, "flipped at {at}");
-        assert!(!opening.findings.is_empty(), "flipped at {at}");
+        flipped[at] ^= 1 << (at % 8);
+        fs::write(&path, &flipped).unwrap();
+        let (state, findings) = bench.found();
+        // A bit that no proof needs, as in the number that a frame starts from, costs the chain and nothing else.
+        assert!(bench.assert_exact(&state) >= whole, "flipped at {at}");
+        assert!(!findings.is_empty(), "flipped at {at}");
     }
 }
 
 #[test]
 fn a_damaged_base_costs_nothing_while_the_one_before_is_there() {
     let bench = six();
-    let base = std::fs::read(bench.file("b/base")).unwrap();
-    let logs = ["a/log", "b/log"].map(|name| std::fs::read(bench.file(name)).unwrap());
-    let old = std::fs::read(bench.file("a/base")).unwrap();
-    for at in (0..base.len()).step_by(11) {
+    let image = bench.dir.path().join("image");
+    let copy = |from: &Path, to: &Path| {
+        for name in ["a/base", "a/log", "b/base", "b/log"] {
+            fs::create_dir_all(to.join(name).parent().unwrap()).unwrap();
+            fs::write(to.join(name), fs::read(from.join(name)).unwrap()).unwrap();
+        }
+    };
+    copy(&bench.folder(), &image);
+    let path = bench.file(&format!("{}/base", slots(&bench).0));
+    let base = fs::read(&path).unwrap();
+    for at in (0..base.len()).step_by(step(173, 3)) {
+        copy(&image, &bench.folder());
         let mut flipped = base.clone();
-        flipped[at] ^= 1;
-        std::fs::write(bench.file("a/base"), &old).unwrap();
-        std::fs::write(bench.file("a/log"), &logs[0]).unwrap();
-        std::fs::write(bench.file("b/base"), &flipped).unwrap();
-        std::fs::write(bench.file("b/log"), &logs[1]).unwrap();
-        let opening = bench.open();
-        assert_eq!(bench.assert_exact(&opening), 6, "flipped at {at}");
-        assert_eq!(opening.findings.len(), 1);
-        drop(opening);
-        assert_eq!(bench.assert_exact(&bench.open()), 6, "mended, and still whole after the next start");
+        flipped[at] ^= 1 << (at % 8);
+        fs::write(&path, &flipped).unwrap();
+        let (state, findings) = bench.found();
+        // The rest of the header means nothing, and nothing covers it.
+        assert_eq!(bench.assert_exact(&state), 6, "flipped at {at}");
+        if at % 5 == 0 && !findings.is_empty() {
+            drop(bench.keeper());
+            assert_eq!(bench.assert_exact(&bench.found().0), 6, "the box went on, flipped at {at}");
+        }
     }
+}
+
+#[test]
+fn a_service_never_answers_from_a_damaged_block_and_finds_another_way() {
+    let bench = six();
+    let path = bench.file(&format!("{}/base", slots(&bench).0));
+    let mut base = fs::read(&path).unwrap();
+    let last = base.len() - 3;
+    base[last] ^= 1;
+    fs::write(&path, &base).unwrap();
+    let Following { mut follower, reader, findings } = bench.follow();
+    assert_eq!((follower.serves(), findings), ((Epoch(1), Generation(6)), vec![]), "the block was not touched yet");
+    assert_eq!(reader.current().get(T, b"row 2"), Err(holdfast_proto::snapshot::Damaged));
+    assert!(follower.poll().is_some());
+    assert_eq!(reader.current().get(T, b"row 2").unwrap().map(<[u8]>::len), Some(40), "the other slot leads there too");
+}
+
+#[test]
+fn a_service_follows_its_uplink_and_never_past_its_word() {
+    let mut bench = six();
+    let mut keeper = bench.keeper();
+    let Following { mut follower, reader, .. } = bench.follow();
+    bench.fill(&mut keeper, 1);
+    assert_eq!(reader.current().generation(), Generation(6));
+    assert_eq!(follower.poll(), None);
+    assert_eq!(reader.current().get(T, b"counter"), Ok(Some(&b"7"[..])));
+    assert_eq!(served(&bench.dir.path().join("run"), Feed::ZONE), [("dns".to_owned(), (Epoch(1), Generation(7)))]);
+    // What stands behind the word, synced or not, is not there.
+    let (sealed, payload) = bench.publish();
+    let log = bench.file(&format!("{}/log", slots(&bench).0));
+    let len = fs::metadata(&log).unwrap().len();
+    keeper.take_frame(&bench.trust, &sealed, false, &payload).unwrap();
+    let whole = fs::read(&log).unwrap();
+    let mut word = super::word::CommitWord::of(&bench.dir.path().join("run"), Feed::ZONE);
+    let committed = word.read().unwrap();
+    word.write(super::word::Commit { log_end: len, generation: Generation(7), ..committed }).unwrap();
+    let Following { mut follower, reader, .. } = bench.follow();
+    assert_eq!((reader.current().generation(), fs::metadata(&log).unwrap().len()), (Generation(7), whole.len() as u64));
+    word.write(committed).unwrap();
+    assert_eq!((follower.poll(), reader.current().generation()), (None, Generation(8)));
+}
+
+#[test]
+fn a_base_is_folded_beside_the_service_and_the_readers_go_over() {
+    let mut bench = six();
+    let mut keeper = bench.keeper();
+    let Following { mut follower, reader, .. } = bench.follow();
+    for _ in 0..120 {
+        let last = bench.published.last().unwrap().2.clone();
+        let number = last.view().generation().0 + 1;
+        let stamp = Stamp { institution: INSTITUTION, epoch: Epoch(1), issued_at: UnixMillis(number), soft_age_s: 0, hard_age_s: 0 };
+        let changes = vec![Change::put(T, "counter", number.to_string()), Change::put(T, format!("big {}", number % 7), vec![number as u8; 60_000])];
+        let (sealed, payload, state) = last.compose(changes).unwrap().unwrap().seal(&bench.key, stamp).unwrap();
+        keeper.take_frame(&bench.trust, sealed.bytes(), false, &payload).unwrap();
+        bench.published.push((sealed.bytes().to_vec(), payload, state));
+        assert_eq!(follower.poll(), None);
+        assert_eq!(reader.current().get(T, b"counter"), Ok(Some(number.to_string().as_bytes())));
+    }
+    keeper.settle().unwrap();
+    assert!(keeper.state().base().head().generation > Generation(2), "a log of 7 MB was folded");
+    assert_eq!(bench.assert_exact(keeper.state()), 126);
+    assert_eq!(bench.assert_exact(&bench.found().0), 126);
 }
 
 #[test]
 fn forged_and_older_generations_are_refused_and_the_one_before_is_served() {
     let mut bench = six();
-    let Opening { mut keeper, reader, .. } = bench.open();
+    let mut keeper = bench.keeper();
     let stranger = SigningKey::generate().unwrap().0;
     let stamp = Stamp { institution: INSTITUTION, epoch: Epoch(1), issued_at: UnixMillis(7), soft_age_s: 0, hard_age_s: 0 };
-    let forged = bench.published[5].2.compose(vec![Change::put(T, "counter", "7")]).unwrap().unwrap().seal(&stranger, stamp);
-    assert!(keeper.take_frame(&bench.trust, forged.0.bytes(), &forged.1).is_err());
+    let forged = bench.published[5].2.compose(vec![Change::put(T, "counter", "7")]).unwrap().unwrap().seal(&stranger, stamp).unwrap();
+    assert!(keeper.take_frame(&bench.trust, forged.0.bytes(), false, &forged.1).is_err());
     let (sealed, payload, _) = bench.published[3].clone();
-    assert!(!keeper.take_frame(&bench.trust, &sealed, &payload).unwrap_err().wants_full());
-    let rows = bench.published[3].2.encode_rows();
-    assert!(keeper.take_full(&bench.trust, None, &sealed, rows).is_err(), "a whole snapshot of an older generation");
+    assert!(!keeper.take_frame(&bench.trust, &sealed, false, &payload).unwrap_err().wants_full());
+    assert!(keeper.take_rows(&bench.trust, None, &sealed, &bench.rows(4)).is_err(), "a whole snapshot of an older generation");
     bench.publish();
     let (sealed, payload) = bench.publish();
-    assert!(keeper.take_frame(&bench.trust, &sealed, &payload).unwrap_err().wants_full(), "one was left out");
-    assert_eq!(reader.current().generation(), Generation(6));
-    let rows = bench.published[7].2.encode_rows();
-    assert_eq!(keeper.take_full(&bench.trust, None, &sealed, rows).unwrap().durable, Generation(8));
-    assert_eq!(bench.assert_exact(&bench.open()), 8);
+    assert!(keeper.take_frame(&bench.trust, &sealed, false, &payload).unwrap_err().wants_full(), "one was left out");
+    assert_eq!(keeper.state().view().generation(), Generation(6));
+    let merged = merge_payloads(bench.published[6..8].iter().map(|(_, payload, _)| &payload[..])).unwrap();
+    assert_eq!(keeper.take_frame(&bench.trust, &sealed, true, &merged).unwrap().durable, Generation(8));
+    assert_eq!(bench.assert_exact(&bench.found().0), 8);
+}
+
+#[test]
+fn a_whole_snapshot_comes_in_blocks_and_goes_on_where_the_line_broke() {
+    let mut bench = Bench::new();
+    for _ in 0..600 {
+        bench.publish();
+    }
+    let folded = bench.published[599].2.rebased().unwrap();
+    let (sealed, head) = (bench.published[599].0.clone(), folded.base().head().clone());
+    assert!(head.blocks.len() > 1);
+    let mut keeper = bench.keeper();
+    let mut incoming = keeper.begin_full(&bench.trust, None, &sealed, None, &head.encode()).unwrap();
+    incoming.put(folded.base().block(0).unwrap().to_vec()).unwrap();
+    assert!(incoming.put(folded.base().block(0).unwrap().to_vec()).is_err(), "not the next block");
+    drop(incoming);
+    let mut incoming = keeper.begin_full(&bench.trust, None, &sealed, None, &head.encode()).unwrap();
+    assert_eq!(incoming.first_missing(), 1, "the first block was kept");
+    while !incoming.is_complete() {
+        incoming.put(folded.base().block(incoming.first_missing()).unwrap().to_vec()).unwrap();
+    }
+    assert_eq!(keeper.take_full(incoming).unwrap().durable, Generation(600));
+    assert_eq!(bench.assert_exact(&bench.found().0), 600);
+    let mut other_sum = head;
+    other_sum.sum = holdfast_proto::snapshot::LtHash::empty();
+    assert!(keeper.begin_full(&bench.trust, None, &sealed, None, &other_sum.encode()).is_err());
 }
 
 #[test]
@@ -154,56 +290,110 @@ fn an_older_signed_disk_image_is_served_and_the_floor_tells() {
     file.keep(&floor).unwrap();
     floor.time = UnixMillis(6);
     file.keep(&floor).unwrap();
-    std::fs::write(bench.file("floor.b"), b"torn").unwrap();
+    fs::write(bench.dir.path().join("floor.b"), b"torn").unwrap();
     let (_, floor) = FloorFile::open(bench.dir.path());
     assert_eq!(floor.of(Feed::ZONE), Some((Epoch(1), Generation(6))), "one copy survives the other");
-    std::fs::remove_file(bench.file("b/base")).unwrap();
-    std::fs::remove_file(bench.file("b/log")).unwrap();
-    assert_eq!(bench.assert_exact(&bench.open()), 2);
+    let newer = slots(&bench).0;
+    fs::remove_dir_all(bench.file(newer)).unwrap();
+    assert_eq!(bench.assert_exact(&bench.found().0), 2);
 }
 
 #[test]
 fn a_lost_disk_does_not_open_the_door_to_the_past() {
     let mut bench = six();
-    let (old, rows) = (bench.published[2].0.clone(), bench.published[2].2.encode_rows());
-    std::fs::remove_dir_all(bench.file("a")).unwrap();
-    std::fs::remove_dir_all(bench.file("b")).unwrap();
-    let mut keeper = bench.open().keeper;
+    let (old, rows) = (bench.published[2].0.clone(), bench.rows(3));
+    fs::remove_dir_all(bench.folder()).unwrap();
+    let mut keeper = bench.keeper();
     let floor = Some((Epoch(1), Generation(6)));
-    assert!(keeper.take_full(&bench.trust, floor, &old, rows).is_err(), "older than what this box once held");
+    assert!(keeper.take_rows(&bench.trust, floor, &old, &rows).is_err(), "older than what this box once held");
     let (sealed, _) = bench.publish();
-    let rows = bench.published[6].2.encode_rows();
-    assert_eq!(keeper.take_full(&bench.trust, floor, &sealed, rows).unwrap().durable, Generation(7));
+    assert_eq!(keeper.take_rows(&bench.trust, floor, &sealed, &bench.rows(7)).unwrap().durable, Generation(7));
 }
 
 #[test]
 fn what_another_trust_does_not_vouch_for_is_not_destroyed() {
     let bench = six();
     let other = Bench::new();
-    let opening = Keeper::open(bench.dir.path(), Feed::ZONE, &other.trust).unwrap();
-    assert_eq!(opening.keeper.state().view().generation(), Generation(0));
-    assert!(!opening.findings.is_empty());
-    drop(opening);
-    assert_eq!(bench.assert_exact(&bench.open()), 6, "with the right trust everything is there again");
+    let (keeper, findings) = Keeper::open(&bench.folder(), &bench.dir.path().join("run"), Feed::ZONE, &other.trust, &bench.store_key).unwrap();
+    assert_eq!(keeper.state().view().generation(), Generation(0));
+    assert!(!findings.is_empty());
+    drop(keeper);
+    assert_eq!(bench.assert_exact(&bench.found().0), 6, "with the right trust everything is there again");
 }
 
 #[test]
 fn a_dead_disk_stops_no_service() {
     let mut bench = six();
-    let Opening { mut keeper, reader, .. } = bench.open();
-    // The folder goes away under the keeper, so that no base can be made; the open log takes one more frame.
-    std::fs::remove_dir_all(bench.dir.path()).unwrap();
-    std::fs::write(bench.dir.path(), b"in the way").unwrap();
-    keeper.take_full(&bench.trust, None, &bench.published[5].0.clone(), bench.published[5].2.encode_rows()).unwrap();
-    assert!(!keeper.disk_is_well());
-    let (sealed, payload) = bench.publish();
-    let kept = keeper.take_frame(&bench.trust, &sealed, &payload).unwrap();
+    let mut keeper = bench.keeper();
+    let Following { reader, mut follower, .. } = bench.follow();
+    for part in 0..reader.current().base().parts() {
+        reader.current().base().load(part).unwrap();
+    }
+    // The folder goes away under the keeper, so that no base can be made.
+    fs::remove_dir_all(bench.folder()).unwrap();
+    fs::write(bench.folder(), b"in the way").unwrap();
+    let (sealed, _) = bench.publish();
+    let kept = keeper.take_rows(&bench.trust, None, &sealed, &bench.rows(7)).unwrap();
     assert!(kept.disk_error.is_some());
-    assert_eq!((kept.applied, kept.durable), (Generation(7), Generation(6)), "nothing is promised");
-    assert_eq!(reader.current().generation(), Generation(7), "and everything is served");
-    std::fs::remove_file(bench.dir.path()).unwrap();
-    std::fs::create_dir(bench.dir.path()).unwrap();
+    assert_eq!((kept.durable, keeper.disk_is_well()), (Generation(6), false), "nothing is promised");
+    assert_eq!(follower.poll(), None);
+    assert_eq!(reader.current().get(T, b"row 2").unwrap().map(<[u8]>::len), Some(40), "what was in memory is served");
+    fs::remove_file(bench.folder()).unwrap();
     let (sealed, payload) = bench.publish();
-    assert_eq!(keeper.take_frame(&bench.trust, &sealed, &payload).unwrap().durable, Generation(8), "it mends itself");
-    assert_eq!(bench.assert_exact(&bench.open()), 8);
+    assert_eq!(keeper.take_frame(&bench.trust, &sealed, false, &payload).unwrap().durable, Generation(8), "it mends itself");
+    assert_eq!(bench.assert_exact(&bench.found().0), 8);
+    assert_eq!((follower.poll(), reader.current().generation()), (None, Generation(8)));
+}
+
+#[test]
+fn a_service_that_died_twice_on_a_generation_starts_on_the_one_before_until_there_is_a_newer_one() {
+    let mut bench = six();
+    let mut keeper = bench.keeper();
+    assert_eq!(bench.follow().follower.serves().1, Generation(6));
+    assert_eq!(bench.follow().follower.serves().1, Generation(6));
+    let Following { mut follower, findings, .. } = bench.follow();
+    assert_eq!((follower.serves().1, findings.len()), (Generation(5), 1));
+    assert_eq!((follower.poll(), follower.serves().1), (None, Generation(5)), "it does not walk into it again");
+    assert_eq!(bench.follow().follower.serves().1, Generation(5), "nor does the next start");
+    bench.fill(&mut keeper, 1);
+    assert_eq!((follower.poll(), follower.serves().1), (None, Generation(7)));
+}
+
+/// A disk that loses, zeroes or garbles what was not synced when the power went, sector by sector.
+#[test]
+fn a_power_cut_leaves_the_exact_generation_that_was_synced_or_a_later_one() {
+    const SECTOR: usize = 512;
+    let bench = six();
+    let path = bench.file(&format!("{}/log", slots(&bench).0));
+    let log = fs::read(&path).unwrap();
+    let frame = log.len() / 4;
+    let cuts = step(1_000, 20_000);
+    let mut seed = 0x9e37_79b9_7f4a_7c15_u64;
+    let mut draw = |below: usize| {
+        seed ^= seed << 13;
+        seed ^= seed >> 7;
+        seed ^= seed << 17;
+        (seed % below.max(1) as u64) as usize
+    };
+    for cut in 0..cuts {
+        let synced = draw(5);
+        let mut disk = log[..log.len() - draw(frame)].to_vec();
+        for start in (0..disk.len()).step_by(SECTOR) {
+            let (from, to) = (start.max(synced * frame), (start + SECTOR).min(disk.len()));
+            if from < to {
+                match draw(4) {
+                    0 => disk[from..to].fill(0),
+                    1 => disk[from..to].iter_mut().for_each(|byte| *byte = draw(256) as u8),
+                    2 => disk[from..to].copy_from_slice(&log[..to - from]),
+                    _ => {}
+                }
+            }
+        }
+        disk.truncate(disk.len().max(synced * frame));
+        disk.extend_from_slice(&log[disk.len().min(synced * frame)..synced * frame]);
+        fs::write(&path, &disk).unwrap();
+        let question = Question { dir: &bench.folder(), feed: Feed::ZONE, trust: &bench.trust, key: &bench.store_key, thorough: false, below: None };
+        let found = bench.assert_exact(&search(question).state);
+        assert!(found >= 2 + synced as u64, "cut {cut}: {synced} frames were synced, generation {found} is left");
+    }
 }

@@ -2,16 +2,17 @@ use super::backoff::{Backoff, Ended};
 use super::fetch::{Gathering, fetch};
 use super::line::{Line, Output, SILENCE_LIMIT, Taken};
 use super::{FeedState, Line as LineState, State, link};
-use crate::reports::{Report as OwnReport, Spool};
-use crate::store::{Floor, FloorFile, Identity, Keeper, Kept, Refusal};
+use crate::config::Folders;
+use crate::reports::{Delivery, MASTER, Outbox, Spool};
+use crate::store::{Changes, Floor, FloorFile, Identity, Keeper, Kept, Refusal, on_changes_in, served};
 use crate::telemetry::BUILD;
 use anyhow::Context;
 use holdfast_proto::control::control_client::ControlClient;
 use holdfast_proto::control::enrol::{renew, renewal_is_due};
-use holdfast_proto::control::{AGENT_MESSAGE_LIMIT_BYTES, FromAgent, FromMaster, Hello, Position, Report, from_agent};
+use holdfast_proto::control::{AGENT_MESSAGE_LIMIT_BYTES, Arrived, FromAgent, FromMaster, Hello, Position, Report, from_agent};
 use holdfast_proto::net::clock::TrustedClock;
 use holdfast_proto::net::tls;
-use holdfast_proto::snapshot::{FORMAT, Feed};
+use holdfast_proto::snapshot::{ApplyError, FORMAT, Feed, Trust};
 use holdfast_proto::words::{Epoch, Generation, UnixMillis};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -24,8 +25,12 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::Streaming;
 use tonic::transport::Channel;
 
+/// How long an acknowledgement waits for the services to follow; they do within a millisecond, and one that hangs is told as such.
+const SERVED_PATIENCE: Duration = Duration::from_secs(1);
 /// Messages to the master that may wait in the line: acknowledgements and reports are small and few.
 const OUTGOING_LIMIT: usize = 64;
+/// How often the spools of the box are looked at.
+const REPORTS_TICK: Duration = Duration::from_millis(250);
 
 /// The line and everything it feeds: the only writer of the store.
 #[derive(Debug)]
@@ -33,10 +38,14 @@ pub struct Uplink {
     identity: Identity,
     address: String,
     state_dir: PathBuf,
+    run_dir: PathBuf,
+    /// Rings when a service says what it serves.
+    woken: Changes,
     keepers: BTreeMap<Feed, Keeper>,
     floor: Floor,
     floor_file: FloorFile,
     spool: Spool,
+    outbox: Outbox,
     clock: Arc<TrustedClock>,
     state: watch::Sender<State>,
     /// The floor has risen since it was last written.
@@ -55,32 +64,33 @@ struct Session {
     outgoing: mpsc::Sender<FromAgent>,
     /// Whole snapshots on their way in; they end with the line, and what they gathered does not.
     fetches: JoinSet<Feed>,
-    /// The next report to deliver.
-    next_report: u64,
 }
 
 impl Uplink {
-    /// Takes over the keepers. `address` stands in place of the one from enrolment.
+    /// Takes over the keepers; dials `address`.
     pub fn new(
         identity: Identity,
-        address: Option<String>,
-        state_dir: PathBuf,
+        address: String,
+        folders: Folders,
         keepers: Vec<Keeper>,
         (floor_file, floor): (FloorFile, Floor),
         spool: Spool,
         clock: Arc<TrustedClock>,
     ) -> Self {
-        let address = address.unwrap_or_else(|| identity.master.clone());
         let signed_time = floor.time;
         let keepers: BTreeMap<Feed, Keeper> = keepers.into_iter().map(|keeper| (keeper.state().view().feed(), keeper)).collect();
+        let outbox = Outbox::open(&folders.state, MASTER, Some(spool.clone()));
         let uplink = Self {
             identity,
             address,
-            state_dir,
+            state_dir: folders.state,
+            woken: on_changes_in(&folders.run),
+            run_dir: folders.run,
             keepers,
             floor,
             floor_file,
             spool,
+            outbox,
             clock,
             state: watch::channel(State::default()).0,
             floor_is_due: false,
@@ -140,8 +150,9 @@ impl Uplink {
         let mut client = ControlClient::new(channel).max_decoding_message_size(AGENT_MESSAGE_LIMIT_BYTES);
         let opened = timeout(SILENCE_LIMIT, client.follow(ReceiverStream::new(queue))).await.context("the master did not open the stream")?;
         let stream = opened.context("opening the stream")?.into_inner();
+        self.outbox.rewind();
         let line = Line::begin(self.keepers.keys().copied(), self.signed_time, Instant::now());
-        self.follow(stream, Session { line, outgoing, fetches: JoinSet::new(), next_report: 0 }).await
+        self.follow(stream, Session { line, outgoing, fetches: JoinSet::new() }).await
     }
 
     fn tls(&self) -> anyhow::Result<Arc<rustls::ClientConfig>> {
@@ -169,6 +180,8 @@ impl Uplink {
 
     async fn follow(&mut self, mut stream: Streaming<FromMaster>, mut session: Session) -> anyhow::Result<()> {
         let (mut reports, mut out) = (self.spool.subscribe(), Vec::new());
+        // The other processes of the box cannot wake this one.
+        let mut tick = tokio::time::interval(REPORTS_TICK);
         loop {
             // The master's words first: a generation must not wait for a report.
             tokio::select! {
@@ -179,12 +192,13 @@ impl Uplink {
                 },
                 () = tokio::time::sleep_until(session.line.deadline().into()) => session.line.on_tick(Instant::now(), &mut out)?,
                 Some(fetched) = session.fetches.join_next() => if let Ok(feed) = fetched {
-                    self.take_whole(feed, &mut session, &mut out);
+                    self.take_whole(feed, &mut session, &mut out).await;
                 },
                 changed = reports.changed() => {
                     changed.context("the spool is gone")?;
                     self.deliver(&mut session).await?;
                 }
+                _ = tick.tick() => self.deliver(&mut session).await?,
             }
             // What is done may give more to do: the store's answer is a message to the master.
             while !out.is_empty() {
@@ -206,8 +220,9 @@ impl Uplink {
             Output::Send(message) => session.outgoing.send(message).await?,
             Output::Take { feed, sealed, payload, merged } => {
                 let (keeper, trust) = (self.keepers.get_mut(&feed).context("no keeper")?, &self.identity.trust);
-                let taken = block_in_place(|| if merged { keeper.take_merged(trust, &sealed, &payload) } else { keeper.take_frame(trust, &sealed, &payload) });
-                session.line.on_taken(feed, self.settle(feed, taken), out);
+                let taken = block_in_place(|| keeper.take_frame(trust, &sealed, merged, &payload));
+                let taken = self.settle(feed, taken).await;
+                session.line.on_taken(feed, taken, out);
             }
             Output::Fetch(feed) => {
                 let gathering = Arc::clone(self.gathering.entry(feed).or_default());
@@ -223,20 +238,21 @@ impl Uplink {
                 metrics::gauge!("holdfast_uplink_stale").set(f64::from(u8::from(is_stale)));
                 self.state.send_modify(|state| state.is_stale = is_stale);
             }
-            Output::Trust(trust) => self.on_trust(&trust),
-            Output::Delivered { spool_id, sequence } => self.spool.delivered(&hex::encode(spool_id), sequence),
+            Output::Trust(trusts) => self.on_trust(&trusts),
+            Output::Delivered { spool_id, sequence } => self.outbox.delivered(&spool_id, sequence),
             Output::Raise(event, detail) => self.spool.raise(event, detail),
         }
         Ok(())
     }
 
     /// The whole snapshot is there. What was gathered is forgotten, whatever the store makes of it.
-    fn take_whole(&mut self, feed: Feed, session: &mut Session, out: &mut Vec<Output>) {
+    async fn take_whole(&mut self, feed: Feed, session: &mut Session, out: &mut Vec<Output>) {
         let Some(gathering) = self.gathering.remove(&feed) else { return };
-        let (sealed, rows) = std::mem::take(&mut *gathering.lock().unwrap_or_else(PoisonError::into_inner)).finish();
+        let arrived = std::mem::take(&mut *gathering.lock().unwrap_or_else(PoisonError::into_inner)).finish();
         let (Some(keeper), trust, floor) = (self.keepers.get_mut(&feed), &self.identity.trust, self.floor.of(feed)) else { return };
-        let taken = block_in_place(|| keeper.take_full(trust, floor, &sealed, rows));
-        session.line.on_taken(feed, self.settle(feed, taken), out);
+        let taken = block_in_place(|| keep_whole(keeper, trust, floor, arrived));
+        let taken = self.settle(feed, taken).await;
+        session.line.on_taken(feed, taken, out);
     }
 
     async fn on_connected(&mut self, session: &mut Session) -> anyhow::Result<()> {
@@ -250,7 +266,6 @@ impl Uplink {
     /// Comes once a second: what has to be written now and then is written here.
     fn on_wanted(&mut self, latest: &[(Feed, Epoch, Generation)]) {
         self.keep_floor();
-        block_in_place(|| self.spool.save_if_due());
         self.state.send_if_modified(|state| {
             let mut moved = false;
             for (feed, epoch, generation) in latest {
@@ -263,17 +278,30 @@ impl Uplink {
     }
 
     /// Shows people what became of something that the master sent; gives what the master is to be told.
-    fn settle(&mut self, feed: Feed, taken: Result<Kept, Refusal>) -> Taken {
+    async fn settle(&mut self, feed: Feed, taken: Result<Kept, Refusal>) -> Taken {
         match taken {
             Ok(kept) => {
                 self.on_kept(feed, &kept);
                 let view = self.keepers[&feed].state().view();
-                Taken::Held { epoch: view.epoch(), generation: view.generation(), applied: kept.applied, durable: kept.durable }
+                let (epoch, generation) = (view.epoch(), view.generation());
+                let applied = self.reached(feed, (epoch, kept.applied)).await;
+                Taken::Held { epoch, generation, applied, durable: kept.durable }
             }
             Err(refusal) => {
                 self.show(feed, Some(refusal.to_string()));
                 let held = self.keepers[&feed].state().view().generation();
                 Taken::Refused { held, reason: refusal.to_string(), wants_whole: refusal.wants_full() }
+            }
+        }
+    }
+
+    /// What all living services of a feed have come to serve: `wanted`, as soon as they do, or the least of it after a while.
+    async fn reached(&mut self, feed: Feed, wanted: (Epoch, Generation)) -> Generation {
+        let patience = tokio::time::Instant::now() + SERVED_PATIENCE;
+        loop {
+            let least = served(&self.run_dir, feed).into_iter().map(|(_, at)| at).min().unwrap_or(wanted).min(wanted);
+            if least == wanted || tokio::time::timeout_at(patience, self.woken.next()).await.is_err() {
+                return least.1;
             }
         }
     }
@@ -306,8 +334,9 @@ impl Uplink {
 
     /// A newer trust counts at once for what comes in. It is kept on disk only when all that is on the disk opens under it:
     /// a power cut in between must not leave snapshots that nobody vouches for any more.
-    fn on_trust(&mut self, offered: &[u8]) {
-        match self.identity.trust.follow(offered) {
+    fn on_trust(&mut self, offered: &[Vec<u8>]) {
+        match self.identity.trust.walk(offered.iter().map(Vec::as_slice)) {
+            Ok(trust) if trust == self.identity.trust => {}
             Ok(trust) => {
                 tracing::info!(event = "trust_followed", version = trust.draft().version, "the root signed a newer trust");
                 self.identity.trust = trust;
@@ -329,12 +358,22 @@ impl Uplink {
         }
     }
 
+    /// Nothing before the line is known to be up: a master that never answers would be sent everything again and again.
     async fn deliver(&mut self, session: &mut Session) -> anyhow::Result<()> {
-        let id = hex::decode(self.spool.id()).context("the spool's id")?;
-        for OwnReport { sequence, at_ms, event, detail } in self.spool.waiting_from(session.next_report) {
-            let report = Report { spool_id: id.clone(), sequence, at_ms, event, detail };
+        if !matches!(self.state.borrow().line, LineState::Connected { .. }) {
+            return Ok(());
+        }
+        for Delivery { log, number, kind, report, .. } in block_in_place(|| self.outbox.due()) {
+            let report = Report {
+                spool_id: log.0.to_vec(),
+                sequence: number,
+                at_ms: report.at_ms,
+                event: report.event,
+                detail: report.detail,
+                kind: kind as u32,
+                severity: report.severity as u32,
+            };
             session.outgoing.send(FromAgent { message: Some(from_agent::Message::Report(report)) }).await?;
-            session.next_report = sequence + 1;
         }
         Ok(())
     }
@@ -356,6 +395,15 @@ impl Uplink {
     }
 }
 
+/// Block by block, so that what the store keeps is what its head names.
+fn keep_whole(keeper: &mut Keeper, trust: &Trust, floor: Option<(Epoch, Generation)>, arrived: Arrived) -> Result<Kept, Refusal> {
+    let mut incoming = keeper.begin_full(trust, floor, &arrived.sealed, Some(&arrived.newest), &arrived.head)?;
+    for block in arrived.blocks.into_iter().skip(incoming.first_missing()) {
+        incoming.put(block).map_err(ApplyError::from)?;
+    }
+    keeper.take_full(incoming)
+}
+
 /// Whether the other end is there at all tells how long to wait.
 fn how_it_ended(error: &anyhow::Error) -> Ended {
     let is_refused =
@@ -371,6 +419,7 @@ fn position(keeper: &Keeper) -> Position {
         generation: view.generation().0,
         digest: keeper.state().digest().0.to_vec(),
         durable: keeper.durable().1.0,
+        sealed: keeper.state().sealed().map(|sealed| sealed.bytes().to_vec()).unwrap_or_default(),
     }
 }
 

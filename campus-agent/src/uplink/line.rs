@@ -41,8 +41,8 @@ pub enum Output {
     Learn(UnixMillis),
     /// Whether the line repeats the past.
     Stale(bool),
-    /// A newer trust is offered.
-    Trust(Vec<u8>),
+    /// Newer trusts are offered, oldest first.
+    Trust(Vec<Vec<u8>>),
     /// A report is stored at the master.
     Delivered {
         /// Of which spool.
@@ -142,7 +142,7 @@ impl Line {
                 self.was_whole.insert(feed);
                 out.push(Output::Fetch(feed));
             }
-            from_master::Message::Trust(update) => out.push(Output::Trust(update.trust)),
+            from_master::Message::Trust(update) => out.push(Output::Trust(update.trusts)),
             from_master::Message::ReportAck(ack) => out.push(Output::Delivered { spool_id: ack.spool_id, sequence: ack.sequence }),
         }
         Ok(())

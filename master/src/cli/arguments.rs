@@ -61,6 +61,28 @@ pub(super) enum Command {
         #[command(subcommand)]
         command: CampusCommand,
     },
+    /// The institution's own boxes.
+    Node {
+        #[command(subcommand)]
+        command: NodeCommand,
+    },
+    /// Snapshots: what was published, by whom it was changed, and whether it holds together.
+    Snapshot {
+        #[command(subcommand)]
+        command: SnapshotCommand,
+    },
+    /// Make a new generation with the rows of an earlier one: what was changed since is undone, as one change.
+    Rollback {
+        /// The snapshot: zone, bootptab or auth-access.
+        feed: String,
+        /// The generation whose rows are wanted.
+        #[arg(long, value_name = "GENERATION")]
+        to: u64,
+        #[command(flatten)]
+        wish: Wish,
+    },
+    /// What the boxes reported, the newest first.
+    Events(EventWish),
     /// Take in bootptabs and BIND zone files, all or nothing.
     Import(Import),
     /// Print the completion script of a shell.
@@ -68,6 +90,26 @@ pub(super) enum Command {
         /// The shell.
         shell: clap_complete::Shell,
     },
+}
+
+/// Which reports to list.
+#[derive(Debug, Args)]
+pub(super) struct EventWish {
+    /// Only of this box.
+    #[arg(long)]
+    pub node: Option<String>,
+    /// Only with this name, such as disk_failed.
+    #[arg(long)]
+    pub event: Option<String>,
+    /// Only who did what, or was refused.
+    #[arg(long)]
+    pub audit: bool,
+    /// Only what was seen then or later, such as 2026-11-21T14:00:00Z.
+    #[arg(long, value_name = "TIME")]
+    pub since: Option<String>,
+    /// At most so many.
+    #[arg(long)]
+    pub limit: Option<usize>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -191,6 +233,53 @@ pub(super) enum SubnetCommand {
 }
 
 #[derive(Debug, Subcommand)]
+pub(super) enum SnapshotCommand {
+    /// Every snapshot, its newest generation, and how far each agent is; of one, its generations.
+    List {
+        /// Only the generations of this one: zone, bootptab, auth-people, auth-access.
+        feed: Option<String>,
+        /// At most so many generations.
+        #[arg(long, default_value = "20")]
+        limit: u32,
+    },
+    /// What is in a generation: its manifest, and who changed what.
+    Show {
+        /// The snapshot.
+        feed: String,
+        /// The generation; the newest where it is not given.
+        generation: Option<u64>,
+    },
+    /// What differs between two generations, in words.
+    Diff {
+        /// The snapshot.
+        feed: String,
+        /// The generation to begin with.
+        from: u64,
+        /// The generation to end with.
+        to: u64,
+    },
+    /// Verify the kept history again: signatures, parents, payloads, and the digest from every row.
+    Verify {
+        /// The snapshot; all of them where it is not given.
+        feed: Option<String>,
+    },
+    /// Compose everything anew from the database and compare it with what is published.
+    Audit {
+        /// Have what differs published as it should be.
+        #[arg(long)]
+        repair: bool,
+    },
+    /// Answer for a generation that removes much, so that it is published.
+    Release {
+        /// The snapshot.
+        feed: String,
+        /// Why all that may go; it stands in the history.
+        #[arg(long)]
+        reason: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
 pub(super) enum ZoneCommand {
     /// List zones.
     List,
@@ -209,6 +298,39 @@ pub(super) enum CampusCommand {
         service_address: Option<String>,
         #[command(flatten)]
         wish: Wish,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum NodeCommand {
+    /// List boxes, and say what stands against publishing.
+    List,
+    /// Show a box: its certificate, its build, and how far it has each feed.
+    Show {
+        /// Its name.
+        name: String,
+    },
+    /// Make a one-time token for a new box.
+    Enrol {
+        /// Its name, a short word.
+        name: String,
+        /// `agent` or `portal`.
+        #[arg(long, default_value = "agent", value_parser = ["agent", "portal"])]
+        role: String,
+        /// The campus that it serves.
+        #[arg(long)]
+        campus: Option<String>,
+        /// It takes the place of the box of this name, which is thrown out the moment that the new one comes.
+        #[arg(long)]
+        replace: bool,
+    },
+    /// Throw a box out, and tell what is left to be done.
+    Revoke {
+        /// Its name.
+        name: String,
+        /// Why, for the history.
+        #[arg(long)]
+        reason: Option<String>,
     },
 }
 

@@ -5,11 +5,14 @@
 
 mod arguments;
 mod client;
+mod events;
 mod host;
 mod import;
 mod network;
+mod node;
 mod print;
 mod settings;
+mod snapshot;
 
 use arguments::{Arguments, Command};
 use clap::{CommandFactory, Parser};
@@ -57,6 +60,10 @@ fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Subnet { command } => network::subnet(&client, output, command),
         Command::Zone { command } => network::zone(&client, output, command),
         Command::Campus { command } => network::campus(&client, output, command),
+        Command::Node { command } => node::run(&client, output, command),
+        Command::Snapshot { command } => snapshot::run(&client, output, command),
+        Command::Rollback { feed, to, wish } => snapshot::rollback(&client, output, &feed, to, &wish),
+        Command::Events(wish) => events::run(&client, output, wish),
         Command::Import(wish) => import::run(&client, output, wish),
         Command::Completion { .. } => Ok(()),
     }

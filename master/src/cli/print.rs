@@ -59,13 +59,19 @@ pub(super) fn cell(value: &Value) -> String {
 pub(super) fn written(body: &Value) -> String {
     let mut text = if body["dry_run"] == true { "nothing is changed; this would be answered differently:\n".to_owned() } else { "done\n".to_owned() };
     text.push_str(&effects(&body["effects"]));
-    for one in body["propagation"].as_array().into_iter().flatten() {
-        text.push_str(&served(one));
-    }
+    text.push_str(&propagation(body));
     text
 }
 
-fn effects(effects: &Value) -> String {
+/// Who serves it, and why nobody will for now.
+pub(super) fn propagation(body: &Value) -> String {
+    let held = body["held"].as_str().map(|held| format!("{held}\n"));
+    let agents = body["propagation"].as_array().into_iter().flatten().map(served);
+    agents.chain(held).collect()
+}
+
+/// What is answered differently.
+pub(super) fn effects(effects: &Value) -> String {
     let mut text = String::new();
     let list = |name: &str| effects[name].as_array().cloned().unwrap_or_default();
     for record in list("records") {

@@ -2,7 +2,8 @@
 
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use std::net::SocketAddr;
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 /// The master's file. An empty file is a valid one.
@@ -17,6 +18,28 @@ pub struct Config {
     pub control: Control,
     /// The hostname database.
     pub database: Database,
+    /// What is published, and what is kept of it.
+    pub publisher: Publisher,
+    /// How long reports are kept.
+    pub events: Events,
+    /// Whether and where agents are asked if they answer.
+    pub probe: Probe,
+    /// Where changes and reports go as syslog messages, too; nowhere without it.
+    pub syslog: Option<Syslog>,
+}
+
+/// What is published, and what is kept of it.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Publisher {
+    /// A generation that removes more of a zone or subnet than this, in percent, is held until somebody answers for it.
+    pub guard_share_percent: u64,
+    /// So many rows of a zone or subnet may go without a question.
+    pub guard_rows: u64,
+    /// For how many days past generations can be shown, compared and rolled back to.
+    pub keep_days: i32,
+    /// At which hour, UTC, everything is composed anew and compared with what is published.
+    pub audit_hour: u8,
 }
 
 /// Pages and API.
@@ -41,6 +64,85 @@ pub struct Control {
     pub listen: SocketAddr,
     /// What whole snapshots may take of the line, for all agents together, in bytes a second. Zero: no limit.
     pub bulk_bytes_per_second: u64,
+}
+
+/// How long what the boxes report is kept.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Events {
+    /// Older ones are forgotten.
+    pub days: u32,
+    /// So are the oldest of more than this many.
+    pub rows: u32,
+}
+
+/// Whether and where agents are asked if they answer.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Probe {
+    /// Without it nobody is asked.
+    pub enabled: bool,
+    /// In place of the campus's service address and the protocol's port, by agent.
+    pub agents: BTreeMap<String, ProbeAddresses>,
+}
+
+/// Where one agent is asked; what is left out is asked at the campus's service address and the protocol's port.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ProbeAddresses {
+    /// Names.
+    pub dns: Option<SocketAddr>,
+    /// BOOTP and DHCP.
+    pub dhcp: Option<SocketAddr>,
+    /// Network authentication.
+    pub radius: Option<SocketAddr>,
+}
+
+/// What an agent speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Protocol {
+    /// Names.
+    Dns,
+    /// BOOTP and DHCP.
+    Dhcp,
+    /// Network authentication.
+    Radius,
+}
+
+impl Probe {
+    /// Where an agent of this name is asked; `None` where nobody has said.
+    pub fn address(&self, agent: &str, protocol: Protocol, service_address: Option<IpAddr>) -> Option<SocketAddr> {
+        let own = self.agents.get(agent);
+        let (own, port) = match protocol {
+            Protocol::Dns => (own.and_then(|own| own.dns), 53),
+            Protocol::Dhcp => (own.and_then(|own| own.dhcp), 67),
+            Protocol::Radius => (own.and_then(|own| own.radius), 1812),
+        };
+        own.or(service_address.map(|address| SocketAddr::new(address, port)))
+    }
+}
+
+/// A receiver of syslog messages over TLS (RFC 5425).
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Syslog {
+    /// `host:port`; the host stands in the receiver's certificate.
+    pub server: String,
+    /// PEM: the authorities to believe.
+    pub ca: PathBuf,
+    /// PEM chain, where the receiver asks who we are.
+    #[serde(default)]
+    pub certificate: Option<PathBuf>,
+    /// PEM, PKCS #8.
+    #[serde(default)]
+    pub key: Option<PathBuf>,
+    /// The institution's enterprise number; that of examples (RFC 5612) without one.
+    #[serde(default = "example_enterprise")]
+    pub enterprise: u32,
+}
+
+fn example_enterprise() -> u32 {
+    32473
 }
 
 /// A database.
@@ -73,7 +175,22 @@ pub struct Status {
 
 impl Default for Config {
     fn default() -> Self {
-        Self { state_dir: "/var/lib/holdfast".into(), web: Web::default(), control: Control::default(), database: Database::default() }
+        Self {
+            state_dir: "/var/lib/holdfast".into(),
+            web: Web::default(),
+            control: Control::default(),
+            database: Database::default(),
+            publisher: Publisher::default(),
+            events: Events::default(),
+            probe: Probe::default(),
+            syslog: None,
+        }
+    }
+}
+
+impl Default for Publisher {
+    fn default() -> Self {
+        Self { guard_share_percent: 20, guard_rows: 50, keep_days: 400, audit_hour: 3 }
     }
 }
 
@@ -86,6 +203,18 @@ impl Default for Web {
 impl Default for Control {
     fn default() -> Self {
         Self { listen: SocketAddr::from(([0, 0, 0, 0], 7443)), bulk_bytes_per_second: 0 }
+    }
+}
+
+impl Default for Probe {
+    fn default() -> Self {
+        Self { enabled: true, agents: BTreeMap::new() }
+    }
+}
+
+impl Default for Events {
+    fn default() -> Self {
+        Self { days: 400, rows: 2_000_000 }
     }
 }
 

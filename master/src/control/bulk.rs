@@ -5,7 +5,7 @@ use super::Control;
 use crate::publish::{Published, Step};
 use holdfast_proto::control::bulk_server::Bulk as BulkService;
 use holdfast_proto::control::{FetchRequest, Piece, Whole};
-use holdfast_proto::snapshot::Feed;
+use holdfast_proto::snapshot::{Feed, Sealed};
 use holdfast_proto::words::{Epoch, Generation, NodeId};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -51,8 +51,8 @@ impl Bulk {
             return Ok(Arc::clone(&kept.whole));
         }
         let sealed = published.state.sealed().ok_or_else(|| Status::not_found("nothing was published of this feed yet"))?;
-        let whole = Whole::new(sealed.bytes().to_vec().into(), published.state.encode_rows());
-        let whole = Arc::new(whole.map_err(|wrong| Status::internal(wrong.to_string()))?);
+        let folded = published.state.rebased().map_err(|wrong| Status::internal(wrong.to_string()))?;
+        let whole = Arc::new(Whole::new(sealed.clone(), Arc::clone(folded.base())));
         kept.insert(feed, Kept { at: published.position(), whole: Arc::clone(&whole) });
         Ok(whole)
     }
@@ -69,6 +69,7 @@ impl BulkService for Bulk {
         let place = Arc::clone(&self.places).acquire_owned().await.map_err(|_| Status::unavailable("the master stops"))?;
         let gate = Arc::clone(&self.control.gate.subscribe().borrow());
         let published = gate.of(NodeId(*node.id.as_bytes()), feed).cloned().ok_or_else(|| Status::unavailable("the newest generation is held back for now"))?;
+        let newest = published.state.sealed().cloned().ok_or_else(|| Status::not_found("nothing was published of this feed yet"))?;
         let bulk = self.clone();
         let made = tokio::task::spawn_blocking(move || bulk.whole(feed, &published)).await;
         let whole = made.map_err(|_| Status::internal("the snapshot could not be made"))??;
@@ -77,7 +78,7 @@ impl BulkService for Bulk {
         let (pieces, stream) = mpsc::channel(PIECES_LIMIT);
         let pace = Arc::clone(&self.pace);
         tokio::spawn(async move {
-            send(&whole, first, &pace, pieces).await;
+            send(&whole, &newest, first, &pace, pieces).await;
             drop(place);
         });
         Ok(Response::new(ReceiverStream::new(stream)))
@@ -85,12 +86,12 @@ impl BulkService for Bulk {
 }
 
 /// An agent that hangs up ends its transfer.
-async fn send(whole: &Whole, first_block: usize, pace: &Pace, pieces: mpsc::Sender<Result<Piece, Status>>) {
-    let _ = pieces.send(Ok(whole.opening())).await;
+async fn send(whole: &Whole, newest: &Sealed, first_block: usize, pace: &Pace, pieces: mpsc::Sender<Result<Piece, Status>>) {
+    let _ = pieces.send(Ok(whole.opening(newest))).await;
     for blocks in whole.pieces(first_block) {
-        let piece = whole.piece(blocks);
-        tokio::time::sleep(pace.reserve(piece.blocks.len(), Instant::now())).await;
-        if pieces.send(Ok(piece)).await.is_err() {
+        let piece = whole.piece(blocks).map_err(|damaged| Status::internal(damaged.to_string()));
+        tokio::time::sleep(pace.reserve(piece.as_ref().map_or(0, |piece| piece.blocks.len()), Instant::now())).await;
+        if pieces.send(piece).await.is_err() {
             return;
         }
     }

@@ -2,21 +2,20 @@ use super::Control;
 use super::canary::Gate;
 use super::gate::News;
 use super::line::{Line, Output, report_ack};
+use crate::db::nodes;
 use crate::db::publish as db;
 use chrono::{DateTime, Utc};
 use holdfast_proto::control::control_server::Control as ControlService;
 use holdfast_proto::control::{FromAgent, FromMaster, Report, TrustUpdate, from_agent, from_master};
-use holdfast_proto::snapshot::Feed;
-use holdfast_proto::words::{Generation, NodeId, UnixMillis};
+use holdfast_proto::snapshot::{Feed, Sealed};
+use holdfast_proto::words::{Epoch, Generation, NodeId, UnixMillis};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 use tokio::sync::{mpsc, watch};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
-/// How often a line looks whether its box was thrown out meanwhile.
-const REVOCATION_CHECK: Duration = Duration::from_secs(2);
 /// Messages under way to one agent: pieces of a snapshot wait here while its socket is full.
 const OUTGOING_LIMIT: usize = 4;
 
@@ -37,6 +36,8 @@ pub struct Connected {
     lines: Arc<Mutex<BTreeMap<NodeId, u64>>>,
     /// Counts acknowledgements: whoever waits for an agent to serve something waits for this.
     acks: Arc<watch::Sender<u64>>,
+    /// Counts the agents that said what they hold.
+    greetings: Arc<watch::Sender<u64>>,
 }
 
 impl Connected {
@@ -48,6 +49,11 @@ impl Connected {
     /// Moves whenever an agent acknowledged something.
     pub fn acks(&self) -> watch::Receiver<u64> {
         self.acks.subscribe()
+    }
+
+    /// Moves whenever an agent has said what it holds.
+    pub fn greetings(&self) -> watch::Receiver<u64> {
+        self.greetings.subscribe()
     }
 
     fn enter(&self, node: NodeId) -> Place {
@@ -117,12 +123,24 @@ impl Session {
         };
         let (mut gates, mut signed, mut out) = (self.control.gate.subscribe(), self.control.signed.clone(), Vec::new());
         let mut line = Line::begin(self.node, &hello, &gates.borrow_and_update().clone(), Instant::now(), &mut out);
-        self.greet(&hello.build, hello.trust_version, number, &out).await?;
-        let mut revocation = tokio::time::interval(REVOCATION_CHECK);
+        let durable = out.iter().filter_map(|output| if let Output::Remember { feed, durable, .. } = output { Some((*feed, *durable)) } else { None });
+        self.control.gate.tell(News::Stands { node: self.node, number, durable: durable.collect() }).await;
+        // What it holds that we do not know must be written down before anybody counts it as greeted.
+        let gate = Arc::clone(&gates.borrow_and_update());
+        for output in out.drain(..) {
+            self.perform(output, &gate).await?;
+        }
+        self.greet(&hello.build, hello.trust_version).await;
+        let (mut revoked, mut keys, mut trust_sent) = (self.control.revoked.clone(), self.control.keys.clone(), hello.trust_version);
         loop {
+            if revoked.borrow_and_update().contains(&self.node) {
+                return Err(Status::permission_denied("the box was revoked"));
+            }
             let gate = Arc::clone(&gates.borrow_and_update());
             line.on_tick(Instant::now(), now(), &signed.borrow_and_update().clone(), &gate, &mut out);
             line.send_what_is_due(&gate, Instant::now(), &mut out);
+            // A newer trust before what is signed under it.
+            trust_sent = self.send_trust(trust_sent).await?;
             for output in out.drain(..) {
                 self.perform(output, &gate).await?;
             }
@@ -133,23 +151,48 @@ impl Session {
                     Some(message) => line.on_message(message.message, &gate, Instant::now(), &mut out).map_err(|wrong| Status::invalid_argument(wrong.to_string()))?,
                     None => return Ok(()),
                 },
+                Ok(()) = revoked.changed() => {}
+                Ok(()) = keys.changed() => {}
                 changed = gates.changed() => changed.map_err(|_| Status::unavailable("the master stops"))?,
                 () = tokio::time::sleep_until(line.deadline().into()) => {}
-                _ = revocation.tick() => self.refuse_if_revoked().await?,
             }
         }
     }
 
-    async fn greet(&self, build: &str, trust_version: u32, number: u64, out: &[Output]) -> Result<(), Status> {
+    async fn greet(&self, build: &str, trust_version: u32) {
         tracing::info!(event = "agent_connected", agent = self.name, build, "an agent dialled in");
-        let durable = out.iter().filter_map(|output| if let Output::Remember { feed, durable, .. } = output { Some((*feed, *durable)) } else { None });
-        self.control.gate.tell(News::Stands { node: self.node, number, durable: durable.collect() }).await;
-        let trust = &self.control.keys.trust;
-        if trust_version < trust.draft().version {
-            let update = from_master::Message::Trust(TrustUpdate { trust: trust.bytes().to_vec() });
-            self.send(FromMaster { message: Some(update) }).await?;
+        let held = self.control.keys().trust.draft().version;
+        if trust_version > held {
+            tracing::error!(
+                event = "agent_trust_is_ahead",
+                agent = self.name,
+                agent_version = trust_version,
+                version = held,
+                "an agent believes a newer trust than this master has: install it from the root ceremony's folder"
+            );
         }
-        Ok(())
+        if let Err(error) = nodes::remember_line(&self.control.pool, self.node, build).await {
+            tracing::error!(event = "database_failed", %error, "what an agent runs could not be written down");
+        }
+        self.control.connected.greetings.send_modify(|count| *count += 1);
+        self.control.connected.acknowledged();
+    }
+
+    /// The trusts after the one that the agent has, oldest first. Gives the newest that it has then.
+    async fn send_trust(&self, sent: u32) -> Result<u32, Status> {
+        let keys = self.control.keys();
+        for update in TrustUpdate::after(sent, &keys.chain) {
+            self.send(FromMaster { message: Some(from_master::Message::Trust(update)) }).await?;
+        }
+        Ok(sent.max(keys.trust.draft().version))
+    }
+
+    /// Only what is signed is kept: a box cannot stop its master by saying so.
+    async fn keep_proof(&self, feed: Feed, at: (Epoch, Generation), sealed: &[u8]) {
+        let is_proof = Sealed::from_bytes(sealed).is_ok_and(|sealed| self.control.keys().open_history(&sealed).is_ok());
+        if is_proof && let Err(error) = nodes::put_halt(&self.control.pool, self.node, feed, at, sealed).await {
+            tracing::error!(event = "database_failed", %error, "what an agent holds could not be written down");
+        }
     }
 
     async fn perform(&self, output: Output, gate: &Gate) -> Result<(), Status> {
@@ -160,10 +203,14 @@ impl Session {
             Output::Refused(feed, why) => {
                 tracing::error!(event = "generation_refused", agent = self.name, %feed, why, "an agent kept a generation out");
                 self.control.gate.tell(News::Refused { node: self.node, feed }).await;
+                if let Err(error) = nodes::remember_error(&self.control.pool, self.node, Some(&format!("{feed}: {why}"))).await {
+                    tracing::error!(event = "database_failed", %error, "what an agent refused could not be written down");
+                }
             }
-            Output::IsAhead(feed, generation) => {
+            Output::IsAhead { feed, epoch, generation, sealed } => {
                 tracing::error!(event = "agent_is_ahead", agent = self.name, %feed, agent_generation = generation.0,
-                    "an agent holds a newer signed generation than this master: was the master restored from backup?");
+                    "an agent holds a signed generation that this master does not know: was the master restored from backup?");
+                self.keep_proof(feed, (epoch, generation), &sealed).await;
             }
         }
         Ok(())
@@ -183,14 +230,6 @@ impl Session {
     async fn store(&self, report: Report) -> Result<(), Status> {
         let stored = report_ack(&report);
         if self.control.inbox.take(self.node, &self.name, report).await { self.send(stored).await } else { Ok(()) }
-    }
-
-    /// A database that cannot be asked throws nobody out.
-    async fn refuse_if_revoked(&self) -> Result<(), Status> {
-        match db::node(&self.control.pool, self.node).await {
-            Ok(node) if node.as_ref().is_none_or(|node| node.revoked_at.is_some()) => Err(Status::permission_denied("the box was revoked")),
-            _ => Ok(()),
-        }
     }
 
     async fn send(&self, message: FromMaster) -> Result<(), Status> {

@@ -35,8 +35,17 @@ pub enum Output {
     Store(Report),
     /// It kept a generation out.
     Refused(Feed, String),
-    /// It holds this generation of the feed, which is newer than ours: it is we who went back.
-    IsAhead(Feed, Generation),
+    /// It holds a generation that is not in our history: it is we who went back.
+    IsAhead {
+        /// Of which feed.
+        feed: Feed,
+        /// Its epoch.
+        epoch: Epoch,
+        /// Its generation.
+        generation: Generation,
+        /// Its manifest and signature: the proof, where it holds.
+        sealed: Vec<u8>,
+    },
 }
 
 /// Somebody who does not keep to the rules of the line.
@@ -91,13 +100,16 @@ impl Line {
             let Some(feed) = position.feed.as_ref().and_then(|feed| feed.known()) else { continue };
             let Some(published) = gate.latest.feeds.get(&feed) else { continue };
             let (epoch, generation) = (Epoch(position.epoch), Generation(position.generation));
-            if (epoch, generation) > published.position() {
-                out.push(Output::IsAhead(feed, generation));
+            let is_same = (epoch, generation) == published.position();
+            let is_fork = is_same && published.state.sealed().is_some_and(|sealed| !position.sealed.is_empty() && sealed.bytes() != &position.sealed[..]);
+            if (epoch, generation) > published.position() || is_fork {
+                out.push(Output::IsAhead { feed, epoch, generation, sealed: position.sealed.clone() });
             }
             // One that is where we are must also hold what we hold.
-            let differs = generation > Generation(0) && (epoch, generation) == published.position() && published.state.digest().0[..] != position.digest[..];
+            let differs = generation > Generation(0) && is_same && published.state.digest().0[..] != position.digest[..];
             line.positions.insert(feed, At { epoch, generation, credit: Credit::Free, wants_whole: differs });
-            if generation > Generation(0) {
+            // A number of another history says nothing of ours.
+            if generation > Generation(0) && epoch == published.position().0 && generation <= published.position().1 {
                 out.push(Output::Remember { feed, applied: generation, durable: Generation(position.durable) });
             }
         }
@@ -120,7 +132,7 @@ impl Line {
         let Some(feed) = ack.feed.as_ref().and_then(|feed| feed.known()) else { return };
         let Some(at) = self.positions.get_mut(&feed) else { return };
         let taken @ (epoch, generation) = (Epoch(ack.epoch), Generation(ack.taken));
-        let is_published = || gate.latest.feeds.get(&feed).is_some_and(|published| taken <= published.position());
+        let is_published = || gate.latest.feeds.get(&feed).is_some_and(|published| epoch == published.position().0 && generation <= published.position().1);
         match at.credit {
             Credit::Used(epoch, generation) if taken == (epoch, generation) => *at = At { epoch, generation, credit: Credit::Free, wants_whole: false },
             Credit::Fetching if is_published() => *at = At { epoch, generation, credit: Credit::Free, wants_whole: false },

@@ -16,13 +16,13 @@ pub mod line;
 mod pulse;
 mod relay;
 
-pub use enrol::{NewToken, TokenError, issue_token};
 pub use follow::{Acked, Connected};
 pub use gate::{GateDoor, GateKeeper, gate};
 pub use pulse::{pulse, sign};
 
 use crate::db::publish as db;
 use crate::keys::{Keys, caller};
+use crate::nodes::Revoked;
 use crate::publish::{Latest, RelayDoor};
 use crate::reports::Inbox;
 use bytes::Bytes;
@@ -45,8 +45,10 @@ use tonic::{Request, Status};
 pub struct Control {
     /// The boxes that are in.
     pub pool: PgPool,
-    /// Trust and authority.
-    pub keys: Arc<Keys>,
+    /// Trust and authorities, as they change.
+    pub keys: watch::Receiver<Arc<Keys>>,
+    /// Who was thrown out.
+    pub revoked: Revoked,
     /// What is published.
     pub latest: watch::Receiver<Arc<Latest>>,
     /// Who may have which generation.
@@ -65,8 +67,13 @@ pub struct Control {
     pub wake: Arc<Notify>,
 }
 
-/// Serves until `stopped`.
-pub async fn serve(control: Control, listener: TcpListener, tls: Arc<rustls::ServerConfig>, stopped: impl Future<Output = ()>) -> anyhow::Result<()> {
+/// Serves until `stopped`; `tls` may change meanwhile.
+pub async fn serve(
+    control: Control,
+    listener: TcpListener,
+    tls: watch::Receiver<Arc<rustls::ServerConfig>>,
+    stopped: impl Future<Output = ()>,
+) -> anyhow::Result<()> {
     let server = Server::builder()
         .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
         .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
@@ -81,6 +88,11 @@ pub async fn serve(control: Control, listener: TcpListener, tls: Arc<rustls::Ser
 }
 
 impl Control {
+    /// The keys of this moment.
+    fn keys(&self) -> Arc<Keys> {
+        Arc::clone(&self.keys.borrow())
+    }
+
     /// The box that calls, if it may: known, not thrown out, of this role, and (but for renewing) with a certificate that has not run out.
     async fn admit<T>(&self, request: &Request<T>, role: Option<&str>) -> Result<db::NodeRow, Status> {
         let certificate = request.extensions().get::<LineInfo>().and_then(|info| info.certificate.clone());

@@ -13,11 +13,12 @@ use tokio::sync::watch;
 const EVERY: Duration = Duration::from_secs(10);
 
 /// Signs a word every ten seconds, for as long as somebody listens.
-pub async fn pulse(keys: Arc<Keys>, latest: watch::Receiver<Arc<Latest>>, now: impl Fn() -> UnixMillis, signed: watch::Sender<Bytes>) {
+pub async fn pulse(keys: watch::Receiver<Arc<Keys>>, latest: watch::Receiver<Arc<Latest>>, now: impl Fn() -> UnixMillis, signed: watch::Sender<Bytes>) {
     let mut tick = tokio::time::interval(EVERY);
     while !signed.is_closed() {
         tick.tick().await;
-        signed.send_replace(sign(&keys, &latest.borrow(), now()));
+        let word = sign(&keys.borrow(), &latest.borrow(), now());
+        signed.send_replace(word);
     }
 }
 

@@ -1,7 +1,7 @@
 use super::{Control, unavailable};
 use crate::db::publish as db;
 use holdfast_proto::control::relay_server::Relay;
-use holdfast_proto::control::{Agent, AgentsReply, AgentsRequest, Frame, HeldRequest, Position};
+use holdfast_proto::control::{Agent, AgentsReply, AgentsRequest, Frame, HeldRequest, Position, TrustRequest, TrustUpdate};
 use holdfast_proto::snapshot::Feed;
 use tonic::{Request, Response, Status};
 
@@ -10,7 +10,7 @@ impl Control {
         let latest = self.latest.borrow();
         let state = latest.state(feed);
         let (epoch, generation) = (state.view().epoch().0, state.view().generation().0);
-        Position { feed: Some(feed.into()), epoch, generation, digest: state.digest().0.to_vec(), durable: generation }
+        Position { feed: Some(feed.into()), epoch, generation, digest: state.digest().0.to_vec(), durable: generation, sealed: Vec::new() }
     }
 }
 
@@ -32,8 +32,18 @@ impl Relay for Control {
     async fn agents(&self, request: Request<AgentsRequest>) -> Result<Response<AgentsReply>, Status> {
         self.admit(&request, Some("portal")).await?;
         let nodes = db::nodes(&self.pool).await.map_err(unavailable)?;
-        let agents = nodes.into_iter().filter(|node| node.role == "agent" && node.revoked_at.is_none());
-        let agents = agents.map(|node| Agent { node_id: node.id.as_bytes().to_vec(), name: node.name, hpke_public_key: node.hpke_public });
+        let agents = nodes.into_iter().filter(|node| node.role == "agent").map(|node| Agent {
+            node_id: node.id.as_bytes().to_vec(),
+            name: node.name,
+            hpke_public_key: node.hpke_public,
+            revoked: node.revoked_at.is_some(),
+        });
         Ok(Response::new(AgentsReply { agents: agents.collect() }))
+    }
+
+    async fn trust(&self, request: Request<TrustRequest>) -> Result<Response<TrustUpdate>, Status> {
+        self.admit(&request, Some("portal")).await?;
+        let mut updates = TrustUpdate::after(request.get_ref().version, &self.keys().chain).into_iter();
+        Ok(Response::new(updates.next().unwrap_or_default()))
     }
 }

@@ -41,13 +41,20 @@ pub struct RecordFact {
 /// The facts of these names and of the names between them and their apexes.
 pub async fn names(db: &mut PgConnection, keys: impl IntoIterator<Item = DomainName>) -> Result<Vec<NameFacts>, DbError> {
     let zones = ZoneIndex::new(zones::all(db).await?);
-    let names: Vec<DomainName> = with_ancestors(keys, &zones).into_iter().collect();
+    names_in(db, &zones, keys).await
+}
+
+/// The same for whoever knows the zones.
+pub async fn names_in(db: &mut PgConnection, zones: &ZoneIndex, keys: impl IntoIterator<Item = DomainName>) -> Result<Vec<NameFacts>, DbError> {
+    let names: Vec<DomainName> = with_ancestors(keys, zones).into_iter().collect();
     let texts: Vec<String> = names.iter().map(DomainName::without_dot).collect();
     let mut found = gather(db, &names, &texts).await?;
     let empty: Vec<&DomainName> = names.iter().filter(|name| !found.known.contains(*name) && zones.of(name).is_some_and(|zone| zone.apex != **name)).collect();
-    let above = with_descendants(db, &empty).await?;
-    found.known.extend(above);
-    Ok(names.iter().map(|name| found.facts(name, &zones)).collect())
+    if !empty.is_empty() {
+        let above = with_descendants(db, &empty).await?;
+        found.known.extend(above);
+    }
+    Ok(names.iter().map(|name| found.facts(name, zones)).collect())
 }
 
 /// The keys and every name between them and the apex of their zone.
@@ -91,7 +98,8 @@ async fn gather(db: &mut PgConnection, names: &[DomainName], texts: &[String]) -
         }
     }
     let reversed: Vec<String> = names.iter().filter_map(DomainName::reversed_address).map(|address| address.to_string()).collect();
-    for (address, host) in compose::pointers(db, &reversed).await? {
+    let pointers = if reversed.is_empty() { Vec::new() } else { compose::pointers(db, &reversed).await? };
+    for (address, host) in pointers {
         let name = DomainName::reverse_of(address);
         found.known.insert(name.clone());
         found.add(name, rtype::PTR, None, host.wire().to_vec());

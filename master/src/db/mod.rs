@@ -4,15 +4,22 @@
 //! Words travel as text and are parsed on the way out: what cannot be parsed was not written by this program.
 
 pub mod access;
+pub mod audit;
 pub mod boot;
 pub mod campuses;
 pub mod changes;
 pub mod compose;
+pub mod events;
 pub mod facts;
+pub mod generations;
+pub mod holds;
 pub mod hosts;
 pub mod nas;
+pub mod nodes;
+pub mod probes;
 pub mod publish;
 pub mod subnets;
+pub mod undo;
 pub mod zones;
 
 use std::{fmt::Display, str::FromStr};
@@ -37,6 +44,12 @@ impl DbError {
     /// What the constraint says of the row it refused: `Key (ip)=(10.1.4.10) already exists.`
     pub fn detail(&self) -> Option<&str> {
         self.database()?.try_downcast_ref::<sqlx::postgres::PgDatabaseError>()?.detail()
+    }
+
+    /// Whether the database gave a transaction up because another one stood in its way: a deadlock or a failed serialization
+    /// (SQLSTATE 40P01 and 40001). Made again it may well pass.
+    pub fn is_collision(&self) -> bool {
+        self.database().and_then(|error| error.code()).is_some_and(|code| matches!(&*code, "40P01" | "40001"))
     }
 
     fn database(&self) -> Option<&dyn sqlx::error::DatabaseError> {

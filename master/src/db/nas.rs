@@ -1,7 +1,7 @@
 //! NASs: who may ask RADIUS.
 
 use super::DbError;
-use sqlx::{PgConnection, query};
+use sqlx::{PgConnection, query, query_as};
 
 /// A NAS to be kept.
 #[derive(Debug)]
@@ -35,4 +35,32 @@ pub async fn put(db: &mut PgConnection, row: &NasRow<'_>) -> Result<(), DbError>
 /// Deletes a NAS; false where there was none.
 pub async fn delete(db: &mut PgConnection, name: &str) -> Result<bool, DbError> {
     Ok(query!("delete from access.nas where name = $1", name).execute(db).await?.rows_affected() > 0)
+}
+
+/// A NAS's secret as it is kept.
+#[derive(Debug, Clone)]
+pub struct NasSecret {
+    /// Its name.
+    pub name: String,
+    /// The source addresses it may use.
+    pub prefix: String,
+    /// The secret, encrypted.
+    pub secret: Vec<u8>,
+}
+
+/// Every NAS with its secret, by name, locked against other writers until the transaction ends.
+pub async fn secrets(db: &mut PgConnection) -> Result<Vec<NasSecret>, DbError> {
+    Ok(query_as!(NasSecret, r#"select name, prefix::text as "prefix!", secret from access.nas order by name for update"#).fetch_all(db).await?)
+}
+
+/// Replaces the encrypted secret of a NAS.
+pub async fn set_secret(db: &mut PgConnection, name: &str, secret: &[u8]) -> Result<(), DbError> {
+    query!("update access.nas set secret = $2 where name = $1", name, secret).execute(db).await?;
+    Ok(())
+}
+
+/// Every NAS and the source addresses it may use, by name.
+pub async fn names(db: &mut PgConnection) -> Result<Vec<(String, String)>, DbError> {
+    let rows = query!(r#"select name, prefix::text as "prefix!" from access.nas order by name"#).fetch_all(db).await?;
+    Ok(rows.into_iter().map(|row| (row.name, row.prefix)).collect())
 }

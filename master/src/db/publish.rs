@@ -10,6 +10,8 @@ use uuid::Uuid;
 /// What a writer's triggers left for the publisher.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OutboxRow {
+    /// Its number: later keys have higher ones.
+    pub id: i64,
     /// The change set that touched the key.
     pub change_set: Uuid,
     /// What kind of object: see the migration.
@@ -27,7 +29,8 @@ pub struct GenerationRow {
     pub payload: Vec<u8>,
 }
 
-fn numbers(feed: Feed) -> (i16, i16, i32) {
+/// A feed in three columns.
+pub(super) fn numbers(feed: Feed) -> (i16, i16, i32) {
     (feed.kind as i16, feed.scope.family as i16, feed.scope.cut as i32)
 }
 
@@ -47,70 +50,140 @@ pub async fn try_lead(connection: &mut PgConnection) -> Result<bool, DbError> {
     Ok(sqlx::query_scalar!(r#"select pg_try_advisory_lock(x'686f6c6466617374'::bigint) as "led!""#).fetch_one(connection).await?)
 }
 
-/// Takes everything out of the outbox that this transaction can see.
-pub async fn take_outbox(connection: &mut PgConnection) -> Result<Vec<OutboxRow>, DbError> {
-    Ok(sqlx::query_as!(OutboxRow, "delete from publish.outbox returning change_set, subject, key").fetch_all(connection).await?)
+/// What a round takes up.
+#[derive(Debug, Clone)]
+pub struct Taken {
+    /// The term as it stands, locked.
+    pub term: i64,
+    /// A data key must be changed, because a box was thrown out.
+    pub rotation: bool,
+    /// What was in the outbox.
+    pub outbox: Vec<OutboxRow>,
 }
 
-/// Whether anything waits in the outbox.
-pub async fn outbox_is_empty(connection: &mut PgConnection) -> Result<bool, DbError> {
-    Ok(sqlx::query_scalar!(r#"select not exists (select from publish.outbox) as "empty!""#).fetch_one(connection).await?)
+/// Locks the term's row for this transaction, and takes what it can see out of the outbox, but for these subjects: in one
+/// statement, because every edit waits for this round trip.
+pub async fn take_outbox(connection: &mut PgConnection, except: &[String]) -> Result<Taken, DbError> {
+    let rows = sqlx::query!(
+        r#"with held as (select term from publish.term for update),
+           taken as (delete from publish.outbox where subject <> all ($1) returning id, change_set, subject, key)
+           select h.term as "term!", exists (select from publish.rotation where done_at is null) as "rotation!",
+             t.id as "id?", t.change_set as "change_set?", t.subject as "subject?", t.key as "key?"
+           from held h left join taken t on true"#,
+        except
+    );
+    let rows = rows.fetch_all(connection).await?;
+    let (term, rotation) = rows.first().map(|row| (row.term, row.rotation)).unwrap_or_default();
+    let taken = rows.into_iter().filter_map(|row| Some(OutboxRow { id: row.id?, change_set: row.change_set?, subject: row.subject?, key: row.key? }));
+    Ok(Taken { term, rotation, outbox: taken.collect() })
 }
 
-/// Stores a generation. A number that is taken is an error: no generation ever has two contents.
-pub async fn put_generation(connection: &mut PgConnection, feed: Feed, at: (Epoch, Generation), sealed: &[u8], payload: &[u8]) -> Result<(), DbError> {
-    let (kind, family, cut) = numbers(feed);
+/// What waits for the publisher.
+#[derive(Debug, Clone, Copy)]
+pub struct Due {
+    /// Keys in the outbox.
+    pub edits: bool,
+    /// A data key that must be changed, because a box was thrown out.
+    pub rotation: bool,
+}
+
+/// Whether anything waits, but for these subjects.
+pub async fn due(connection: &mut PgConnection, except: &[String]) -> Result<Due, DbError> {
+    let sql = sqlx::query_as!(
+        Due,
+        r#"select exists (select from publish.outbox where subject <> all ($1)) as "edits!",
+           exists (select from publish.rotation where done_at is null) as "rotation!""#,
+        except
+    );
+    Ok(sql.fetch_one(connection).await?)
+}
+
+/// A generation to be stored.
+#[derive(Debug)]
+pub struct NewGeneration<'a> {
+    /// Of which feed.
+    pub feed: Feed,
+    /// Its epoch.
+    pub epoch: Epoch,
+    /// Its number.
+    pub generation: Generation,
+    /// Manifest and signature.
+    pub sealed: &'a [u8],
+    /// The delta.
+    pub payload: &'a [u8],
+}
+
+/// What a round of the publisher stores.
+#[derive(Debug, Default)]
+pub struct Round<'a> {
+    /// New serials by zone number.
+    pub serials: Vec<(i64, i64)>,
+    /// The generations.
+    pub generations: Vec<NewGeneration<'a>>,
+    /// With which generation of which feed each change set is out.
+    pub change_sets: Vec<(Uuid, Feed, Generation)>,
+}
+
+/// Stores a round, in one statement. A number that is taken is an error: no generation ever has two contents.
+pub async fn put_round(connection: &mut PgConnection, round: &Round<'_>) -> Result<(), DbError> {
+    let (zones, serials): (Vec<i64>, Vec<i64>) = round.serials.iter().copied().unzip();
+    let of = |feed: &Feed| numbers(*feed);
+    let kinds: Vec<i16> = round.generations.iter().map(|new| of(&new.feed).0).collect();
+    let families: Vec<i16> = round.generations.iter().map(|new| of(&new.feed).1).collect();
+    let cuts: Vec<i32> = round.generations.iter().map(|new| of(&new.feed).2).collect();
+    let epochs: Vec<i32> = round.generations.iter().map(|new| new.epoch.0 as i32).collect();
+    let numbers_of: Vec<i64> = round.generations.iter().map(|new| new.generation.0 as i64).collect();
+    let sealed: Vec<Vec<u8>> = round.generations.iter().map(|new| new.sealed.to_vec()).collect();
+    let payloads: Vec<Vec<u8>> = round.generations.iter().map(|new| new.payload.to_vec()).collect();
+    let sets: Vec<Uuid> = round.change_sets.iter().map(|(set, ..)| *set).collect();
+    let set_kinds: Vec<i16> = round.change_sets.iter().map(|(_, feed, _)| of(feed).0).collect();
+    let set_families: Vec<i16> = round.change_sets.iter().map(|(_, feed, _)| of(feed).1).collect();
+    let set_cuts: Vec<i32> = round.change_sets.iter().map(|(_, feed, _)| of(feed).2).collect();
+    let set_generations: Vec<i64> = round.change_sets.iter().map(|(.., generation)| generation.0 as i64).collect();
     let insert = sqlx::query!(
-        "insert into publish.generation (kind, family, cut, epoch, generation, sealed, payload) values ($1, $2, $3, $4, $5, $6, $7)",
-        kind,
-        family,
-        cut,
-        at.0.0 as i32,
-        at.1.0 as i64,
-        sealed,
-        payload
+        "with serials as (
+           update dns.serial s set serial = u.serial from unnest($1::bigint[], $2::bigint[]) as u (id, serial) where s.zone_id = u.id),
+         generations as (
+           insert into publish.generation (kind, family, cut, epoch, generation, sealed, payload)
+             select * from unnest($3::smallint[], $4::smallint[], $5::int[], $6::int[], $7::bigint[], $8::bytea[], $9::bytea[]))
+         insert into publish.change_generation (change_set, kind, family, cut, generation)
+           select * from unnest($10::uuid[], $11::smallint[], $12::smallint[], $13::int[], $14::bigint[])
+           on conflict (change_set, kind, family, cut) do update set generation = greatest(publish.change_generation.generation, excluded.generation)",
+        &zones,
+        &serials,
+        &kinds,
+        &families,
+        &cuts,
+        &epochs,
+        &numbers_of,
+        &sealed,
+        &payloads,
+        &sets,
+        &set_kinds,
+        &set_families,
+        &set_cuts,
+        &set_generations
     );
     insert.execute(connection).await?;
     Ok(())
 }
 
-/// Remembers with which generation of a feed the change sets are out.
-pub async fn put_change_generation(connection: &mut PgConnection, feed: Feed, generation: Generation, change_sets: &[Uuid]) -> Result<(), DbError> {
-    let (kind, family, cut) = numbers(feed);
-    let insert = sqlx::query!(
-        "insert into publish.change_generation (change_set, kind, family, cut, generation)
-         select change_set, $2, $3, $4, $5 from unnest($1::uuid[]) change_set
-         on conflict (change_set, kind, family, cut) do update set generation = greatest(publish.change_generation.generation, excluded.generation)",
-        change_sets,
-        kind,
-        family,
-        cut,
-        generation.0 as i64
-    );
-    insert.execute(connection).await?;
-    Ok(())
-}
-
-/// The kept base of a feed: its manifest and rows.
+/// The newest kept base of a feed: its manifest and rows.
 pub async fn base(connection: &mut PgConnection, feed: Feed) -> Result<Option<GenerationRow>, DbError> {
-    let (kind, family, cut) = numbers(feed);
-    let pieces = sqlx::query!("select sealed, rows from publish.base where (kind, family, cut) = ($1, $2, $3) order by ordinal", kind, family, cut);
-    let pieces = pieces.fetch_all(connection).await?;
-    let sealed = pieces.first().map(|piece| piece.sealed.clone());
-    Ok(sealed.map(|sealed| GenerationRow { sealed, payload: pieces.into_iter().flat_map(|piece| piece.rows).collect() }))
+    super::generations::checkpoint(connection, feed, (Epoch(i32::MAX as u32), Generation(i64::MAX as u64))).await
 }
 
-/// Replaces the kept base of a feed, in one transaction of the caller's.
+/// Keeps a base of a feed, in one transaction of the caller's.
 pub async fn put_base(connection: &mut PgConnection, feed: Feed, at: (Epoch, Generation), sealed: &[u8], rows: &[u8]) -> Result<(), DbError> {
     /// Small enough for a statement, large enough that a base of 400 MB is 400 of them.
     const PIECE_BYTES: usize = 1 << 20;
     let (kind, family, cut) = numbers(feed);
-    sqlx::query!("delete from publish.base where (kind, family, cut) = ($1, $2, $3)", kind, family, cut).execute(&mut *connection).await?;
     let empty: &[u8] = &[];
     let pieces = if rows.is_empty() { vec![empty] } else { rows.chunks(PIECE_BYTES).collect() };
     for (ordinal, piece) in pieces.into_iter().enumerate() {
         let insert = sqlx::query!(
-            "insert into publish.base (kind, family, cut, ordinal, epoch, generation, sealed, rows) values ($1, $2, $3, $4, $5, $6, $7, $8)",
+            "insert into publish.base (kind, family, cut, ordinal, epoch, generation, sealed, rows) values ($1, $2, $3, $4, $5, $6, $7, $8)
+             on conflict do nothing",
             kind,
             family,
             cut,
@@ -170,6 +243,11 @@ pub async fn nodes(pool: &PgPool) -> Result<Vec<NodeRow>, DbError> {
     Ok(rows.fetch_all(pool).await?)
 }
 
+/// Whether any agent is in.
+pub async fn has_agents(connection: &mut PgConnection) -> Result<bool, DbError> {
+    Ok(sqlx::query_scalar!(r#"select exists (select from publish.node where role = 'agent' and revoked_at is null) as "any!""#).fetch_one(connection).await?)
+}
+
 /// One box, by its number.
 pub async fn node(pool: &PgPool, id: NodeId) -> Result<Option<NodeRow>, DbError> {
     let row = sqlx::query_as!(
@@ -179,52 +257,6 @@ pub async fn node(pool: &PgPool, id: NodeId) -> Result<Option<NodeRow>, DbError>
         Uuid::from_bytes(id.0)
     );
     Ok(row.fetch_optional(pool).await?)
-}
-
-/// Keeps a token, by the hash of its secret. A campus that is not there is refused by name.
-pub async fn put_token(pool: &PgPool, secret_hash: &[u8], name: &str, role: &str, campus: Option<&str>, expires_at: DateTime<Utc>) -> Result<bool, DbError> {
-    let insert = sqlx::query!(
-        "insert into publish.enrol_token (secret_hash, name, role, campus_id, expires_at)
-         select $1, $2, $3, c.id, $5 from (select 1) one left join org.campus c on c.name = $4 where $4::text is null or c.id is not null",
-        secret_hash,
-        name,
-        role,
-        campus,
-        expires_at
-    );
-    Ok(insert.execute(pool).await?.rows_affected() == 1)
-}
-
-/// Uses a token up and makes its box known, in one transaction: `None` where the token is unknown, used or too old.
-pub async fn enrol(pool: &PgPool, secret_hash: &[u8], id: NodeId, hpke_public: &[u8]) -> Result<Option<NodeRow>, DbError> {
-    let mut tx = pool.begin().await?;
-    let token = sqlx::query!(
-        "update publish.enrol_token set used_at = now() where secret_hash = $1 and used_at is null and expires_at > now() returning name, role, campus_id",
-        secret_hash
-    );
-    let Some(token) = token.fetch_optional(&mut *tx).await? else { return Ok(None) };
-    // A spare that takes a name over replaces the box that had it.
-    let retired = format!("{}@", token.name);
-    sqlx::query!("update publish.node set name = $2 || left(id::text, 8), revoked_at = coalesce(revoked_at, now()) where name = $1", token.name, retired)
-        .execute(&mut *tx)
-        .await?;
-    let insert = sqlx::query!(
-        "insert into publish.node (id, name, role, campus_id, hpke_public, certificate_serial) values ($1, $2, $3, $4, $5, '')",
-        Uuid::from_bytes(id.0),
-        token.name,
-        token.role,
-        token.campus_id,
-        hpke_public
-    );
-    insert.execute(&mut *tx).await?;
-    tx.commit().await?;
-    node(pool, id).await
-}
-
-/// Throws a box out. `false` where there is none of that name that is still in.
-pub async fn revoke(pool: &PgPool, name: &str) -> Result<bool, DbError> {
-    let update = sqlx::query!("update publish.node set revoked_at = now() where name = $1 and revoked_at is null", name);
-    Ok(update.execute(pool).await?.rows_affected() == 1)
 }
 
 /// Remembers that a box serves a generation. A repeated word changes nothing but what became durable.
@@ -277,33 +309,4 @@ pub async fn served(pool: &PgPool, change_set: Uuid) -> Result<Vec<ServedRow>, D
         change_set
     );
     Ok(rows.fetch_all(pool).await?)
-}
-
-/// One observation of a box.
-#[derive(Debug, Clone)]
-pub struct EventRow {
-    /// Sets the sequence apart from that of a spool that was lost.
-    pub spool: String,
-    /// Its number within the spool.
-    pub sequence: u64,
-    /// When, by the box.
-    pub at: DateTime<Utc>,
-    /// Its stable name.
-    pub event: String,
-    /// A sentence.
-    pub detail: String,
-}
-
-/// Keeps an observation; one that was delivered before changes nothing. Gives whether it was new.
-pub async fn put_event(pool: &PgPool, node: NodeId, row: &EventRow) -> Result<bool, DbError> {
-    let insert = sqlx::query!(
-        "insert into report.event (node_id, spool, sequence, at, event, detail) values ($1, $2, $3, $4, $5, $6) on conflict do nothing",
-        Uuid::from_bytes(node.0),
-        row.spool,
-        row.sequence as i64,
-        row.at,
-        row.event,
-        row.detail
-    );
-    Ok(insert.execute(pool).await?.rows_affected() == 1)
 }

@@ -58,6 +58,18 @@ impl ZoneIndex {
         None
     }
 
+    /// The zone with this number.
+    pub fn with_id(&self, id: i64) -> Option<&ZoneRow> {
+        self.0.values().find(|zone| zone.id == id)
+    }
+
+    /// Notes the serial of a zone that was just published.
+    pub fn set_serial(&mut self, apex: &DomainName, serial: Serial) {
+        if let Some(zone) = self.0.get_mut(apex) {
+            zone.serial = serial;
+        }
+    }
+
     /// The zone with exactly this apex.
     pub fn at(&self, apex: &DomainName) -> Option<&ZoneRow> {
         self.0.get(apex)
@@ -178,14 +190,6 @@ pub async fn update(db: &mut PgConnection, row: &ZoneRow) -> Result<i64, DbError
 pub async fn delete(db: &mut PgConnection, id: i64) -> Result<(), DbError> {
     query!("delete from dns.serial where zone_id = $1", id).execute(&mut *db).await?;
     query!("delete from dns.zone where id = $1", id).execute(db).await?;
-    Ok(())
-}
-
-/// Sets the serials of zones.
-pub async fn set_serials(db: &mut PgConnection, zones: &[i64], serials: &[i64]) -> Result<(), DbError> {
-    query!("update dns.serial s set serial = u.serial from unnest($1::bigint[], $2::bigint[]) as u (id, serial) where s.zone_id = u.id", zones, serials)
-        .execute(db)
-        .await?;
     Ok(())
 }
 

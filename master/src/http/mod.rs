@@ -17,12 +17,24 @@ pub use secrets::OneTimePassword;
 pub use served::{Answer, Served, ServedReader};
 pub use session::{create_first_admin, create_token, reset_password};
 
+use crate::keys::Keys;
+use crate::snapshots::Snapshots;
 use axum::{Router, extract::State, middleware, response::IntoResponse, routing::get};
 use holdfast_proto::snapshot::DataKey;
+use holdfast_proto::words::NodeId;
 use http::{StatusCode, header};
 use sqlx::PgPool;
 use std::{sync::Arc, time::Duration};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
+
+/// What the doors need to deal with our own boxes.
+#[derive(Clone)]
+pub struct Boxes {
+    /// Trust and authorities, as they change.
+    pub keys: watch::Receiver<Arc<Keys>>,
+    /// Which boxes hold a line now.
+    pub lines: Arc<dyn Fn() -> Vec<NodeId> + Send + Sync>,
+}
 
 /// What the doors need to know.
 #[derive(Clone)]
@@ -31,8 +43,14 @@ pub struct App {
     pub pool: PgPool,
     /// Which agents serve a change set.
     pub served: ServedReader,
-    /// What RADIUS secrets are encrypted with; without it, imports of RADIUS clients are refused.
-    pub access_key: Option<Arc<DataKey>>,
+    /// What is needed to deal with our own boxes; without it, that is refused.
+    pub boxes: Option<Boxes>,
+    /// Why nothing is published, in a sentence; `None` while all is well.
+    pub halt: Arc<dyn Fn() -> Option<String> + Send + Sync>,
+    /// What was published.
+    pub snapshots: Snapshots,
+    /// What RADIUS secrets are encrypted with, as it changes; without it, imports of RADIUS clients are refused.
+    pub access_key: Option<watch::Receiver<Arc<DataKey>>>,
     /// Rung after every commit: whoever publishes need not look.
     pub committed: Arc<Notify>,
     /// The text of `/metrics`.
@@ -61,12 +79,15 @@ async fn metrics(State(app): State<App>) -> impl IntoResponse {
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], (app.metrics)())
 }
 
-/// Ready means that the database answers: without it the master only serves what is published.
-async fn ready(State(app): State<App>) -> (StatusCode, &'static str) {
+/// Ready means that an edit would be stored and published: the database answers, and nothing stands against publishing.
+/// Otherwise the master only serves what is published.
+async fn ready(State(app): State<App>) -> (StatusCode, String) {
     const PATIENCE: Duration = Duration::from_secs(2);
-    match tokio::time::timeout(PATIENCE, app.pool.acquire()).await {
-        Ok(Ok(_)) => (StatusCode::OK, "ready\n"),
-        _ => (StatusCode::SERVICE_UNAVAILABLE, "the database does not answer\n"),
+    let answers = matches!(tokio::time::timeout(PATIENCE, app.pool.acquire()).await, Ok(Ok(_)));
+    match (answers, (app.halt)()) {
+        (true, None) => (StatusCode::OK, "ready\n".to_owned()),
+        (true, Some(why)) => (StatusCode::SERVICE_UNAVAILABLE, format!("{why}\n")),
+        (false, _) => (StatusCode::SERVICE_UNAVAILABLE, "the database does not answer\n".to_owned()),
     }
 }
 

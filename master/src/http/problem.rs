@@ -157,6 +157,12 @@ impl Problem {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", "Read-only for now", detail)
     }
 
+    /// 503: edits stand in each other's way.
+    pub fn busy() -> Self {
+        let detail = "several edits of the same things stand in each other's way: nothing was changed, send the request again";
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "busy", "Too many edits at once", detail)
+    }
+
     /// 500: a fault of the program, logged with its cause.
     pub fn internal(cause: impl std::fmt::Display) -> Self {
         tracing::error!(event = "http_fault", %cause, "a request failed by a fault of the program");
@@ -188,6 +194,7 @@ fn unreachable_database(error: &dyn std::error::Error) -> Problem {
 impl From<DbError> for Problem {
     fn from(error: DbError) -> Self {
         match error {
+            collision if collision.is_collision() => Self::busy(),
             DbError::Failed(error) => error.into(),
             damaged => Self::internal(damaged),
         }

@@ -1,6 +1,7 @@
 //! The router as a whole, without a database: what is refused before one is needed, and how it looks.
 
 use super::{App, ServedReader, router};
+use crate::snapshots::Snapshots;
 use axum::body::Body;
 use http::{Request, Response, StatusCode};
 use std::{sync::Arc, time::Duration};
@@ -8,10 +9,14 @@ use tower::ServiceExt;
 
 fn app() -> App {
     let nowhere = sqlx::postgres::PgPoolOptions::new().acquire_timeout(Duration::from_millis(50));
+    let pool = nowhere.connect_lazy("postgres://nobody@localhost/none?host=/nonexistent").unwrap();
     App {
-        pool: nowhere.connect_lazy("postgres://nobody@localhost/none?host=/nonexistent").unwrap(),
+        snapshots: Snapshots::of_nothing(pool.clone()),
+        pool,
         served: ServedReader::nobody(),
         access_key: None,
+        boxes: None,
+        halt: Arc::new(|| None),
         committed: Arc::default(),
         metrics: Arc::new(|| "holdfast_up 1\n".into()),
         build: "test",

@@ -8,6 +8,7 @@ use holdfast_proto::snapshot::EncryptedField;
 use holdfast_proto::words::{DomainName, HostName, Mac, Subnet};
 use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
+use uuid::Uuid;
 
 /// One wish to change the hostname database.
 #[derive(Debug, Clone)]
@@ -80,6 +81,8 @@ pub enum Edit {
         /// Its name.
         name: String,
     },
+    /// The rows that these change sets changed become what they were before.
+    Undo(Vec<Uuid>),
 }
 
 impl Edit {
@@ -93,6 +96,7 @@ impl Edit {
             Self::RecordAdd(_) | Self::RecordsAdd(_) | Self::RecordDelete(_) => "records",
             Self::TemplatePut(_) => "boot templates",
             Self::NasPut(_) | Self::NasDelete { .. } => "NASs",
+            Self::Undo(_) => "what others did",
         }
     }
 }

@@ -67,16 +67,22 @@ pub(super) async fn state(db: &mut PgConnection, keys: &[OutboxKey]) -> Result<S
     }
     let (networks, macs): (Vec<String>, Vec<String>) =
         of("reservation").filter_map(|key| key.split_once(' ')).map(|(network, mac)| (network.to_owned(), mac.to_owned())).unzip();
-    for place in compose::reservations(db, &networks, &macs).await? {
-        state.boot.insert((place.network, place.mac), boot_line(&place));
+    if !networks.is_empty() {
+        for place in compose::reservations(db, &networks, &macs).await? {
+            state.boot.insert((place.network, place.mac), boot_line(&place));
+        }
     }
     let subnets: Vec<String> = of("subnet").map(str::to_owned).collect();
-    for subnet in compose::subnets(db, &subnets).await? {
-        state.others.insert(format!("subnet {}", subnet.network), format!("{subnet:?}"));
+    if !subnets.is_empty() {
+        for subnet in compose::subnets(db, &subnets).await? {
+            state.others.insert(format!("subnet {}", subnet.network), format!("{subnet:?}"));
+        }
     }
     let prefixes: Vec<String> = of("nas").map(str::to_owned).collect();
-    for nas in compose::nas(db, &prefixes).await? {
-        state.others.insert(format!("NAS {}", nas.name), format!("{nas:?}"));
+    if !prefixes.is_empty() {
+        for nas in compose::nas(db, &prefixes).await? {
+            state.others.insert(format!("NAS {}", nas.name), format!("{nas:?}"));
+        }
     }
     Ok(state)
 }

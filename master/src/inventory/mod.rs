@@ -11,21 +11,26 @@ mod hosts;
 pub mod import;
 mod names;
 mod places;
-mod present;
+pub mod present;
 mod read;
 mod refusal;
 mod services;
+mod undo;
 mod world;
 
 pub use draft::{BootParameters, CampusDraft, Edit, HostDraft, InterfaceDraft, NasDraft, OptionDraft, RecordDraft, SubnetDraft, TemplateDraft, ZoneDraft};
 pub use effects::{BootEffect, Effects, RecordEffect};
 pub use read::{HistoryEntry, Host, HostPage, HostQuery, SubnetObject, ZoneObject, campuses, history, host_by_name, host_list, subnets, templates, zones};
 pub use refusal::{Problem, Refusal};
+pub use undo::with_later;
 
 use crate::db::{DbError, changes, subnets};
 use serde::{Deserialize, Serialize};
 use sqlx::{Connection, PgConnection, PgPool, Postgres, Transaction};
 use uuid::Uuid;
+
+/// How often an edit is made again because it and another one stood in each other's way.
+const COLLISIONS_LIMIT: usize = 4;
 
 /// Who asks.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -99,17 +104,48 @@ pub async fn preview(pool: &PgPool, actor: &Actor, edit: Edit) -> Result<Effects
     effects
 }
 
-/// Makes one edit in a transaction of its own. With `if_match` only when the object still has that version.
+/// Makes one edit in a transaction of its own. With `if_match` only when the object still has that version. Where two edits
+/// stand in each other's way and the database gives one of them up, that one is made again.
 pub async fn apply(pool: &PgPool, actor: &Actor, reason: &str, edit: Edit, if_match: Option<Version>) -> Result<Applied, Refusal> {
-    let mut tx = pool.begin().await.map_err(DbError::from)?;
     authorise(actor, Action::Write, edit.object())?;
+    for _ in 0..COLLISIONS_LIMIT {
+        match apply_once(pool, actor, reason, edit.clone(), if_match).await {
+            Err(Refusal::Database(error)) if error.is_collision() => metrics::counter!("holdfast_edit_collisions_total").increment(1),
+            done => return done,
+        }
+    }
+    apply_once(pool, actor, reason, edit, if_match).await
+}
+
+async fn apply_once(pool: &PgPool, actor: &Actor, reason: &str, edit: Edit, if_match: Option<Version>) -> Result<Applied, Refusal> {
+    let mut tx = pool.begin().await.map_err(DbError::from)?;
     if let Some(version) = if_match {
         match_version(&mut tx, &edit, version).await?;
     }
-    let effects = rehearse(&mut tx, actor, edit.clone()).await?;
-    let changed = change(&mut tx, actor, reason, edit).await?;
+    let (changed, effects) = match pool.try_acquire() {
+        Some(mut spare) => change_and_tell(&mut tx, &mut spare, actor, reason, edit).await?,
+        // To wait for a second connection while holding one is how a pool locks itself up.
+        None => {
+            let effects = rehearse(&mut tx, actor, edit.clone()).await?;
+            (change(&mut tx, actor, reason, edit).await?, effects)
+        }
+    };
     tx.commit().await.map_err(DbError::from)?;
     Ok(Applied { change_set: changed.change_set, version: changed.version, effects })
+}
+
+/// Makes the edit once. How it was before is read on another connection, which does not see the edit yet.
+async fn change_and_tell(
+    tx: &mut Transaction<'_, Postgres>,
+    spare: &mut PgConnection,
+    actor: &Actor,
+    reason: &str,
+    edit: Edit,
+) -> Result<(Changed, Effects), Refusal> {
+    let changed = change(tx, actor, reason, edit).await?;
+    let keys = changes::outbox_keys(tx, changed.change_set).await?;
+    let (before, after) = tokio::try_join!(effects::state(spare, &keys), effects::state(tx, &keys))?;
+    Ok((changed, effects::between(before, after)))
 }
 
 /// The one place that says who may do what. `object` is what the refusal calls it.
@@ -151,6 +187,7 @@ async fn make(db: &mut PgConnection, edit: Edit) -> Result<Option<Version>, Refu
         Edit::TemplatePut(draft) => services::put_template(db, &draft).await.map(|()| None),
         Edit::NasPut(draft) => services::put_nas(db, &draft).await.map(|()| None),
         Edit::NasDelete { name } => services::delete_nas(db, &name).await.map(|()| None),
+        Edit::Undo(change_sets) => undo::undo(db, &change_sets).await.map(|()| None),
     }
 }
 

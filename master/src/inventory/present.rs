@@ -5,7 +5,7 @@ use holdfast_proto::words::DomainName;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 /// The name of a type: `A`, `TYPE65400`.
-pub(super) fn rtype(rtype: u16) -> String {
+pub fn rtype(rtype: u16) -> String {
     let name = match rtype {
         types::A => "A",
         types::NS => "NS",
@@ -23,7 +23,7 @@ pub(super) fn rtype(rtype: u16) -> String {
 }
 
 /// The data of a record: `10.1.4.7`, `10 mail.uni.example.`, `\# 4 0a000001`.
-pub(super) fn rdata(rtype: u16, rdata: &[u8]) -> String {
+pub fn rdata(rtype: u16, rdata: &[u8]) -> String {
     known(rtype, rdata).unwrap_or_else(|| format!("\\# {} {}", rdata.len(), hex::encode(rdata)).trim_end().to_owned())
 }
 

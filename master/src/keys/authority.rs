@@ -1,6 +1,7 @@
 //! The authority of our own TLS: issues the certificates of agents, portal and master. Its key signs nothing that is served.
 
 use anyhow::Context;
+use chrono::{DateTime, Utc};
 use holdfast_proto::control::enrol::CERTIFICATE_LIFE_MS;
 use holdfast_proto::net::tls::{Identity, MASTER_NAME};
 use holdfast_proto::words::NodeId;
@@ -92,6 +93,12 @@ fn since_always(params: &mut CertificateParams, life: Option<Duration>) {
     };
 }
 
+/// When a certificate ends.
+pub fn end_of(der: &[u8]) -> Option<DateTime<Utc>> {
+    let (_, certificate) = X509Certificate::from_der(der).ok()?;
+    DateTime::from_timestamp(certificate.validity().not_after.timestamp(), 0)
+}
+
 /// Reads who calls out of a certificate that TLS has verified. `None` where it is not one of a box of ours.
 pub fn caller(der: &[u8]) -> Option<Caller> {
     let (_, certificate) = X509Certificate::from_der(der).ok()?;
@@ -116,6 +123,7 @@ mod tests {
         let request = CertificateParams::new(vec!["master.holdfast".to_owned()]).unwrap().serialize_request(&own).unwrap();
         let chain = authority.issue(request.der(), NodeId([7; 16])).unwrap();
         assert_eq!(caller(&chain[0]), Some(Caller { node: NodeId([7; 16]), expired: false }));
+        assert!(end_of(&chain[0]).is_some_and(|end| end > Utc::now() && end < Utc::now() + NODE_LIFE));
         assert_eq!(caller(authority.der()), None);
         assert_eq!(caller(b"no certificate"), None);
         assert!(authority.issue(b"no request", NodeId([7; 16])).is_err());

@@ -1,6 +1,7 @@
 //! What the portal says when it could not do something: what, where, and what to do.
 
 use super::attributes::AttributeError;
+use super::keys::KeysError;
 use super::password::HashError;
 use super::users_file::LineError;
 use holdfast_proto::snapshot::FieldError;
@@ -75,6 +76,12 @@ pub enum PortalError {
 
 impl From<HashError> for PortalError {
     fn from(wrong: HashError) -> Self {
+        Self::Crypto(wrong.to_string())
+    }
+}
+
+impl From<KeysError> for PortalError {
+    fn from(wrong: KeysError) -> Self {
         Self::Crypto(wrong.to_string())
     }
 }

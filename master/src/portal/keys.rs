@@ -1,11 +1,15 @@
 //! The portal's two keys, as files of mode 0600 in its state directory, made at first start: the signing key, which alone
 //! may sign the people feed, and the data key, which the verifiers are encrypted under. The master never has either.
+//!
+//! The data key is changed when an agent that had it was thrown out. The newer ones are files beside the first, by name; which
+//! of them is in use, the database says.
 
-use holdfast_proto::snapshot::{DataKey, SigningKey};
+use holdfast_proto::snapshot::{DataKey, DataKeyRing, KeyId, SigningKey};
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 const SIGNING_FILE: &str = "signing.pkcs8";
 const DATA_FILE: &str = "data.key";
@@ -15,8 +19,9 @@ const DATA_FILE: &str = "data.key";
 pub struct PortalKeys {
     /// Signs the people feed.
     pub signing: SigningKey,
-    /// Encrypts the verifiers.
-    pub data: DataKey,
+    dir: PathBuf,
+    /// Encrypt the verifiers, the first that there was in front.
+    data: Mutex<Vec<DataKey>>,
 }
 
 /// Keys that cannot be had.
@@ -33,6 +38,9 @@ pub enum KeysError {
     /// Others may read it.
     #[error("{} can be read by other users: a key file must have mode 0600; if others may have read it, make a new key", .0.display())]
     Open(PathBuf),
+    /// It is not there.
+    #[error("{} is not there, and the database says that it is in use: put it back from the backup", .0.display())]
+    Missing(PathBuf),
     /// It holds something else.
     #[error("{} does not hold the key that its name promises: put back the right file from the backup", .0.display())]
     Damaged(PathBuf),
@@ -45,7 +53,41 @@ impl PortalKeys {
     /// Reads the keys; makes those that are not there yet.
     pub fn open_or_create(state_dir: &Path) -> Result<Self, KeysError> {
         DirBuilder::new().recursive(true).mode(0o700).create(state_dir).map_err(at(state_dir))?;
-        Ok(Self { signing: signing_key(&state_dir.join(SIGNING_FILE))?, data: data_key(&state_dir.join(DATA_FILE))? })
+        let first = data_key(&state_dir.join(DATA_FILE))?;
+        Ok(Self { signing: signing_key(&state_dir.join(SIGNING_FILE))?, dir: state_dir.to_owned(), data: Mutex::new(vec![first]) })
+    }
+
+    /// The data key of this name; without a name the first that there was.
+    pub fn data_key(&self, id: Option<KeyId>) -> Result<DataKey, KeysError> {
+        let mut keys = self.data.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(id) = id else { return Ok(keys[0].clone()) };
+        if let Some(key) = keys.iter().find(|key| key.id() == id) {
+            return Ok(key.clone());
+        }
+        // Another process of this portal's made it.
+        let path = self.data_file(id);
+        let bytes = read(&path)?.ok_or_else(|| KeysError::Missing(path.clone()))?;
+        let key = bytes.try_into().map(DataKey::from_bytes).map_err(|_| KeysError::Damaged(path))?;
+        keys.push(key.clone());
+        Ok(key)
+    }
+
+    /// Makes a data key, and keeps it before anything is encrypted with it.
+    pub fn make_data_key(&self) -> Result<DataKey, KeysError> {
+        let key = DataKey::generate().map_err(library)?;
+        create(&self.data_file(key.id()), key.expose())?;
+        self.data.lock().unwrap_or_else(PoisonError::into_inner).push(key.clone());
+        Ok(key)
+    }
+
+    /// Every data key that was used here.
+    pub fn ring(&self) -> DataKeyRing {
+        DataKeyRing::of(self.data.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned())
+    }
+
+    fn data_file(&self, id: KeyId) -> PathBuf {
+        let name: String = id.0.iter().map(|byte| format!("{byte:02x}")).collect();
+        self.dir.join(format!("data-{name}.key"))
     }
 }
 
@@ -67,7 +109,16 @@ fn data_key(path: &Path) -> Result<DataKey, KeysError> {
     Ok(key)
 }
 
+/// A systemd credential of the same name comes before the file; systemd keeps that folder to this program.
+fn credential(path: &Path) -> Option<PathBuf> {
+    let credential = Path::new(&std::env::var_os("CREDENTIALS_DIRECTORY")?).join(path.file_name()?);
+    credential.exists().then_some(credential)
+}
+
 fn read(path: &Path) -> Result<Option<Vec<u8>>, KeysError> {
+    if let Some(credential) = credential(path) {
+        return fs::read(&credential).map(Some).map_err(at(&credential));
+    }
     let mut file = match File::open(path) {
         Err(wrong) if wrong.kind() == io::ErrorKind::NotFound => return Ok(None),
         opened => opened.map_err(at(path))?,
@@ -111,7 +162,11 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let made = PortalKeys::open_or_create(dir.path()).unwrap();
         let read = PortalKeys::open_or_create(dir.path()).unwrap();
-        assert_eq!((made.signing.public(), made.data.id()), (read.signing.public(), read.data.id()));
+        let first = |keys: &PortalKeys| keys.data_key(None).unwrap().id();
+        assert_eq!((made.signing.public(), first(&made)), (read.signing.public(), first(&read)));
+        let newer = made.make_data_key().unwrap();
+        assert_eq!(read.data_key(Some(newer.id())).unwrap().id(), newer.id(), "the other process finds it");
+        assert!(matches!(read.data_key(Some(KeyId([9; 8]))), Err(KeysError::Missing(_))));
         let data = dir.path().join(DATA_FILE);
         assert_eq!(fs::metadata(&data).unwrap().permissions().mode() & 0o777, 0o600);
         fs::set_permissions(&data, fs::Permissions::from_mode(0o644)).unwrap();

@@ -16,6 +16,7 @@ mod keys;
 mod password;
 mod publisher;
 mod relay;
+mod rotation;
 pub mod run;
 mod users_file;
 
@@ -27,9 +28,9 @@ pub use users_file::LineError;
 
 use db::accounts::NewAccount;
 use db::{accounts, agents};
-use holdfast_proto::control::Agent;
+use holdfast_proto::control::{Agent, TrustUpdate};
 use holdfast_proto::radius::{ACCOUNT, NAME_LIMIT_BYTES, account_key};
-use holdfast_proto::snapshot::{HpkePublic, Institution};
+use holdfast_proto::snapshot::{DataKey, HpkePublic, Institution};
 use holdfast_proto::words::{Epoch, NodeId, Secret};
 use publisher::Publisher;
 use relay::Line;
@@ -55,6 +56,8 @@ pub struct Terms {
     pub institution: Institution,
     /// The epoch that generations are written in.
     pub epoch: Epoch,
+    /// Which trust says so.
+    pub version: u32,
 }
 
 /// The portal. Cheap to clone.
@@ -64,7 +67,7 @@ pub struct Portal(Arc<Inner>);
 struct Inner {
     pool: PgPool,
     keys: PortalKeys,
-    terms: Terms,
+    terms: watch::Sender<Terms>,
     wake: Notify,
     published: watch::Sender<u64>,
 }
@@ -86,7 +89,17 @@ impl Portal {
     /// Brings the database to this build's shape and takes it over.
     pub async fn open(pool: PgPool, keys: PortalKeys, terms: Terms) -> Result<Self, PortalError> {
         migrate(&pool).await?;
-        Ok(Self(Arc::new(Inner { pool, keys, terms, wake: Notify::new(), published: watch::Sender::new(0) })))
+        Ok(Self(Arc::new(Inner { pool, keys, terms: watch::Sender::new(terms), wake: Notify::new(), published: watch::Sender::new(0) })))
+    }
+
+    fn terms(&self) -> Terms {
+        *self.0.terms.borrow()
+    }
+
+    /// Works on newer terms from now on: a new epoch is written at once.
+    pub fn set_terms(&self, terms: Terms) {
+        self.0.terms.send_replace(terms);
+        self.0.wake.notify_one();
     }
 
     /// Imports a FreeRADIUS users file, all or nothing. Every cleartext password becomes argon2id; `progress` hears how many
@@ -113,26 +126,15 @@ impl Portal {
             Ok::<_, password::HashError>(entries.into_iter().zip(verifiers).collect::<Vec<_>>())
         });
         let hashed = hashing.await.map_err(|wrong| PortalError::Crypto(wrong.to_string()))??;
-        hashed.into_iter().map(|(entry, verifier)| self.new_account(&entry.name, "", &verifier, &entry.attributes)).collect()
-    }
-
-    fn new_account(&self, name: &str, department: &str, verifier: &Secret, attributes: &[ReplyAttribute]) -> Result<NewAccount, PortalError> {
-        let key = key_of(name)?;
-        attributes::encode(attributes)?;
-        let attributes = serde_json::to_value(attributes).map_err(|wrong| PortalError::Row(wrong.to_string()))?;
-        let verifier = self.encrypt(&key, verifier)?;
-        Ok(NewAccount { key, name: name.trim().to_owned(), department: department.to_owned(), verifier, attributes })
-    }
-
-    /// A verifier as it may lie in a database: for this account's row and no other.
-    fn encrypt(&self, key: &str, verifier: &Secret) -> Result<Vec<u8>, PortalError> {
-        Ok(self.0.keys.data.encrypt(ACCOUNT, key.as_bytes(), verifier.expose())?.bytes().to_vec())
+        let data = self.data_key(&mut *self.0.pool.acquire().await?).await?;
+        hashed.into_iter().map(|(entry, verifier)| new_account(&data, &entry.name, "", &verifier, &entry.attributes)).collect()
     }
 
     /// Adds one account.
     pub async fn add_account(&self, actor: &str, name: &str, department: &str, password: Secret, attributes: &[ReplyAttribute]) -> Result<(), PortalError> {
-        let account = self.new_account(name, department, &verifier_of(password).await?, attributes)?;
+        let verifier = verifier_of(password).await?;
         let mut tx = self.0.pool.begin().await?;
+        let account = new_account(&self.data_key(&mut tx).await?, name, department, &verifier, attributes)?;
         accounts::audit(&mut tx, actor, "add", std::slice::from_ref(&account.key)).await?;
         accounts::insert(&mut tx, vec![account]).await.map_err(|wrong| taken_or(wrong, name))?;
         self.commit(tx).await
@@ -141,8 +143,9 @@ impl Portal {
     /// Sets a password.
     pub async fn set_password(&self, actor: &str, name: &str, password: Secret) -> Result<(), PortalError> {
         let key = key_of(name)?;
-        let verifier = self.encrypt(&key, &verifier_of(password).await?)?;
+        let verifier = verifier_of(password).await?;
         let mut tx = self.0.pool.begin().await?;
+        let verifier = encrypt(&self.data_key(&mut tx).await?, &key, &verifier)?;
         if !accounts::set_verifier(&mut tx, &key, &verifier).await? {
             return Err(PortalError::NoAccount(name.to_owned()));
         }
@@ -178,7 +181,7 @@ impl Portal {
 
     /// The agents that the master knows, and which of them were confirmed here.
     pub async fn list_agents(&self, channel: Channel) -> Result<Vec<KnownAgent>, PortalError> {
-        let known = relay::agents(channel).await?;
+        let known: Vec<Agent> = relay::agents(channel).await?.into_iter().filter(|agent| !agent.revoked).collect();
         let confirmed = agents::all(&mut *self.0.pool.acquire().await?).await?;
         let is_confirmed =
             |agent: &Agent| confirmed.iter().any(|row| row.node_id.as_bytes()[..] == agent.node_id[..] && row.hpke_public == agent.hpke_public_key);
@@ -193,7 +196,7 @@ impl Portal {
     /// Confirms an agent by the fingerprint that its operator read off the box: from now on verifiers are encrypted to it.
     pub async fn confirm_agent(&self, channel: Channel, actor: &str, name: &str, fingerprint: &str) -> Result<(), PortalError> {
         let no_agent = || PortalError::NoAgent(name.to_owned());
-        let agent = relay::agents(channel).await?.into_iter().find(|agent| agent.name == name).ok_or_else(no_agent)?;
+        let agent = relay::agents(channel).await?.into_iter().find(|agent| agent.name == name && !agent.revoked).ok_or_else(no_agent)?;
         let node = Uuid::from_slice(&agent.node_id).map_err(|_| no_agent())?;
         let found = HpkePublic(agent.hpke_public_key.clone()).fingerprint();
         if !found.eq_ignore_ascii_case(fingerprint.trim()) {
@@ -237,9 +240,9 @@ impl Portal {
     }
 
     async fn publish(&self, failing: &mut bool) -> Result<Infallible, PortalError> {
-        let mut publisher = Publisher::new(&self.0.keys, self.0.terms)?;
+        let mut publisher = Publisher::new(&self.0.keys, self.terms())?;
         loop {
-            while publisher.round(&self.0.pool, &self.0.keys).await? {
+            while publisher.round(&self.0.pool, &self.0.keys, self.terms()).await? {
                 self.0.published.send_modify(|count| *count += 1);
             }
             *failing = false;
@@ -247,10 +250,13 @@ impl Portal {
         }
     }
 
-    /// Relays to the master, for ever; `connect` makes a channel to it. Accounts keep working while it is away.
-    pub async fn run_relay<C, F, E>(&self, connect: C) -> Infallible
+    /// Relays to the master, for ever; `connect` makes a channel to it, `follow` takes newer trusts and gives their terms.
+    /// Accounts keep working while it is away.
+    pub async fn run_relay<C, F, E, T, G>(&self, connect: C, follow: T) -> Infallible
     where
         C: Fn() -> F,
+        T: Fn(TrustUpdate) -> G,
+        G: Future<Output = Result<Terms, E>>,
         F: Future<Output = Result<Channel, E>>,
         E: Display,
     {
@@ -259,7 +265,7 @@ impl Portal {
             let wrong = match connect().await {
                 // With its causes, where the error prints them so.
                 Err(wrong) => format!("{wrong:#}"),
-                Ok(channel) => match relay::relay(&self.0.pool, channel, &mut published, &mut line).await {
+                Ok(channel) => match relay::relay(self, channel, &mut published, &mut line, &follow).await {
                     Ok(never) => match never {},
                     Err(wrong) => wrong.to_string(),
                 },
@@ -267,6 +273,19 @@ impl Portal {
             tokio::time::sleep(line.is_down(wrong, random_byte())).await;
         }
     }
+}
+
+fn new_account(data: &DataKey, name: &str, department: &str, verifier: &Secret, attributes: &[ReplyAttribute]) -> Result<NewAccount, PortalError> {
+    let key = key_of(name)?;
+    attributes::encode(attributes)?;
+    let attributes = serde_json::to_value(attributes).map_err(|wrong| PortalError::Row(wrong.to_string()))?;
+    let verifier = encrypt(data, &key, verifier)?;
+    Ok(NewAccount { key, name: name.trim().to_owned(), department: department.to_owned(), verifier, attributes })
+}
+
+/// A verifier as it may lie in a database: for this account's row and no other.
+fn encrypt(data: &DataKey, key: &str, verifier: &Secret) -> Result<Vec<u8>, PortalError> {
+    Ok(data.encrypt(ACCOUNT, key.as_bytes(), verifier.expose())?.bytes().to_vec())
 }
 
 async fn verifier_of(password: Secret) -> Result<Secret, PortalError> {

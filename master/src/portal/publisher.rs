@@ -3,15 +3,16 @@
 //! round after a crash is the same code as every other.
 
 use super::attributes::{ReplyAttribute, encode};
-use super::db::accounts::AccountRow;
+use super::db::accounts::{AccountRow, Verifier};
 use super::db::agents::AgentRow;
 use super::db::generations::{GenerationRow, OutboxRow};
 use super::db::{accounts, agents, generations};
 use super::keys::PortalKeys;
+use super::rotation::encrypt_anew;
 use super::{PortalError, Terms};
 use holdfast_proto::radius::{ACCOUNT, Account, AccountState};
 use holdfast_proto::snapshot::{
-    Change, DataKey, EncryptedField, Family, Feed, Grant, HpkePublic, Kind, Sealed, Stamp, State, Trust, TrustDraft, WRAPPED_KEYS, wrapped_key_row,
+    Change, DataKey, EncryptedField, Family, Feed, Grant, HpkePublic, Kind, Sealed, Stamp, State, Trust, TrustDraft, View, WRAPPED_KEYS, wrapped_key_row,
 };
 use holdfast_proto::words::{Epoch, NodeId, UnixMillis};
 use sqlx::{PgConnection, PgPool};
@@ -52,22 +53,32 @@ impl Publisher {
     }
 
     /// One round. `true` where a generation was published, so that there may be more to do at once.
-    pub async fn round(&mut self, pool: &PgPool, keys: &PortalKeys) -> Result<bool, PortalError> {
+    pub async fn round(&mut self, pool: &PgPool, keys: &PortalKeys, terms: Terms) -> Result<bool, PortalError> {
+        self.terms = terms;
         let mut tx = pool.begin().await?;
         generations::lock(&mut tx).await?;
         self.catch_up(&mut tx).await?;
+        let data = keys.data_key(generations::data_key(&mut tx).await?)?;
         let notes = generations::outbox(&mut tx, CHANGES_PER_GENERATION).await?;
-        if notes.is_empty() {
-            return Ok(false);
-        }
-        let changes = changes(&mut tx, &notes, &keys.data).await?;
+        let changes = match notes.is_empty() {
+            false => changes(&mut tx, &notes, keys, &data, self.state.view()).await?,
+            // Every row is under the key in use by now.
+            true => old_keys(self.state.view(), &data)?,
+        };
         let ids: Vec<_> = notes.iter().map(|note| note.id).collect();
         generations::settle(&mut tx, &ids).await?;
-        let Some(draft) = self.state.compose(changes).map_err(|wrong| PortalError::Row(wrong.to_string()))? else {
-            tx.commit().await?;
-            return Ok(true);
+        let draft = match self.state.compose(changes).map_err(|wrong| PortalError::Row(wrong.to_string()))? {
+            Some(draft) => draft,
+            // A new epoch begins with what there is.
+            None if self.state.sealed().is_some() && self.terms.epoch > self.state.view().epoch() => {
+                self.state.renew().map_err(|wrong| PortalError::Row(wrong.to_string()))?
+            }
+            None => {
+                tx.commit().await?;
+                return Ok(!ids.is_empty());
+            }
         };
-        let (sealed, payload, next) = draft.seal(&keys.signing, self.stamp());
+        let (sealed, payload, next) = draft.seal(&keys.signing, self.stamp()).map_err(|damaged| PortalError::History(damaged.to_string()))?;
         let row =
             GenerationRow { epoch: next.view().epoch().0 as i32, generation: next.view().generation().0 as i64, sealed: sealed.bytes().to_vec(), payload };
         generations::insert(&mut tx, &row).await?;
@@ -113,15 +124,45 @@ impl Publisher {
 }
 
 /// What the notes ask for, by the rows as they are now.
-async fn changes(tx: &mut PgConnection, notes: &[OutboxRow], data: &DataKey) -> Result<Vec<Change>, PortalError> {
+async fn changes(tx: &mut PgConnection, notes: &[OutboxRow], own: &PortalKeys, data: &DataKey, view: &View) -> Result<Vec<Change>, PortalError> {
     let keys: BTreeSet<_> = notes.iter().filter(|note| note.subject == "account").map(|note| note.key.clone()).collect();
     let ids: BTreeSet<Uuid> = notes.iter().filter(|note| note.subject == "agent").filter_map(|note| note.key.parse().ok()).collect();
     let (keys, ids): (Vec<_>, Vec<_>) = (keys.into_iter().collect(), ids.into_iter().collect());
-    let accounts = accounts::read(tx, &keys).await?;
+    let mut accounts = accounts::read(tx, &keys).await?;
+    under_the_key_in_use(tx, &mut accounts, own, data).await?;
     let agents = agents::read(tx, &ids).await?;
     let mut changes = account_changes(&keys, accounts);
-    changes.extend(agent_changes(&ids, &agents, data)?);
+    changes.extend(agent_changes(&ids, &agents, data, view)?);
     Ok(changes)
+}
+
+/// A writer that was at it when the data key was changed left a verifier under the old one.
+async fn under_the_key_in_use(tx: &mut PgConnection, accounts: &mut [AccountRow], own: &PortalKeys, data: &DataKey) -> Result<(), PortalError> {
+    let ring = own.ring();
+    let mut anew = Vec::new();
+    for account in accounts {
+        let row = Verifier { key: account.key.clone(), verifier: account.verifier.clone() };
+        if let Some(row) = encrypt_anew(&ring, row, data) {
+            account.verifier.clone_from(&row.verifier);
+            anew.push(row);
+        }
+    }
+    if !anew.is_empty() {
+        accounts::set_verifiers(tx, &anew).await?;
+    }
+    Ok(())
+}
+
+/// The end of every data key but the one in use.
+fn old_keys(view: &View, data: &DataKey) -> Result<Vec<Change>, PortalError> {
+    ends(view, |key| key.get(..8) != Some(&data.id().0[..]))
+}
+
+/// The end of the wrapped keys that are meant.
+fn ends(view: &View, is_meant: impl Fn(&[u8]) -> bool) -> Result<Vec<Change>, PortalError> {
+    let keys: Result<Vec<&[u8]>, _> = view.iter(WRAPPED_KEYS).map(|row| row.map(|(key, _)| key)).collect();
+    let keys = keys.map_err(|damaged| PortalError::History(damaged.to_string()))?;
+    Ok(keys.into_iter().filter(|key| is_meant(key)).map(|key| Change::delete(WRAPPED_KEYS, key)).collect())
 }
 
 /// Rows of the accounts that are there, deletions of those that are not. A row that cannot be published is reported and left as it was.
@@ -144,15 +185,19 @@ fn account_row(account: &AccountRow) -> Result<Account, Box<dyn std::error::Erro
     Ok(Account { state, verifier: EncryptedField::from_bytes(&account.verifier)?, attributes: encode(&attributes)? })
 }
 
-/// The data key, encrypted to every agent that is confirmed, taken from every one that is not.
-fn agent_changes(ids: &[Uuid], agents: &[AgentRow], data: &DataKey) -> Result<Vec<Change>, PortalError> {
-    let change = |id: &Uuid| match agents.iter().find(|agent| agent.node_id == *id) {
-        Some(agent) => {
-            wrapped_key_row(data, NodeId(*id.as_bytes()), &HpkePublic(agent.hpke_public.clone())).map_err(|wrong| PortalError::Row(wrong.to_string()))
+/// The data key in use, encrypted to every agent that is confirmed; every data key taken from one that is not.
+fn agent_changes(ids: &[Uuid], agents: &[AgentRow], data: &DataKey, view: &View) -> Result<Vec<Change>, PortalError> {
+    let mut changes = Vec::new();
+    for id in ids {
+        match agents.iter().find(|agent| agent.node_id == *id) {
+            Some(agent) => {
+                let row = wrapped_key_row(data, NodeId(*id.as_bytes()), &HpkePublic(agent.hpke_public.clone()));
+                changes.push(row.map_err(|wrong| PortalError::Row(wrong.to_string()))?);
+            }
+            None => changes.extend(ends(view, |key| key.get(8..) == Some(&id.as_bytes()[..]))?),
         }
-        None => Ok(Change::delete(WRAPPED_KEYS, [&data.id().0[..], id.as_bytes()].concat())),
-    };
-    ids.iter().map(change).collect()
+    }
+    Ok(changes)
 }
 
 #[cfg(test)]
@@ -184,9 +229,15 @@ mod tests {
         let data = DataKey::from_bytes([7; 32]);
         let (private, public) = HpkePrivate::generate().unwrap();
         let (here, gone) = (Uuid::from_bytes([1; 16]), Uuid::from_bytes([2; 16]));
-        let agents = [AgentRow { node_id: here, hpke_public: public.0 }];
-        let changes = agent_changes(&[here, gone], &agents, &data).unwrap();
-        assert_eq!(changes[1].value, None);
+        let agents = [AgentRow { node_id: here, hpke_public: public.0.clone() }];
+        let once = [AgentRow { node_id: gone, hpke_public: public.0.clone() }];
+        let before = agent_changes(&[gone], &once, &data, State::empty(Feed::PEOPLE).view()).unwrap();
+        let before = State::empty(Feed::PEOPLE).compose(before).unwrap().unwrap().into_view();
+        let changes = agent_changes(&[here, gone], &agents, &data, &before).unwrap();
+        assert_eq!((changes.len(), &changes[1].value), (2, &None));
+        let newer = DataKey::from_bytes([8; 32]);
+        assert_eq!(old_keys(&before, &newer).unwrap().len(), 1, "the old key goes from everybody");
+        assert!(old_keys(&before, &data).unwrap().is_empty());
         let view = State::empty(Feed::PEOPLE).compose(changes).unwrap().unwrap().into_view();
         let field = data.encrypt(ACCOUNT, b"ada", b"x").unwrap();
         let opened = |node| DataKeyRing::open(&view, NodeId(node), &private).0.decrypt(ACCOUNT, b"ada", &field).is_ok();
@@ -195,12 +246,12 @@ mod tests {
 
     #[test]
     fn what_was_signed_is_restored_and_anything_else_is_not() {
-        let (signing, _) = holdfast_proto::snapshot::SigningKey::generate().unwrap();
-        let keys = PortalKeys { signing, data: DataKey::from_bytes([7; 32]) };
-        let terms = Terms { institution: holdfast_proto::snapshot::Institution([1; 16]), epoch: Epoch(1) };
+        let dir = tempfile::tempdir().unwrap();
+        let keys = PortalKeys::open_or_create(dir.path()).unwrap();
+        let terms = Terms { institution: holdfast_proto::snapshot::Institution([1; 16]), epoch: Epoch(1), version: 1 };
         let mut publisher = Publisher::new(&keys, terms).unwrap();
         let draft = publisher.state.compose(vec![Change::put(ACCOUNT, *b"ada", *b"row")]).unwrap().unwrap();
-        let (sealed, payload, next) = draft.seal(&keys.signing, publisher.stamp());
+        let (sealed, payload, next) = draft.seal(&keys.signing, publisher.stamp()).unwrap();
         let mut row = GenerationRow { epoch: 1, generation: 1, sealed: sealed.bytes().to_vec(), payload };
         row.sealed[9] ^= 1;
         assert!(publisher.replay(&row).is_err());

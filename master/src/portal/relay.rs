@@ -3,54 +3,97 @@
 //! The master may be away for as long as it likes: nothing waits for it, and when it is back it is asked what it holds
 //! and sent what is missing.
 
-use super::PortalError;
 use super::db::generations::{self, GenerationRow};
+use super::{Portal, PortalError, Terms};
 use holdfast_proto::control::relay_client::RelayClient;
-use holdfast_proto::control::{Agent, AgentsRequest, Frame, HeldRequest, Position};
+use holdfast_proto::control::{Agent, AgentsRequest, Frame, HeldRequest, Position, TrustRequest, TrustUpdate};
 use holdfast_proto::snapshot::Feed;
 use sqlx::PgPool;
+use std::convert::Infallible;
+use std::fmt::Display;
 use std::time::Duration;
 use tokio::sync::watch;
 use tonic::transport::Channel;
 use tonic::{Response, Status};
+use uuid::Uuid;
 
 /// How long one call may take; a generation is a megabyte or a few.
 const CALL_TIMEOUT: Duration = Duration::from_secs(10);
-/// How often an idle line is used, to notice that it is cut or that the master lost something.
-const IDLE: Duration = Duration::from_secs(5);
+/// How often an idle line is used, to notice that it is cut, that the master lost something, or that a box was thrown out.
+const IDLE: Duration = Duration::from_secs(1);
 /// How many generations are read at once.
 const PAGE: i64 = 16;
 /// The first and the longest pause between two tries.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
-/// Relays until the line fails, and says how. `published` tells of new generations.
-pub(super) async fn relay(
-    pool: &PgPool,
+/// Relays until the line fails, and says how. `published` tells of new generations, `follow` takes newer trusts.
+pub(super) async fn relay<G, E>(
+    portal: &Portal,
     channel: Channel,
     published: &mut watch::Receiver<u64>,
     line: &mut Line,
-) -> Result<std::convert::Infallible, PortalError> {
+    follow: &impl Fn(TrustUpdate) -> G,
+) -> Result<Infallible, PortalError>
+where
+    G: Future<Output = Result<Terms, E>>,
+    E: Display,
+{
     let mut client = RelayClient::new(channel);
     loop {
         published.mark_unchanged();
-        let mut held = held(&mut client).await?;
-        check_not_ahead(pool, held).await?;
+        follow_trust(portal, &mut client, follow).await?;
+        heed_revocations(portal, &mut client).await?;
+        let held = held(&mut client).await?;
+        check_not_ahead(&portal.0.pool, held).await?;
         line.is_up();
-        loop {
-            let rows = generations::after(&mut *pool.acquire().await?, held.0, held.1, PAGE).await?;
-            if rows.is_empty() {
-                break;
-            }
-            for row in rows {
-                held = publish(&mut client, row).await?;
-                generations::set_relayed(&mut *pool.acquire().await?, held.0, held.1).await?;
-                metrics::gauge!("holdfast_portal_relayed_generation").set(held.1 as f64);
-            }
-        }
+        send_after(portal, &mut client, held).await?;
         // New generations, or the tick: both lead to the same work.
         let _ = tokio::time::timeout(IDLE, published.changed()).await;
     }
+}
+
+/// Sends what the master does not have yet. What an ended epoch left unsent stays unsent: the next one starts from nothing.
+async fn send_after(portal: &Portal, client: &mut RelayClient<Channel>, mut held: (i32, i64)) -> Result<(), PortalError> {
+    let epoch = portal.terms().epoch.0 as i32;
+    loop {
+        let rows = generations::after(&mut *portal.0.pool.acquire().await?, held.0, held.1, PAGE).await?;
+        if rows.is_empty() {
+            return Ok(());
+        }
+        for row in rows {
+            if row.epoch < epoch {
+                held = (row.epoch, row.generation);
+                continue;
+            }
+            held = publish(client, row).await?;
+            generations::set_relayed(&mut *portal.0.pool.acquire().await?, held.0, held.1).await?;
+            metrics::gauge!("holdfast_portal_relayed_generation").set(held.1 as f64);
+        }
+    }
+}
+
+/// Takes the trusts that the root signed since.
+async fn follow_trust<G, E>(portal: &Portal, client: &mut RelayClient<Channel>, follow: &impl Fn(TrustUpdate) -> G) -> Result<(), PortalError>
+where
+    G: Future<Output = Result<Terms, E>>,
+    E: Display,
+{
+    let version = portal.terms().version;
+    let update = call(client.trust(TrustRequest { version })).await?;
+    if !update.trusts.is_empty() {
+        let terms = follow(update).await.map_err(|wrong| PortalError::Master(format!("{wrong:#}")))?;
+        tracing::info!(event = "portal_trust_followed", version = terms.version, epoch = %terms.epoch, "the root signed a newer trust");
+        portal.set_terms(terms);
+    }
+    Ok(())
+}
+
+/// Changes the data key when an agent that had it was thrown out.
+async fn heed_revocations(portal: &Portal, client: &mut RelayClient<Channel>) -> Result<(), PortalError> {
+    let known = call(client.agents(AgentsRequest {})).await?.agents;
+    let revoked = known.into_iter().filter(|agent| agent.revoked).filter_map(|agent| Uuid::from_slice(&agent.node_id).ok());
+    portal.change_key_for(&revoked.collect::<Vec<_>>()).await.map(drop)
 }
 
 async fn held(client: &mut RelayClient<Channel>) -> Result<(i32, i64), PortalError> {

@@ -2,8 +2,8 @@
 
 use super::{KeysError, Portal, PortalKeys, Terms};
 use anyhow::{Context, bail};
-use holdfast_proto::control::EnrolToken;
 use holdfast_proto::control::enrol::{Enrolled, enrol, renew, renewal_is_due};
+use holdfast_proto::control::{EnrolToken, TrustUpdate};
 use holdfast_proto::net::clock::TrustedClock;
 use holdfast_proto::net::tls;
 use holdfast_proto::snapshot::Trust;
@@ -38,9 +38,12 @@ pub async fn join(state_dir: &Path, address: &str, token: &EnrolToken, build: &s
 pub async fn open(state_dir: &Path, pool: PgPool) -> anyhow::Result<(Portal, Arc<Uplink>)> {
     let membership = Membership::read(state_dir)?;
     let trust = Trust::read(&hex::decode(&membership.trust)?)?;
-    let terms = Terms { institution: trust.draft().institution, epoch: trust.draft().epoch };
-    let portal = Portal::open(pool, keys(state_dir)?, terms).await?;
-    Ok((portal, Arc::new(Uplink { state_dir: state_dir.to_owned(), trust, membership: Mutex::new(membership) })))
+    let portal = Portal::open(pool, keys(state_dir)?, terms_of(&trust)).await?;
+    Ok((portal, Arc::new(Uplink { state_dir: state_dir.to_owned(), known: Mutex::new(Known { trust, membership }) })))
+}
+
+fn terms_of(trust: &Trust) -> Terms {
+    Terms { institution: trust.draft().institution, epoch: trust.draft().epoch, version: trust.draft().version }
 }
 
 /// What makes the portal a box of ours; kept in its keys folder.
@@ -56,31 +59,47 @@ struct Membership {
 /// The portal's way to the master.
 pub struct Uplink {
     state_dir: PathBuf,
+    known: Mutex<Known>,
+}
+
+/// Whom the portal believes, and what makes it a box of ours.
+struct Known {
     trust: Trust,
-    membership: Mutex<Membership>,
+    membership: Membership,
 }
 
 impl Uplink {
     /// Dials the master, renewing the certificate first when it is time.
     pub async fn dial(&self) -> anyhow::Result<Channel> {
         let now = UnixMillis(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis() as u64);
-        let mut membership = self.membership.lock().await;
+        let mut known = self.known.lock().await;
+        let Known { trust, membership } = &mut *known;
         let chain = membership.chain()?;
         let tls_key = Secret::new(hex::decode(&membership.tls_key)?);
         if renewal_is_due(&chain, now) {
-            let channel = self.connect(&membership.master, chain, &tls_key, now).await?;
+            let channel = connect(trust, &membership.master, chain, &tls_key, now).await?;
             membership.chain = renew(channel, &tls_key).await?.iter().map(hex::encode).collect();
             membership.keep(&self.state_dir)?;
         }
         let chain = membership.chain()?;
-        self.connect(&membership.master, chain, &tls_key, now).await
+        connect(trust, &membership.master, chain, &tls_key, now).await
     }
 
-    async fn connect(&self, address: &str, chain: Vec<Vec<u8>>, tls_key: &Secret, now: UnixMillis) -> anyhow::Result<Channel> {
-        let identity = tls::Identity::new(chain, tls_key.expose())?;
-        let config = tls::client_config(&self.trust.draft().authorities, Some(identity), Arc::new(TrustedClock::new(now)))?;
-        tls::dial(address, Arc::new(config)).await.with_context(|| format!("dialling the master at {address}"))
+    /// Walks along the trusts that the root signed since, keeps where it ends, and gives the terms of that.
+    pub async fn follow(&self, update: &TrustUpdate) -> anyhow::Result<Terms> {
+        let mut known = self.known.lock().await;
+        let trust = known.trust.walk(update.trusts.iter().map(Vec::as_slice))?;
+        known.membership.trust = hex::encode(trust.bytes());
+        known.membership.keep(&self.state_dir)?;
+        known.trust = trust;
+        Ok(terms_of(&known.trust))
     }
+}
+
+async fn connect(trust: &Trust, address: &str, chain: Vec<Vec<u8>>, tls_key: &Secret, now: UnixMillis) -> anyhow::Result<Channel> {
+    let identity = tls::Identity::new(chain, tls_key.expose())?;
+    let config = tls::client_config(&trust.draft().authorities, Some(identity), Arc::new(TrustedClock::new(now)))?;
+    tls::dial(address, Arc::new(config)).await.with_context(|| format!("dialling the master at {address}"))
 }
 
 impl Membership {

@@ -1,19 +1,20 @@
 //! From keys to rows: what the snapshots must hold for the objects behind the outbox.
 //!
 //! A key names a row even when its object is gone; then the row is taken away. Nothing here compares with what is published:
-//! the publisher drops the rows that are as they were, asks [`bump_serials`] for the zones of the others, and adds those rows.
+//! the publisher drops the rows that are as they were, and asks [`raise_serial`] for the zones of the others.
 
 use crate::db::boot::OptionDraft;
 use crate::db::campuses::{self, CampusRow};
 use crate::db::changes::OutboxKey;
 use crate::db::compose::{self as facts, NasFacts, ReservationFacts, SubnetFacts};
 use crate::db::facts::{NameFacts, RecordFact};
-use crate::db::{self, DbError, zones};
+use crate::db::zones::{ZoneIndex, ZoneRow as ZoneFacts};
+use crate::db::{self, DbError};
 use holdfast_proto::dhcp::table::{self as dhcp, Reservation, SubnetRow};
-use holdfast_proto::dns::{NODE, Node, RrSet, ZONE, ZoneRow};
+use holdfast_proto::dns::{NODE, Node, RrSet, ZONE, ZoneRow, rtype};
 use holdfast_proto::radius::{NAS, Nas, nas_key};
 use holdfast_proto::snapshot::{Change, EncryptedField, Feed};
-use holdfast_proto::words::{DomainName, Mac, Subnet};
+use holdfast_proto::words::{DomainName, Mac, Serial, Subnet};
 use ipnet::{IpNet, Ipv4Net};
 use sqlx::PgConnection;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -55,28 +56,47 @@ pub enum ComposeError {
     Secret(String),
 }
 
-/// The rows behind these keys, each once.
-pub async fn compose(db: &mut PgConnection, keys: &[OutboxKey]) -> Result<Vec<ComposedRow>, ComposeError> {
+/// The rows behind these keys, each once. `zones` are all zones as the same transaction sees them.
+pub async fn compose(db: &mut PgConnection, zones: &ZoneIndex, keys: &[OutboxKey]) -> Result<Vec<ComposedRow>, ComposeError> {
     let keys = Keys::sort(keys)?;
-    let mut rows = zone_rows(db, &keys.zones).await?;
-    rows.extend(name_rows(db, keys.names).await?);
+    let mut rows = zone_rows(zones, &keys.zones);
+    rows.extend(name_rows(db, zones, keys.names).await?);
     rows.extend(subnet_rows(db, &keys.subnets).await?);
     rows.extend(reservation_rows(db, &keys.reservations).await?);
     rows.extend(nas_rows(db, &keys.nas).await?);
     Ok(rows)
 }
 
-/// Raises the serials of zones, once each, and gives the rows that carry them: the zone's own and its apex. They replace earlier
-/// rows of the same keys. Called in the publisher's transaction with the zones in which some row really changed.
-pub async fn bump_serials(db: &mut PgConnection, ids: &[i64]) -> Result<Vec<ComposedRow>, ComposeError> {
-    let raised: Vec<zones::ZoneRow> = zones::all(db).await?.into_iter().filter(|zone| ids.contains(&zone.id)).collect();
-    let ids: Vec<i64> = raised.iter().map(|zone| zone.id).collect();
-    let serials: Vec<i64> = raised.iter().map(|zone| i64::from(zone.serial.next().0)).collect();
-    zones::set_serials(db, &ids, &serials).await?;
-    let apexes: BTreeSet<DomainName> = raised.into_iter().map(|zone| zone.apex).collect();
-    let mut rows = zone_rows(db, &apexes).await?;
-    rows.extend(name_rows(db, apexes).await?);
-    Ok(rows)
+/// A zone with the next serial, and the rows that carry it: the zone's own and its apex. They replace earlier rows of the same
+/// keys. `apex` is the row of the apex as it is to be published, so that nothing has to be asked of the database.
+pub fn raise_serial(zone: &ZoneFacts, apex: Option<Vec<u8>>) -> (Serial, Vec<ComposedRow>) {
+    let serial = zone.serial.next();
+    let row = |table, value| {
+        let change = Change { table, key: zone.apex.wire().to_vec(), value };
+        ComposedRow { feed: Feed::ZONE, change, zone: Some(zone.id) }
+    };
+    let mut rows = vec![row(ZONE, Some(ZoneRow { serial }.encode()))];
+    let node = apex.and_then(|value| Node::decode(&value).ok());
+    rows.extend(node.map(|node| row(NODE, Some(with_serial(node, serial).encode()))));
+    (serial, rows)
+}
+
+/// The serial stands before the last four numbers of the SOA (RFC 1035 section 3.3.13).
+fn with_serial(mut node: Node, serial: Serial) -> Node {
+    const FROM_END_BYTES: usize = 20;
+    let soa = node.rrsets.iter_mut().filter(|set| set.rtype == rtype::SOA).flat_map(|set| &mut set.rdatas);
+    for rdata in soa {
+        if let Some(start) = rdata.len().checked_sub(FROM_END_BYTES) {
+            rdata[start..start + 4].copy_from_slice(&serial.0.to_be_bytes());
+        }
+    }
+    node
+}
+
+/// Whether keys may say that a zone itself changed: then what is known of the zones has to be read anew.
+pub fn touches_zones(zones: &ZoneIndex, keys: &[OutboxKey]) -> bool {
+    let is_apex = |key: &OutboxKey| parsed(&key.key).is_none_or(|name: DomainName| zones.at(&name).is_some());
+    keys.iter().any(|key| key.subject == "zone" || (key.subject == "name" && is_apex(key)))
 }
 
 /// Outbox keys by subject, each once.
@@ -118,24 +138,20 @@ fn parsed<T: FromStr>(text: &str) -> Option<T> {
     text.parse().ok()
 }
 
-async fn zone_rows(db: &mut PgConnection, apexes: &BTreeSet<DomainName>) -> Result<Vec<ComposedRow>, ComposeError> {
-    if apexes.is_empty() {
-        return Ok(vec![]);
-    }
-    let zones = zones::ZoneIndex::new(zones::all(db).await?);
+fn zone_rows(zones: &ZoneIndex, apexes: &BTreeSet<DomainName>) -> Vec<ComposedRow> {
     let rows = apexes.iter().map(|apex| {
         let zone = zones.at(apex);
         let value = zone.map(|zone| ZoneRow { serial: zone.serial }.encode());
         ComposedRow { feed: Feed::ZONE, change: Change { table: ZONE, key: apex.wire().to_vec(), value }, zone: zone.map(|zone| zone.id) }
     });
-    Ok(rows.collect())
+    rows.collect()
 }
 
-async fn name_rows(db: &mut PgConnection, names: BTreeSet<DomainName>) -> Result<Vec<ComposedRow>, ComposeError> {
+async fn name_rows(db: &mut PgConnection, zones: &ZoneIndex, names: BTreeSet<DomainName>) -> Result<Vec<ComposedRow>, ComposeError> {
     if names.is_empty() {
         return Ok(vec![]);
     }
-    Ok(db::facts::names(db, names).await?.iter().map(name_row).collect())
+    Ok(db::facts::names_in(db, zones, names).await?.iter().map(name_row).collect())
 }
 
 /// The row of one name, or its end.

@@ -1,18 +1,26 @@
+use super::access::{self, AccessKeys};
 use super::compose::{self, ComposedRow};
+use super::guard::{Limits, subjects};
+use super::halt::{self, Halt};
 use super::history::{self, SinceBase};
-use super::latest::{Frame, Latest};
+use super::holds::Holds;
+use super::latest::{Frame, Latest, is_large};
+use super::roster;
+use super::round::{self, Cut, Released};
 use crate::db::changes::OutboxKey;
-use crate::db::publish as db;
+use crate::db::zones::{self, ZoneIndex};
+use crate::db::{holds, nodes, publish as db};
 use crate::keys::Keys;
 use anyhow::ensure;
 use holdfast_proto::control;
-use holdfast_proto::snapshot::{Change, Feed, HpkePublic, Opened, Sealed, Stamp, State, WRAPPED_KEYS, wrapped_key_row};
-use holdfast_proto::words::{Generation, NodeId, UnixMillis};
+use holdfast_proto::snapshot::{DataKey, Feed, Opened, Sealed, State};
+use holdfast_proto::words::{DomainName, Generation, Serial};
 use sqlx::pool::PoolConnection;
 use sqlx::{Connection, PgConnection, PgPool, Postgres};
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 use uuid::Uuid;
 
@@ -20,10 +28,11 @@ use uuid::Uuid;
 const TICK: Duration = Duration::from_millis(250);
 /// Between attempts when the database is away.
 const RETRY: Duration = Duration::from_millis(500);
-/// After how long without a sign of life people are told; see the manifest.
-const SOFT_AGE_S: u32 = 3600;
 /// Generations of the portal that may wait.
 const RELAY_LIMIT: usize = 16;
+/// How long a master that starts waits to hear from an agent what it holds, before it publishes anything: a database that was
+/// put back must not give numbers out a second time. Where agents are in reach, the first of them ends the wait.
+const FIRST_WORD_LIMIT: Duration = Duration::from_secs(10);
 
 /// A generation that the portal made, and where to say what became of it.
 pub struct Relayed {
@@ -48,11 +57,31 @@ impl RelayDoor {
 /// The one publisher of this master.
 pub struct Publisher {
     pool: PgPool,
-    keys: Arc<Keys>,
+    keys: watch::Receiver<Arc<Keys>>,
+    access: AccessKeys,
     wake: Arc<Notify>,
+    /// Counts the agents that said what they hold.
+    heard: watch::Receiver<u64>,
     latest: watch::Sender<Arc<Latest>>,
+    halt: watch::Sender<Option<Halt>>,
     relayed: mpsc::Receiver<Relayed>,
     since_base: BTreeMap<Feed, SinceBase>,
+    limits: Limits,
+    holds: Holds,
+    /// All zones as of the last round; nothing where they have to be read.
+    zones: Option<ZoneIndex>,
+}
+
+/// What the other rooms get of a publisher.
+pub struct Publications {
+    /// Everything that is published, as it changes.
+    pub latest: watch::Receiver<Arc<Latest>>,
+    /// The portal's way in.
+    pub door: RelayDoor,
+    /// The data key that NAS secrets are to be encrypted with, as it changes.
+    pub access_key: watch::Receiver<Arc<DataKey>>,
+    /// Why nothing is published; `None` while all is well.
+    pub halt: watch::Receiver<Option<Halt>>,
 }
 
 /// The connection that holds the lock, and the term it began.
@@ -62,12 +91,28 @@ struct Lead {
 }
 
 impl Publisher {
-    /// Reads back what was published. `wake` is rung after commits.
-    pub async fn open(pool: PgPool, keys: Arc<Keys>, wake: Arc<Notify>) -> anyhow::Result<(Self, watch::Receiver<Arc<Latest>>, RelayDoor)> {
-        let (latest, since_base) = history::restore(&mut *pool.acquire().await?, &keys.trust).await?;
-        let (latest, receiver) = watch::channel(Arc::new(latest));
+    /// Reads back what was published. `wake` is rung after commits; `heard` counts the agents that said what they hold; `limits`
+    /// are those of the guard.
+    pub async fn open(
+        pool: PgPool,
+        state_dir: &Path,
+        keys: watch::Receiver<Arc<Keys>>,
+        wake: Arc<Notify>,
+        heard: watch::Receiver<u64>,
+        limits: Limits,
+    ) -> anyhow::Result<(Self, Publications)> {
+        let held = Arc::clone(&keys.borrow());
+        let mut connection = pool.acquire().await?;
+        let (latest, since_base) = history::restore(&mut connection, &held).await?;
+        let holds = Holds::read(&mut connection).await?;
+        let mut access = AccessKeys::new(state_dir, held.access_keys())?;
+        access.learn(&mut connection).await?;
+        drop(connection);
+        let (latest, latest_seen) = watch::channel(Arc::new(latest.holding(holds.published())));
+        let (halt, halt_seen) = watch::channel(None);
         let (door, relayed) = mpsc::channel(RELAY_LIMIT);
-        Ok((Self { pool, keys, wake, latest, relayed, since_base }, receiver, RelayDoor(door)))
+        let published = Publications { latest: latest_seen, door: RelayDoor(door), access_key: access.watch(), halt: halt_seen };
+        Ok((Self { pool, keys, access, wake, heard, latest, halt, relayed, since_base, limits, holds, zones: None }, published))
     }
 
     /// Publishes for ever: leads when nobody else does, and begins again when the database went away.
@@ -90,88 +135,200 @@ impl Publisher {
         }
         let term = db::begin_term(&mut connection).await?;
         // Another master may have published since this one looked.
-        let (latest, since_base) = history::restore(&mut connection, &self.keys.trust).await?;
+        let (latest, since_base) = history::restore(&mut connection, &self.held()).await?;
         self.since_base = since_base;
-        self.latest.send_replace(Arc::new(latest));
+        self.holds = Holds::read(&mut connection).await?;
+        self.zones = None;
+        self.latest.send_replace(Arc::new(latest.holding(self.holds.published())));
+        self.access.learn(&mut connection).await?;
+        self.hear_first_word(&mut connection).await?;
+        let mut lead = Lead { connection, term };
+        self.look_for_halt(&mut lead).await?;
         tracing::info!(event = "publisher_leads", term, "this master publishes");
-        self.publish_on(&mut Lead { connection, term }).await
+        self.publish_on(&mut lead).await
+    }
+
+    fn held(&self) -> Arc<Keys> {
+        Arc::clone(&self.keys.borrow())
+    }
+
+    /// Waits until some agent said what it holds: where there are none, or none is in reach, not for long.
+    async fn hear_first_word(&mut self, connection: &mut PgConnection) -> anyhow::Result<()> {
+        let latest = Arc::clone(&self.latest.borrow());
+        let nothing_yet = latest.feeds.values().all(|published| published.state.sealed().is_none());
+        if nothing_yet || !db::has_agents(connection).await? {
+            return Ok(());
+        }
+        let _ = tokio::time::timeout(FIRST_WORD_LIMIT, self.heard.wait_for(|count| *count > 0)).await;
+        Ok(())
     }
 
     async fn publish_on(&mut self, lead: &mut Lead) -> anyhow::Result<()> {
         let mut tick = tokio::time::interval(TICK);
+        let (mut heard, mut keys) = (self.heard.clone(), self.keys.clone());
         loop {
             tokio::select! {
-                () = self.wake.notified() => self.rounds(lead).await?,
+                biased;
+                // What an agent holds, before anything is numbered.
+                Ok(()) = heard.changed() => self.tend(lead).await?,
+                Ok(()) = keys.changed() => self.tend(lead).await?,
+                () = self.wake.notified() => self.rounds(lead, true).await?,
                 Some(relayed) = self.relayed.recv() => self.relay(lead, relayed).await?,
                 _ = tick.tick() => {
-                    self.wrap_keys(lead).await?;
-                    self.rounds(lead).await?;
+                    self.tend(lead).await?;
+                    self.rounds(lead, false).await?;
                     let latest = Arc::clone(&self.latest.borrow());
                     history::keep_bases(&mut lead.connection, &latest, &mut self.since_base).await?;
+                    self.access.forget_old(&mut lead.connection).await?;
                 }
             }
         }
     }
 
-    /// Rounds until the outbox is empty.
-    async fn rounds(&mut self, lead: &mut Lead) -> anyhow::Result<()> {
-        while self.round(lead).await? {}
+    /// What is due beside edits, unless something stands against publishing. An edit does not wait for this.
+    async fn tend(&mut self, lead: &mut Lead) -> anyhow::Result<()> {
+        if self.look_for_halt(lead).await? {
+            return Ok(());
+        }
+        self.renew(lead).await?;
+        self.tend_boxes(lead).await
+    }
+
+    async fn look_for_halt(&mut self, lead: &mut Lead) -> anyhow::Result<bool> {
+        let latest = Arc::clone(&self.latest.borrow());
+        let halt = halt::read(&mut lead.connection, &self.held(), &latest).await?;
+        metrics::gauge!("holdfast_publisher_halted").set(if halt.is_some() { 1.0 } else { 0.0 });
+        self.halt.send_if_modified(|before| {
+            let is_new = *before != halt;
+            if let Some(halt) = halt.as_ref().filter(|_| is_new) {
+                tracing::error!(event = "publisher_halted", why = %halt, "nothing is published");
+            }
+            before.clone_from(&halt);
+            is_new
+        });
+        Ok(halt.is_some())
+    }
+
+    /// What an older key or an ended epoch vouches for is signed anew: the rows stay, the number rises. The people's feed is
+    /// the portal's to renew.
+    async fn renew(&mut self, lead: &mut Lead) -> anyhow::Result<()> {
+        let (latest, keys) = (Arc::clone(&self.latest.borrow()), self.held());
+        let is_old = |state: &State| state.sealed().is_some_and(|sealed| !keys.is_current(sealed));
+        let old: Vec<Feed> = Feed::ALL.into_iter().filter(|feed| *feed != Feed::PEOPLE && is_old(latest.state(*feed))).collect();
+        if old.is_empty() {
+            return Ok(());
+        }
+        let mut next = Latest::clone(&latest);
+        for feed in &old {
+            let (frame, state) = round::seal(&keys, latest.state(*feed).renew()?)?;
+            tracing::info!(event = "generation_renewed", %feed, epoch = %frame.epoch, generation = frame.generation.0, "signed anew under the newest trust");
+            next = next.with(frame, state);
+        }
+        self.publish(lead, next, &old).await
+    }
+
+    /// Stores and announces generations that no edit stands behind.
+    async fn publish(&mut self, lead: &mut Lead, next: Latest, feeds: &[Feed]) -> anyhow::Result<()> {
+        let mut tx = lead.connection.begin().await?;
+        ensure!(db::hold_term(&mut tx).await? == lead.term, "another master has begun a term of its own");
+        store(&mut tx, &next, feeds, &[], Vec::new(), &[]).await?;
+        tx.commit().await?;
+        self.announce(next);
         Ok(())
     }
 
-    /// One round: what is in the outbox becomes at most one generation of each feed. Gives whether there was anything.
-    async fn round(&mut self, lead: &mut Lead) -> anyhow::Result<bool> {
-        let started = Instant::now();
-        if db::outbox_is_empty(&mut lead.connection).await? {
-            return Ok(false);
+    /// Rounds until the outbox is empty, unless something stands against publishing. Whoever was woken need not ask first
+    /// whether there is anything.
+    async fn rounds(&mut self, lead: &mut Lead, woken: bool) -> anyhow::Result<()> {
+        let (mut is_sure, mut rotation) = (woken, false);
+        while self.halt.borrow().is_none() {
+            let closed = self.holds.closed(&mut lead.connection).await?;
+            if !is_sure {
+                let due = db::due(&mut lead.connection, &closed).await?;
+                if !due.edits && !due.rotation {
+                    return Ok(());
+                }
+                rotation = due.rotation;
+            }
+            rotation = self.round(lead, &closed, rotation).await?;
+            is_sure = rotation;
         }
+        Ok(())
+    }
+
+    /// One round: what is in the outbox becomes at most one generation of each feed. When a box was thrown out, the data key
+    /// that it held is changed in the same transaction: secrets, wrapped keys and the word that it is done. Gives whether the
+    /// round has to be made again, with such a change.
+    async fn round(&mut self, lead: &mut Lead, closed: &[String], rotation: bool) -> anyhow::Result<bool> {
+        let started = Instant::now();
+        let zones = self.zones.take();
         let mut tx = lead.connection.begin_with("begin isolation level repeatable read").await?;
-        ensure!(db::hold_term(&mut tx).await? == lead.term, "another master has begun a term of its own");
-        let outbox = db::take_outbox(&mut tx).await?;
+        let fresh = if rotation { self.change_key(&mut tx).await? } else { None };
+        let db::Taken { term, rotation, outbox } = db::take_outbox(&mut tx, closed).await?;
+        ensure!(term == lead.term, "another master has begun a term of its own");
+        let must_change_key = rotation && fresh.is_none();
+        if must_change_key || (outbox.is_empty() && fresh.is_none()) {
+            tx.rollback().await?;
+            self.zones = zones;
+            return Ok(must_change_key);
+        }
+        if fresh.is_none() && outbox.iter().any(|row| row.subject == "nas") {
+            // A writer that was at it when the key was changed.
+            let key = self.access.current();
+            self.access.encrypt_anew(&mut tx, &key, "written with a data key that was changed meanwhile").await?;
+        }
         let keys: Vec<OutboxKey> = outbox.iter().map(|row| OutboxKey { subject: row.subject.clone(), key: row.key.clone() }).collect();
         let latest = Arc::clone(&self.latest.borrow());
-        let mut rows = compose::compose(&mut tx, &keys).await?;
-        rows.extend(compose::bump_serials(&mut tx, &changed_zones(&rows, &latest)).await?);
-        let next = self.cut(&mut tx, &latest, rows).await?;
-        for (feed, change_sets) in change_sets_by_feed(&outbox) {
-            let generation = next.state(feed).view().generation();
-            db::put_change_generation(&mut tx, feed, generation, &change_sets).await?;
+        let mut zones = match zones.filter(|zones| !compose::touches_zones(zones, &keys)) {
+            Some(zones) => zones,
+            None => ZoneIndex::new(zones::all(&mut tx).await?),
+        };
+        let mut rows = compose::compose(&mut tx, &zones, &keys).await?;
+        let serials = round::raise_serials(&mut rows, &zones, &latest)?;
+        if let Some(fresh) = &fresh {
+            let wrapped = access::wrapped_rows(latest.state(Feed::ACCESS).view(), &db::nodes(&self.pool).await?, fresh)?;
+            rows.extend(wrapped.into_iter().map(|change| ComposedRow { feed: Feed::ACCESS, change, zone: None }));
         }
-        tx.commit().await?;
-        self.announce(next);
-        metrics::histogram!("holdfast_publish_round_seconds").record(started.elapsed().as_secs_f64());
-        Ok(!outbox.is_empty())
+        match round::cut(&self.held(), &latest, rows, self.limits, &self.holds.released())? {
+            Cut::Held { feed, removed, detail } => {
+                tx.rollback().await?;
+                let of_feed = outbox.iter().filter(|row| subjects(feed).contains(&row.subject.as_str()));
+                let seen = of_feed.map(|row| row.id).max().unwrap_or_default();
+                self.holds.hold(&mut lead.connection, feed, removed, detail, seen).await?;
+                self.announce(latest.holding(self.holds.published()));
+            }
+            Cut::Next { next, feeds } => {
+                let lifted: Vec<Feed> = opened_feeds(closed).filter(|feed| self.holds.holds(*feed)).collect();
+                store(&mut tx, &next, &feeds, &serials, change_sets(&outbox, &next), &lifted).await?;
+                if fresh.is_some() {
+                    nodes::settle_rotations(&mut tx, next.state(Feed::ACCESS).view().generation()).await?;
+                }
+                tx.commit().await?;
+                lifted.into_iter().for_each(|feed| self.holds.lift(feed));
+                serials.iter().for_each(|(_, apex, serial)| zones.set_serial(apex, *serial));
+                self.zones = Some(zones);
+                self.announce(next.holding(self.holds.published()));
+                if let Some(fresh) = fresh {
+                    self.access.use_key(fresh);
+                }
+                metrics::histogram!("holdfast_publish_round_seconds").record(started.elapsed().as_secs_f64());
+            }
+        }
+        Ok(false)
     }
 
-    /// Cuts, seals and stores a generation of every feed that really changes.
-    async fn cut(&self, tx: &mut PgConnection, latest: &Latest, rows: Vec<ComposedRow>) -> anyhow::Result<Latest> {
-        let mut wishes: BTreeMap<Feed, Vec<Change>> = BTreeMap::new();
-        for row in rows {
-            if let Err(wrong) = row.change.fits() {
-                // One row that no agent could hold must not keep every other edit from being published.
-                tracing::error!(event = "row_too_large", feed = %row.feed, %wrong, "a row is left as it was published: make it smaller");
-                continue;
-            }
-            wishes.entry(row.feed).or_default().push(row.change);
+    /// Makes a new data key and encrypts every NAS secret under it, because a box that held the old one was thrown out.
+    async fn change_key(&mut self, tx: &mut PgConnection) -> anyhow::Result<Option<DataKey>> {
+        let thrown_out = nodes::rotations_due(tx).await?;
+        if thrown_out.is_empty() {
+            return Ok(None);
         }
-        let mut next = latest.clone();
-        for (feed, changes) in wishes {
-            if let Some((frame, state)) = self.seal(latest.state(feed), changes)? {
-                db::put_generation(tx, feed, (frame.epoch, frame.generation), &frame.sealed, &frame.payload).await?;
-                next = next.with(frame, state);
-            }
-        }
-        Ok(next)
-    }
-
-    fn seal(&self, state: &State, changes: Vec<Change>) -> anyhow::Result<Option<(Frame, State)>> {
-        let Some(draft) = state.compose(changes)? else { return Ok(None) };
-        let trust = self.keys.trust.draft();
-        let stamp = Stamp { institution: trust.institution, epoch: trust.epoch, issued_at: now(), soft_age_s: SOFT_AGE_S, hard_age_s: 0 };
-        let parent = if state.view().epoch() == trust.epoch { state.view().generation() } else { Generation(0) };
-        let (sealed, payload, state) = draft.seal(&self.keys.signing, stamp);
-        let frame = Frame { parent, epoch: trust.epoch, generation: state.view().generation(), sealed: sealed.bytes().to_vec(), payload };
-        Ok(Some((frame, state)))
+        let fresh = self.access.make()?;
+        let reason = format!("{} was thrown out: its data key is changed", thrown_out.join(", "));
+        let count = self.access.encrypt_anew(tx, &fresh, &reason).await?;
+        nodes::set_access_key(tx, fresh.id()).await?;
+        tracing::info!(event = "data_key_rotated", secrets = count, why = reason, "the access feed's data key was changed");
+        Ok(Some(fresh))
     }
 
     fn announce(&mut self, next: Latest) {
@@ -183,47 +340,37 @@ impl Publisher {
             let generation = published.state.view().generation().0;
             metrics::gauge!("holdfast_generation_published", "feed" => feed.to_string()).set(generation as f64);
         }
+        for feed in Feed::ALL {
+            metrics::gauge!("holdfast_feed_held", "feed" => feed.to_string()).set(f64::from(u8::from(next.held.contains_key(&feed))));
+        }
         self.latest.send_replace(Arc::new(next));
     }
 
-    /// Gives the access feed's data key to every agent that is in, and takes it from those that are not.
-    async fn wrap_keys(&mut self, lead: &mut Lead) -> anyhow::Result<()> {
-        let nodes = db::nodes(&self.pool).await?;
-        let agents: BTreeMap<[u8; 16], &db::NodeRow> =
-            nodes.iter().filter(|node| node.role == "agent" && node.revoked_at.is_none()).map(|node| (*node.id.as_bytes(), node)).collect();
+    /// Tells every agent which boxes are in, and gives the access feed's data key to every agent that is.
+    async fn tend_boxes(&mut self, lead: &mut Lead) -> anyhow::Result<()> {
         let latest = Arc::clone(&self.latest.borrow());
-        let view = latest.state(Feed::ACCESS).view();
-        let held: BTreeSet<&[u8]> = view.iter(WRAPPED_KEYS).map(|(key, _)| key).collect();
-        let row_key = |agent: &[u8; 16]| [&self.keys.access.id().0[..], agent].concat();
-        let mut changes = Vec::new();
-        for (agent, node) in &agents {
-            if !held.contains(&*row_key(agent)) {
-                match wrapped_key_row(&self.keys.access, NodeId(*agent), &HpkePublic(node.hpke_public.clone())) {
-                    Ok(row) => changes.push(row),
-                    Err(wrong) => {
-                        tracing::error!(event = "agent_key_unusable", agent = node.name, %wrong, "the box cannot be given the data key: enrol it again")
-                    }
-                }
-            }
+        let row = |feed| move |change| ComposedRow { feed, change, zone: None };
+        let boxes = nodes::with_lines(&self.pool, None).await?;
+        let mut rows: Vec<ComposedRow> = roster::rows(latest.state(Feed::TRUST).view(), &boxes)?.into_iter().map(row(Feed::TRUST)).collect();
+        // While the key is about to be changed nobody is given the old one.
+        if nodes::rotations_due(&mut lead.connection).await?.is_empty() {
+            let wrapped = access::wrapped_rows(latest.state(Feed::ACCESS).view(), &db::nodes(&self.pool).await?, &self.access.current())?;
+            rows.extend(wrapped.into_iter().map(row(Feed::ACCESS)));
         }
-        let wanted: BTreeSet<Vec<u8>> = agents.keys().map(row_key).collect();
-        changes.extend(held.into_iter().filter(|key| !wanted.contains(*key)).map(|key| Change::delete(WRAPPED_KEYS, key)));
-        if changes.is_empty() {
+        if rows.is_empty() {
             return Ok(());
         }
-        let rows = changes.into_iter().map(|change| ComposedRow { feed: Feed::ACCESS, change, zone: None }).collect();
-        let mut tx = lead.connection.begin().await?;
-        ensure!(db::hold_term(&mut tx).await? == lead.term, "another master has begun a term of its own");
-        let next = self.cut(&mut tx, &latest, rows).await?;
-        tx.commit().await?;
-        self.announce(next);
+        // Boxes and wrapped keys are nothing that the guard counts.
+        if let Cut::Next { next, feeds } = round::cut(&self.held(), &latest, rows, self.limits, &Released::new())? {
+            self.publish(lead, next, &feeds).await?;
+        }
         Ok(())
     }
 
     /// Verifies, stores and announces a generation of the portal's. Only a failing database is this publisher's failure.
     async fn relay(&mut self, lead: &mut Lead, Relayed { frame, reply }: Relayed) -> anyhow::Result<()> {
         let latest = Arc::clone(&self.latest.borrow());
-        let accepted = accept(&self.keys, &latest, &frame);
+        let accepted = accept(&self.held(), &latest, &frame);
         let answer = match accepted {
             Err(why) => {
                 tracing::warn!(event = "relay_refused", why, "a generation of the portal's was kept out");
@@ -233,15 +380,10 @@ impl Publisher {
                 let manifest = opened.manifest();
                 let mut tx = lead.connection.begin().await?;
                 ensure!(db::hold_term(&mut tx).await? == lead.term, "another master has begun a term of its own");
-                db::put_generation(&mut tx, manifest.feed, (manifest.epoch, manifest.generation), &frame.sealed, &frame.payload).await?;
+                let (parent, epoch, generation, needs_canary) = (manifest.parent, manifest.epoch, manifest.generation, is_large(&frame.payload));
+                let frame = Frame { parent, epoch, generation, sealed: frame.sealed.into(), payload: frame.payload.into(), needs_canary };
+                db::put_round(&mut tx, &db::Round { generations: vec![frame.as_new(manifest.feed)], ..db::Round::default() }).await?;
                 tx.commit().await?;
-                let frame = Frame {
-                    parent: manifest.parent,
-                    epoch: manifest.epoch,
-                    generation: manifest.generation,
-                    sealed: frame.sealed.into(),
-                    payload: frame.payload.into(),
-                };
                 self.announce(latest.with(frame, state));
                 Ok(())
             }
@@ -263,25 +405,33 @@ fn accept(keys: &Keys, latest: &Latest, frame: &control::Frame) -> Result<(Opene
     Ok((opened, state))
 }
 
-/// The zones of the rows that are not as they were published.
-fn changed_zones(rows: &[ComposedRow], latest: &Latest) -> Vec<i64> {
-    let changed = rows.iter().filter(|row| latest.state(row.feed).view().get(row.change.table, &row.change.key) != row.change.value.as_deref());
-    changed.filter_map(|row| row.zone).collect::<BTreeSet<_>>().into_iter().collect()
-}
-
-fn change_sets_by_feed(outbox: &[db::OutboxRow]) -> BTreeMap<Feed, Vec<Uuid>> {
-    let mut by_feed: BTreeMap<Feed, BTreeSet<Uuid>> = BTreeMap::new();
-    for row in outbox {
-        let feed = match row.subject.as_str() {
-            "name" | "zone" => Feed::ZONE,
-            "subnet" | "reservation" => Feed::BOOTPTAB,
-            _ => Feed::ACCESS,
-        };
-        by_feed.entry(feed).or_default().insert(row.change_set);
+/// Stores what a round made, in its transaction.
+async fn store(
+    tx: &mut PgConnection,
+    next: &Latest,
+    feeds: &[Feed],
+    serials: &[(i64, DomainName, Serial)],
+    change_sets: Vec<(Uuid, Feed, Generation)>,
+    lifted: &[Feed],
+) -> anyhow::Result<()> {
+    let newest = |feed: &Feed| next.feeds[feed].newest().map(|frame| frame.as_new(*feed));
+    let serials = serials.iter().map(|(id, _, serial)| (*id, i64::from(serial.0))).collect();
+    db::put_round(tx, &db::Round { serials, generations: feeds.iter().filter_map(newest).collect(), change_sets }).await?;
+    for feed in lifted {
+        let view = next.state(*feed).view();
+        holds::lift(tx, *feed, view.epoch().0 as i32, view.generation()).await?;
     }
-    by_feed.into_iter().map(|(feed, sets)| (feed, sets.into_iter().collect())).collect()
+    Ok(())
 }
 
-fn now() -> UnixMillis {
-    UnixMillis(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis() as u64)
+/// The feeds whose keys a round takes.
+fn opened_feeds(closed: &[String]) -> impl Iterator<Item = Feed> {
+    Feed::ALL.into_iter().filter(|feed| !subjects(*feed).iter().any(|subject| closed.iter().any(|closed| closed == subject)))
+}
+
+/// With which generation of which feed each change set is out.
+fn change_sets(outbox: &[db::OutboxRow], next: &Latest) -> Vec<(Uuid, Feed, Generation)> {
+    let feed_of = |subject: &str| Feed::ALL.into_iter().find(|feed| subjects(*feed).contains(&subject));
+    let pairs: BTreeSet<(Uuid, Feed)> = outbox.iter().filter_map(|row| Some((row.change_set, feed_of(&row.subject)?))).collect();
+    pairs.into_iter().map(|(change_set, feed)| (change_set, feed, next.state(feed).view().generation())).collect()
 }

@@ -1,7 +1,8 @@
 use super::latest::{Latest, Published};
-use crate::db::publish as db;
+use crate::db::{generations, publish as db};
+use crate::keys::Keys;
 use anyhow::Context;
-use holdfast_proto::snapshot::{Feed, Sealed, State, Trust};
+use holdfast_proto::snapshot::{Feed, Sealed, State};
 use sqlx::{Connection, PgConnection};
 use std::collections::BTreeMap;
 
@@ -30,30 +31,31 @@ impl SinceBase {
     }
 }
 
-/// Reads back everything that was published, verifying it as an agent would: what was signed is what is served on.
-pub(super) async fn restore(connection: &mut PgConnection, trust: &Trust) -> anyhow::Result<(Latest, BTreeMap<Feed, SinceBase>)> {
+/// Reads back everything that was published, verifying it as an agent would, by the trust of its time: what was signed is
+/// what is served on.
+pub(super) async fn restore(connection: &mut PgConnection, keys: &Keys) -> anyhow::Result<(Latest, BTreeMap<Feed, SinceBase>)> {
     let (mut latest, mut since) = (Latest::empty(), BTreeMap::new());
     for feed in Feed::ALL {
-        let (published, since_base) = restore_feed(connection, trust, feed).await.with_context(|| format!("reading back what was published of {feed}"))?;
+        let (published, since_base) = restore_feed(connection, keys, feed).await.with_context(|| format!("reading back what was published of {feed}"))?;
         latest = latest.restored(published);
         since.insert(feed, since_base);
     }
     Ok((latest, since))
 }
 
-async fn restore_feed(connection: &mut PgConnection, trust: &Trust, feed: Feed) -> anyhow::Result<(Published, SinceBase)> {
+async fn restore_feed(connection: &mut PgConnection, keys: &Keys, feed: Feed) -> anyhow::Result<(Published, SinceBase)> {
     let mut since = SinceBase::default();
     let state = match db::base(connection, feed).await? {
         Some(base) => {
             since.base_bytes = base.payload.len();
-            State::restore(&trust.open(&Sealed::from_bytes(&base.sealed)?)?, base.payload)?
+            State::restore(&keys.open_history(&Sealed::from_bytes(&base.sealed)?)?, &base.payload)?
         }
         None => State::empty(feed),
     };
     let start = (state.view().epoch(), state.view().generation());
     let mut published = Published::new(state);
     for row in db::generations_after(connection, feed, start).await? {
-        let opened = trust.open(&Sealed::from_bytes(&row.sealed)?)?;
+        let opened = keys.open_history(&Sealed::from_bytes(&row.sealed)?)?;
         since.add(row.payload.len());
         published = published.advance(&opened, row.sealed, row.payload)?;
     }
@@ -65,9 +67,10 @@ pub(super) async fn keep_bases(connection: &mut PgConnection, latest: &Latest, s
     for (feed, since) in since.iter_mut().filter(|(_, since)| since.is_long()) {
         let state = latest.state(*feed);
         let (view, Some(sealed)) = (state.view(), state.sealed()) else { continue };
-        let rows = state.encode_rows();
+        let rows = state.encode_rows()?;
         let mut tx = connection.begin().await?;
         db::put_base(&mut tx, *feed, (view.epoch(), view.generation()), sealed.bytes(), &rows).await?;
+        generations::thin(&mut tx, *feed).await?;
         tx.commit().await?;
         *since = SinceBase { base_bytes: rows.len(), ..SinceBase::default() };
     }

@@ -1,3 +1,5 @@
+use super::guard::Hold;
+use crate::db::publish::NewGeneration;
 use bytes::Bytes;
 use holdfast_proto::control::{CHUNK_BYTES, FRAME_LIMIT_BYTES, Packed, pack};
 use holdfast_proto::snapshot::{ApplyError, Feed, Opened, Rows, State, merge_payloads};
@@ -29,6 +31,20 @@ pub struct Frame {
     pub sealed: Vec<u8>,
     /// The delta.
     pub payload: Vec<u8>,
+    /// Whether one agent should have it, and be well, before the others: it is large, or the guard was overridden for it.
+    pub needs_canary: bool,
+}
+
+impl Frame {
+    /// As it is stored.
+    pub(super) fn as_new(&self, feed: Feed) -> NewGeneration<'_> {
+        NewGeneration { feed, epoch: self.epoch, generation: self.generation, sealed: &self.sealed, payload: &self.payload }
+    }
+}
+
+/// Whether a delta is so large that one agent should try it first.
+pub(super) fn is_large(payload: &[u8]) -> bool {
+    Rows::new(payload).nth(GRAVE_ROWS).is_some()
 }
 
 /// The way to one generation as it goes out: from one buffer, to however many agents.
@@ -78,13 +94,15 @@ pub struct Published {
 pub struct Latest {
     /// By feed.
     pub feeds: BTreeMap<Feed, Arc<Published>>,
+    /// The feeds of which nothing is published for now.
+    pub held: BTreeMap<Feed, Arc<Hold>>,
 }
 
 impl Latest {
     /// Nothing is published yet.
     pub fn empty() -> Self {
         let feeds = Feed::ALL.into_iter().map(|feed| (feed, Arc::new(Published::new(State::empty(feed)))));
-        Self { feeds: feeds.collect() }
+        Self { feeds: feeds.collect(), held: BTreeMap::new() }
     }
 
     /// The state of a feed that every agent follows.
@@ -97,14 +115,21 @@ impl Latest {
         let feed = state.view().feed();
         let mut feeds = self.feeds.clone();
         feeds.insert(feed, Arc::new(self.feeds[&feed].with(frame, state)));
-        Self { feeds }
+        Self { feeds, held: self.held.clone() }
     }
 
     /// The same with a feed's state as it was kept.
     pub fn restored(&self, published: Published) -> Self {
         let mut feeds = self.feeds.clone();
         feeds.insert(published.state.view().feed(), Arc::new(published));
-        Self { feeds }
+        Self { feeds, held: self.held.clone() }
+    }
+}
+
+impl Latest {
+    /// The same with other holds.
+    pub fn holding(&self, held: BTreeMap<Feed, Arc<Hold>>) -> Self {
+        Self { feeds: self.feeds.clone(), held }
     }
 }
 
@@ -118,13 +143,13 @@ impl Published {
     pub fn advance(&self, opened: &Opened, sealed: Vec<u8>, payload: Vec<u8>) -> Result<Self, ApplyError> {
         let state = self.state.advance(opened, &payload)?;
         let manifest = opened.manifest();
-        let frame = Frame { parent: manifest.parent, epoch: manifest.epoch, generation: manifest.generation, sealed, payload };
+        let needs_canary = is_large(&payload);
+        let frame = Frame { parent: manifest.parent, epoch: manifest.epoch, generation: manifest.generation, sealed, payload, needs_canary };
         Ok(self.with(frame, state))
     }
 
     fn with(&self, frame: Frame, state: State) -> Self {
-        let is_grave = Rows::new(&frame.payload).nth(GRAVE_ROWS).is_some();
-        let grave = if is_grave { Some(frame.generation) } else { self.grave };
+        let grave = if frame.needs_canary { Some(frame.generation) } else { self.grave };
         // What starts from nothing continues nothing: no delta leads across the start of an epoch.
         let (mut frames, mut frames_bytes) = if frame.parent == Generation(0) { Default::default() } else { (self.frames.clone(), self.frames_bytes) };
         frames_bytes += frame.payload.len();
@@ -135,7 +160,8 @@ impl Published {
         }
         // Folding costs as much as the whole feed, so it waits until the overlay is a fair share of it.
         let long = state.view().overlay_len() as u64 > 4096 + state.view().row_count() / 4;
-        Self { state: if long { state.rebased() } else { state }, grave, frames, frames_bytes, merged: Mutex::default() }
+        let folded = if long { state.rebased().ok() } else { None };
+        Self { state: folded.unwrap_or(state), grave, frames, frames_bytes, merged: Mutex::default() }
     }
 
     /// The epoch and number of the newest generation.
@@ -149,38 +175,57 @@ impl Published {
         if (epoch, generation) >= self.position() {
             return Step::Nothing;
         }
-        let found = match self.frames.iter().position(|frame| frame.from == generation && (frame.epoch == epoch || generation == Generation(0))) {
+        let found = match self.starting_at(epoch, generation) {
             Some(last) if last + 1 == self.frames.len() => Some(Arc::clone(&self.frames[last])),
             Some(first) => self.merged(first),
             // From whatever somebody has, a whole generation leads on.
-            None => self.newest().filter(|frame| frame.from == Generation(0)).and(self.frames.back().cloned()),
+            None if self.newest().is_some_and(|frame| frame.from == Generation(0)) => self.frames.back().cloned(),
+            None => self.since_base(epoch, generation),
         };
         found.filter(|frame| frame.is_small()).map_or(Step::Whole, Step::Frame)
     }
 
     /// All frames from this place on as one; `None` where that would be too much.
     fn merged(&self, first: usize) -> Option<Arc<Outgoing>> {
-        let (missing, from) = (self.frames.range(first..), self.frames[first].from);
+        let missing = self.frames.range(first..);
         if missing.clone().map(|frame| frame.payload.len()).sum::<usize>() > MERGE_LIMIT_BYTES {
             return None;
         }
+        // What is kept was verified, so it merges.
+        self.shared(self.frames[first].from, || merge_payloads(missing.map(|frame| &frame.payload[..])).ok())
+    }
+
+    /// What changed since the base, for whoever has it or something after it: reaches further back than the frames.
+    fn since_base(&self, epoch: Epoch, generation: Generation) -> Option<Arc<Outgoing>> {
+        let base = self.state.base().head();
+        let is_after = base.generation > Generation(0) && generation >= base.generation && epoch == base.epoch && epoch == self.position().0;
+        if is_after { self.shared(generation, || Some(self.state.changes_since_base())) } else { None }
+    }
+
+    /// The one merged frame from a generation to the newest.
+    fn shared(&self, from: Generation, payload: impl FnOnce() -> Option<Vec<u8>>) -> Option<Arc<Outgoing>> {
         // Held while merging: the others who ask for the same want to wait for it, not to do it as well.
         let mut kept = self.merged.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = kept.get(&from) {
             return Some(Arc::clone(known));
         }
-        let newest = self.frames.back()?;
-        // What is kept was verified, so it merges.
-        let payload = merge_payloads(missing.map(|frame| &frame.payload[..])).ok()?;
-        let sealed = newest.sealed.clone();
-        let merged =
-            Outgoing { from, epoch: newest.epoch, generation: newest.generation, sealed, payload: payload.into(), merged: true, packed: OnceLock::new() };
-        let merged = Arc::new(merged);
+        let (epoch, generation) = self.position();
+        let (sealed, payload) = (self.state.sealed()?.bytes().to_vec().into(), payload()?.into());
+        let merged = Arc::new(Outgoing { from, epoch, generation, sealed, payload, merged: true, packed: OnceLock::new() });
         if kept.values().map(|frame| frame.payload.len()).sum::<usize>() + merged.payload.len() > MERGED_LIMIT_BYTES {
             kept.clear();
         }
         kept.insert(from, Arc::clone(&merged));
         Some(merged)
+    }
+
+    /// The generation after the one that somebody has, as it was published; `None` where it is not at hand, or nothing is newer.
+    pub fn after(&self, epoch: Epoch, generation: Generation) -> Option<Arc<Outgoing>> {
+        self.starting_at(epoch, generation).map(|at| Arc::clone(&self.frames[at]))
+    }
+
+    fn starting_at(&self, epoch: Epoch, generation: Generation) -> Option<usize> {
+        self.frames.iter().position(|frame| frame.from == generation && (frame.epoch == epoch || generation == Generation(0)))
     }
 
     /// The newest generation that is at hand as a delta.
@@ -193,6 +238,11 @@ impl Outgoing {
     fn published(frame: Frame) -> Self {
         let (from, epoch, generation) = (frame.parent, frame.epoch, frame.generation);
         Self { from, epoch, generation, sealed: frame.sealed.into(), payload: frame.payload.into(), merged: false, packed: OnceLock::new() }
+    }
+
+    /// As it is stored: as it was published.
+    pub(super) fn as_new(&self, feed: Feed) -> NewGeneration<'_> {
+        NewGeneration { feed, epoch: self.epoch, generation: self.generation, sealed: &self.sealed, payload: &self.payload }
     }
 
     /// The rows as they travel, packed once.
@@ -235,11 +285,12 @@ mod tests {
         fn publish(&mut self, epoch: u32, changes: Vec<Change>) {
             let state = self.latest.state(Feed::ZONE);
             let stamp = Stamp { institution: Institution([1; 16]), epoch: Epoch(epoch), issued_at: UnixMillis(1), soft_age_s: 0, hard_age_s: 0 };
-            let (sealed, payload, next) = state.compose(changes).unwrap().unwrap().seal(&self.key, stamp);
+            let (sealed, payload, next) = state.compose(changes).unwrap().unwrap().seal(&self.key, stamp).unwrap();
             let opened = self.trust.open(&sealed).unwrap();
             let (parent, epoch, generation) = (opened.manifest().parent, Epoch(epoch), next.view().generation());
             self.states.push(next.clone());
-            self.latest = self.latest.with(Frame { parent, epoch, generation, sealed: sealed.bytes().to_vec(), payload }, next);
+            self.latest =
+                self.latest.with(Frame { parent, epoch, generation, sealed: sealed.bytes().to_vec(), needs_canary: is_large(&payload), payload }, next);
         }
 
         fn zone(&self) -> &Published {
@@ -295,6 +346,24 @@ mod tests {
         assert_eq!(site.step_from(&old), Some(false), "the first generation of an epoch carries all there is");
         site.publish(2, vec![put(4, "d")]);
         assert_eq!(site.step_from(&old), None);
+    }
+
+    #[test]
+    fn what_changed_since_the_base_leads_on_where_the_frames_are_gone() {
+        let mut site = Site::new();
+        (0..10).for_each(|round| site.publish(1, vec![put(round, "x")]));
+        let published = Published::new(site.states[4].rebased().unwrap());
+        let restored = site.zone().frames.range(4..).fold(published, |published, frame| {
+            let opened = site.trust.open(&holdfast_proto::snapshot::Sealed::from_bytes(&frame.sealed).unwrap()).unwrap();
+            published.advance(&opened, frame.sealed.to_vec(), frame.payload.to_vec()).unwrap()
+        });
+        let mut forgetful = Published::new(restored.state);
+        forgetful.frames.clear();
+        site.latest = Latest::empty().restored(forgetful);
+        for state in &site.states[4..10] {
+            assert_eq!(site.step_from(state), Some(true));
+        }
+        assert_eq!(site.step_from(&site.states[3]), None, "it lies before the base");
     }
 
     #[test]

@@ -6,12 +6,18 @@
 //! that commits late comes in the next round; a long import holds nobody back. The people's feed is the auth portal's: it
 //! is verified, kept and passed on here, and cannot be read or made.
 
+mod access;
 pub mod compose;
 mod cycle;
+mod guard;
+mod halt;
 mod history;
-
+mod holds;
 mod latest;
+mod roster;
+mod round;
 
-pub use cycle::{Publisher, RelayDoor};
-
+pub use cycle::{Publications, Publisher, RelayDoor};
+pub use guard::{Hold, Limits, Verdict, subjects, verdict};
+pub use halt::Halt;
 pub use latest::{Frame, Latest, Outgoing, Published, Step};

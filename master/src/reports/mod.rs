@@ -1,53 +1,84 @@
-//! What the boxes observed, into the database: once, however often it is delivered.
+//! What the boxes observed: into the database, once, however often it is delivered; kept for a time; listed for people; and
+//! handed on to the institution's own log by syslog.
 
-use crate::db::publish as db;
+mod inbox;
+mod retention;
+mod syslog;
+
+pub use inbox::Inbox;
+pub use retention::prune_for_ever;
+pub use syslog::{Syslog, stop_queueing};
+
+use crate::db::DbError;
+use crate::db::events::{EventFilter, list};
 use chrono::{DateTime, Utc};
-use holdfast_proto::control::Report;
-use holdfast_proto::words::NodeId;
+use holdfast_proto::syslog::Severity;
+use serde::Serialize;
 use sqlx::PgPool;
 
-/// Longer details are cut: a report is a sentence.
-const DETAIL_LIMIT_CHARS: usize = 2000;
-const EVENT_LIMIT_CHARS: usize = 64;
-
-/// Where reports arrive.
-#[derive(Debug, Clone)]
-pub struct Inbox {
-    pool: PgPool,
+/// One observation, as people and programs see it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Event {
+    /// The box.
+    pub node: String,
+    /// `event`, or `audit` where somebody did something or was refused.
+    pub kind: &'static str,
+    /// `alert` to `info`.
+    pub severity: &'static str,
+    /// When, by the box.
+    pub at: DateTime<Utc>,
+    /// When it arrived.
+    pub received_at: DateTime<Utc>,
+    /// Its stable name.
+    pub event: String,
+    /// A sentence.
+    pub detail: String,
 }
 
-impl Inbox {
-    /// Into this database.
-    pub fn new(pool: PgPool) -> Self {
-        Self { pool }
-    }
-
-    /// Stores a report; gives whether it is safe now, so that the box may forget it.
-    pub async fn take(&self, node: NodeId, name: &str, report: Report) -> bool {
-        let row = db::EventRow {
-            spool: hex::encode(&report.spool_id[..report.spool_id.len().min(32)]),
-            sequence: report.sequence,
-            at: DateTime::from_timestamp_millis(report.at_ms as i64).unwrap_or_else(Utc::now),
-            event: clean(&report.event, EVENT_LIMIT_CHARS),
-            detail: clean(&report.detail, DETAIL_LIMIT_CHARS),
-        };
-        match db::put_event(&self.pool, node, &row).await {
-            Ok(new) => {
-                if new {
-                    tracing::warn!(event = "agent_report", agent = name, report = row.event, detail = row.detail, "an agent reports");
-                    metrics::counter!("holdfast_agent_reports_total").increment(1);
-                }
-                true
-            }
-            Err(error) => {
-                tracing::error!(event = "database_failed", %error, "an agent's report could not be stored and will come again");
-                false
-            }
-        }
-    }
+/// Which observations.
+#[derive(Debug, Clone, Default)]
+pub struct EventQuery {
+    /// Only of this box.
+    pub node: Option<String>,
+    /// Only with this name.
+    pub event: Option<String>,
+    /// Only audit records, or only events.
+    pub audit: Option<bool>,
+    /// Only what was seen at this time or later.
+    pub since: Option<DateTime<Utc>>,
+    /// Where the page before ended.
+    pub below: Option<i64>,
+    /// How many at most.
+    pub limit: u32,
 }
 
-/// One line of printable text.
-fn clean(text: &str, limit: usize) -> String {
-    text.chars().take(limit).map(|c| if c.is_control() { ' ' } else { c }).collect()
+/// A page of observations, the newest first, and where the next page starts.
+pub async fn events(pool: &PgPool, query: &EventQuery) -> Result<(Vec<Event>, Option<i64>), DbError> {
+    let limit = i64::from(query.limit);
+    let filter = EventFilter {
+        node: query.node.as_deref(),
+        event: query.event.as_deref(),
+        kind: query.audit.map(i16::from),
+        since: query.since,
+        below: query.below,
+        limit: limit + 1,
+    };
+    let mut rows = list(pool, filter).await?;
+    let more = rows.len() as i64 > limit;
+    rows.truncate(limit as usize);
+    let next = rows.last().filter(|_| more).map(|row| row.number);
+    let events = rows.into_iter().map(|row| Event {
+        node: row.node,
+        kind: kind_name(row.kind),
+        severity: Severity::of(row.severity as u32).name(),
+        at: row.at,
+        received_at: row.received_at,
+        event: row.event,
+        detail: row.detail,
+    });
+    Ok((events.collect(), next))
+}
+
+fn kind_name(kind: i16) -> &'static str {
+    if kind == 1 { "audit" } else { "event" }
 }

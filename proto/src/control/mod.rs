@@ -5,14 +5,14 @@ pub mod enrol;
 mod payload;
 mod whole;
 
-use crate::snapshot::Feed as SnapshotFeed;
+use crate::snapshot::{CHAIN_LIMIT, Feed as SnapshotFeed, Trust};
 use crate::words::WordError;
 use std::fmt;
 use std::str::FromStr;
 
 pub use generated::*;
 pub use payload::{Packed, UnpackError, pack, unpack};
-pub use whole::{Gathered, PieceError, Whole};
+pub use whole::{Arrived, Gathered, PieceError, Whole};
 
 #[allow(missing_docs, clippy::all, reason = "generated; the contract is documented in wire/control.proto")]
 mod generated {
@@ -29,6 +29,28 @@ pub const RELAY_MESSAGE_LIMIT_BYTES: usize = 64 << 20;
 pub const CHUNK_BYTES: usize = 256 << 10;
 /// The most rows that one frame unpacks to.
 pub const FRAME_LIMIT_BYTES: usize = 4 << 20;
+
+/// How much of a chain of trusts goes into one message: below the limit of either side.
+const CHAIN_PIECE_BYTES: usize = 256 << 10;
+
+impl TrustUpdate {
+    /// The trusts after `version`, in as many messages as it takes.
+    pub fn after(version: u32, chain: &[Trust]) -> Vec<Self> {
+        let mut updates = Vec::new();
+        let mut piece: (Vec<Vec<u8>>, usize) = Default::default();
+        for trust in chain.iter().filter(|trust| trust.draft().version > version).take(CHAIN_LIMIT) {
+            if piece.1 + trust.bytes().len() > CHAIN_PIECE_BYTES {
+                updates.push(Self { trusts: std::mem::take(&mut piece).0 });
+            }
+            piece.1 += trust.bytes().len();
+            piece.0.push(trust.bytes().to_vec());
+        }
+        if !piece.0.is_empty() {
+            updates.push(Self { trusts: piece.0 });
+        }
+        updates
+    }
+}
 
 impl From<SnapshotFeed> for Feed {
     fn from(feed: SnapshotFeed) -> Self {

@@ -9,7 +9,7 @@ use super::code::{self, Kind};
 use super::compose::Composer;
 use super::message::{BOOTREQUEST, Message};
 use super::place::{Place, is_unicast};
-use crate::snapshot::View;
+use crate::snapshot::{Damaged, View};
 use crate::words::UnixMillis;
 use std::net::{Ipv4Addr, SocketAddr};
 
@@ -48,7 +48,7 @@ pub enum Outcome {
 /// Where a reply goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Destination {
-    /// To the relay, port 67.
+    /// To the relay: port 67, or the port that it asked from (RFC 8357).
     Relay(Ipv4Addr, u16),
     /// To a client that has its address and answers ARP, port 68.
     Unicast(Ipv4Addr, u16),
@@ -83,11 +83,19 @@ pub enum Reason {
     Declined,
     /// The client gave its address back; the reservation stays.
     Released,
+    /// What the disk has lost or altered must not look like "unknown": another agent may know better.
+    DamagedSnapshot,
+}
+
+impl From<Damaged> for Reason {
+    fn from(_: Damaged) -> Self {
+        Self::DamagedSnapshot
+    }
 }
 
 impl Reason {
     /// Every reason.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Malformed,
         Self::NotRequest,
         Self::Unsupported,
@@ -100,6 +108,7 @@ impl Reason {
         Self::TooEarly,
         Self::Declined,
         Self::Released,
+        Self::DamagedSnapshot,
     ];
 
     /// The stable word for counters.
@@ -117,6 +126,7 @@ impl Reason {
             Self::TooEarly => "too_early",
             Self::Declined => "declined",
             Self::Released => "released",
+            Self::DamagedSnapshot => "damaged_snapshot",
         }
     }
 }
@@ -166,7 +176,7 @@ fn decide(view: &View, packet: &[u8], peer: &Peer<'_>, out: &mut Vec<u8>) -> Res
         }
         (_, None) => send(&composer, Kind::Ack, out),
     };
-    Ok(Outcome::Replied { kind: reply, to: destination(&request, &place, reply) })
+    Ok(Outcome::Replied { kind: reply, to: destination(&request, &place, peer.from.port(), reply) })
 }
 
 fn bootp(composer: &Composer<'_>, peer: &Peer<'_>, out: &mut Vec<u8>) -> Result<Kind, Reason> {
@@ -227,8 +237,9 @@ fn server_address(request: &Message<'_>, place: &Place<'_>, peer: &Peer<'_>) -> 
 
 /// RFC 2131 section 4.1 for DHCP, RFC 1542 section 5.4 for BOOTP. A client without an address cannot answer ARP: its
 /// reply is broadcast even where its B bit is clear, which both allow.
-fn destination(request: &Message<'_>, place: &Place<'_>, reply: Kind) -> Destination {
-    let relay = Some(request.giaddr).filter(|relay| !relay.is_unspecified()).map(|relay| Destination::Relay(relay, SERVER_PORT));
+fn destination(request: &Message<'_>, place: &Place<'_>, from_port: u16, reply: Kind) -> Destination {
+    let port = if request.options.has_relay_sub_option(code::RELAY_SOURCE_PORT) { from_port } else { SERVER_PORT };
+    let relay = Some(request.giaddr).filter(|relay| !relay.is_unspecified()).map(|relay| Destination::Relay(relay, port));
     let client = Some(request.ciaddr).filter(|client| place.can_hold(*client)).map(|client| Destination::Unicast(client, CLIENT_PORT));
     let to = match (reply, request.kind()) {
         (Kind::Nak, _) => relay,

@@ -59,6 +59,8 @@ pub const CLASSLESS_ROUTES: u8 = 121;
 /// Ends the options; has no length.
 pub const END: u8 = 255;
 
+/// Sub-option of [`RELAY_AGENT`]: replies go to the port that the relay asked from (RFC 8357 section 5.1).
+pub const RELAY_SOURCE_PORT: u8 = 19;
 /// Sub-option of [`RELAY_AGENT`]: an address on the client's subnet (RFC 3527).
 pub const LINK_SELECTION: u8 = 5;
 

@@ -198,6 +198,18 @@ impl<'a> Options<'a> {
         self.fixed::<4>(code).map(Ipv4Addr::from)
     }
 
+    /// Whether the relay's option 82 has a sub-option, whatever it holds.
+    pub fn has_relay_sub_option(self, sub_option: u8) -> bool {
+        let mut bytes = self.bytes(code::RELAY_AGENT);
+        loop {
+            let (Some(found), Some(len)) = (bytes.next(), bytes.next()) else { return false };
+            if found == sub_option {
+                return true;
+            }
+            bytes.by_ref().take(usize::from(len)).for_each(drop);
+        }
+    }
+
     /// A sub-option of the relay's option 82 that is one address.
     pub fn relay_address(self, sub_option: u8) -> Option<Ipv4Addr> {
         let mut bytes = self.bytes(code::RELAY_AGENT);

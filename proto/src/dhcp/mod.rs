@@ -12,6 +12,7 @@ pub mod code;
 mod compose;
 pub mod message;
 mod place;
+pub mod probe;
 pub mod reply;
 pub mod table;
 

@@ -32,12 +32,15 @@ impl<'a> Place<'a> {
     }
 
     fn among(view: &'a View, request: &Message<'_>, addresses: &[Ipv4Addr]) -> Result<Self, Reason> {
-        let subnets = || addresses.iter().filter_map(|address| subnet_of(view, *address));
-        let found = subnets().find_map(|(net, subnet)| {
-            let reservation = reservation_of(view, net, request.htype, request.chaddr)?;
-            Some(Self { net, subnet, reservation })
-        });
-        found.ok_or_else(|| if subnets().next().is_some() { Reason::UnknownHost } else { Reason::UnknownSubnet })
+        let mut stranger = Reason::UnknownSubnet;
+        for address in addresses {
+            let Some((net, subnet)) = subnet_of(view, *address)? else { continue };
+            if let Some(reservation) = reservation_of(view, net, request.htype, request.chaddr)? {
+                return Ok(Self { net, subnet, reservation });
+            }
+            stranger = Reason::UnknownHost;
+        }
+        Err(stranger)
     }
 
     /// Whether a packet may be sent to this address as one of the subnet's hosts.
@@ -50,6 +53,6 @@ impl<'a> Place<'a> {
 /// An address that answers can be sent to; others would make us shout at strangers.
 pub(super) fn is_unicast(view: &View, address: Ipv4Addr) -> bool {
     let group = address.is_multicast() || address.octets()[0] >= 240 || address.octets()[0] == 0;
-    let shout = subnet_of(view, address).is_some_and(|(net, _)| net.prefix_len() < 31 && address == net.broadcast());
+    let shout = subnet_of(view, address).ok().flatten().is_some_and(|(net, _)| net.prefix_len() < 31 && address == net.broadcast());
     !group && !shout
 }

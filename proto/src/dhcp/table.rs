@@ -7,7 +7,7 @@
 //!
 //! Numbers are little-endian like the rest of a row; addresses and option data are in network order, ready for the wire.
 
-use crate::snapshot::{Table, View};
+use crate::snapshot::{Damaged, Table, View};
 use ipnet::Ipv4Net;
 use std::net::Ipv4Addr;
 
@@ -83,23 +83,26 @@ pub fn reservation_key(net: Ipv4Net, htype: u8, chaddr: &[u8]) -> Vec<u8> {
     [&subnet_key(net)[..], &[htype], chaddr].concat()
 }
 
-/// The longest prefix of the view that holds `address`. A row that cannot be read is passed over for the next shorter one.
-pub fn subnet_of(view: &View, address: Ipv4Addr) -> Option<(Ipv4Net, SubnetRef<'_>)> {
-    (0..=32).rev().find_map(|prefix_len| {
-        let net = Ipv4Net::new(address, prefix_len).ok()?.trunc();
+/// The longest prefix of the view that holds `address`. A row that does not decode is passed over for the next shorter one.
+pub fn subnet_of(view: &View, address: Ipv4Addr) -> Result<Option<(Ipv4Net, SubnetRef<'_>)>, Damaged> {
+    for net in (0..=32).rev().filter_map(|prefix_len| Ipv4Net::new(address, prefix_len).ok()) {
         let row = view.get(SUBNET, &subnet_key(net))?;
-        Some((net, SubnetRef::read(row).ok()?))
-    })
+        if let Some(subnet) = row.and_then(|row| SubnetRef::read(row).ok()) {
+            return Ok(Some((net.trunc(), subnet)));
+        }
+    }
+    Ok(None)
 }
 
-/// The reservation of a hardware address on a subnet. `None` also where the row cannot be read.
-pub fn reservation_of<'a>(view: &'a View, net: Ipv4Net, htype: u8, chaddr: &[u8]) -> Option<ReservationRef<'a>> {
+/// The reservation of a hardware address on a subnet. `None` also where the row does not decode.
+pub fn reservation_of<'a>(view: &'a View, net: Ipv4Net, htype: u8, chaddr: &[u8]) -> Result<Option<ReservationRef<'a>>, Damaged> {
     let mut key = [0; RESERVATION_KEY_BYTES];
     let len = SUBNET_KEY_BYTES + 1 + chaddr.len();
     key[..SUBNET_KEY_BYTES].copy_from_slice(&subnet_key(net));
     key[SUBNET_KEY_BYTES] = htype;
-    key.get_mut(SUBNET_KEY_BYTES + 1..len)?.copy_from_slice(chaddr);
-    ReservationRef::read(view.get(RESERVATION, &key[..len])?).ok()
+    let Some(place) = key.get_mut(SUBNET_KEY_BYTES + 1..len) else { return Ok(None) };
+    place.copy_from_slice(chaddr);
+    Ok(view.get(RESERVATION, &key[..len])?.and_then(|row| ReservationRef::read(row).ok()))
 }
 
 /// A [`SubnetRow`] in place.
@@ -330,7 +333,7 @@ mod tests {
         let nets = ["10.0.0.0/8", "10.1.4.0/22", "10.1.4.128/25"];
         let rows = nets.map(|net| Change::put(SUBNET, subnet_key(net.parse().unwrap()), SubnetRow { campus: net.into(), options: vec![] }.encode()));
         let view = State::empty(Feed::BOOTPTAB).compose(rows.to_vec()).unwrap().unwrap().into_view();
-        let campus = |address: &str| subnet_of(&view, address.parse().unwrap()).map(|(net, row)| (net.to_string(), row.campus.to_owned()));
+        let campus = |address: &str| subnet_of(&view, address.parse().unwrap()).unwrap().map(|(net, row)| (net.to_string(), row.campus.to_owned()));
         for (address, net) in [("10.9.9.9", nets[0]), ("10.1.7.255", nets[1]), ("10.1.4.129", nets[2])] {
             assert_eq!(campus(address), Some((net.into(), net.into())));
         }

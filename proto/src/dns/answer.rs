@@ -265,7 +265,7 @@ fn parent_zone(view: &View, name: &Name) -> Result<Option<usize>, Stop> {
 
 #[inline]
 fn node_at<'v>(view: &'v View, name: &[u8]) -> Result<Option<(&'v [u8], NodeRef<'v>)>, Stop> {
-    let Some(row) = view.get(NODE, name) else { return Ok(None) };
+    let Some(row) = view.get(NODE, name).map_err(|_| Stop::Damaged)? else { return Ok(None) };
     Ok(Some((row, NodeRef::new(row)?)))
 }
 

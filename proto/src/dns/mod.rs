@@ -6,6 +6,7 @@
 mod answer;
 mod message;
 mod name;
+pub mod probe;
 pub mod rdata;
 mod reply;
 pub mod rtype;

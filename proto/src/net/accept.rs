@@ -9,7 +9,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{Semaphore, mpsc, watch};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tokio_stream::wrappers::ReceiverStream;
@@ -35,10 +35,10 @@ pub struct LineInfo {
     pub certificate: Option<Arc<[u8]>>,
 }
 
-/// Accepts for ever; each handshake runs by itself, so a caller that dawdles holds up nobody.
-pub fn accept(listener: TcpListener, config: Arc<rustls::ServerConfig>) -> ReceiverStream<io::Result<Line>> {
+/// Accepts for ever; each handshake runs by itself, so a caller that dawdles holds up nobody. Each starts with the
+/// configuration of its moment: certificates and authorities may change while lines are up.
+pub fn accept(listener: TcpListener, config: watch::Receiver<Arc<rustls::ServerConfig>>) -> ReceiverStream<io::Result<Line>> {
     let (lines, incoming) = mpsc::channel(HANDSHAKE_LIMIT);
-    let acceptor = TlsAcceptor::from(config);
     let places = Arc::new(Semaphore::new(HANDSHAKE_LIMIT));
     tokio::spawn(async move {
         loop {
@@ -55,7 +55,7 @@ pub fn accept(listener: TcpListener, config: Arc<rustls::ServerConfig>) -> Recei
                     continue;
                 }
             };
-            let (lines, acceptor) = (lines.clone(), acceptor.clone());
+            let (lines, acceptor) = (lines.clone(), TlsAcceptor::from(Arc::clone(&config.borrow())));
             tokio::spawn(async move {
                 match tokio::time::timeout(HANDSHAKE_TIMEOUT, handshake(acceptor, stream, from)).await {
                     Ok(Ok(line)) => drop(lines.send(Ok(line)).await),

@@ -2,6 +2,8 @@
 #![allow(clippy::disallowed_methods, reason = "this is the room that the other rooms are kept clean for")]
 
 pub mod accept;
+pub mod ask;
 pub mod clock;
+pub mod forward;
 pub mod tls;
 pub mod udp;

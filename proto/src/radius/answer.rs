@@ -7,6 +7,7 @@
 //! password, in time or in content, before the password was right.
 
 use super::packet::{Authenticator, PACKET_LIMIT_BYTES, Packet, Proof, Reply, TooLong, attribute, code, reveal_password};
+use super::probe;
 use super::table::{ACCOUNT, Account, AccountState, NAS, Nas, account_key, find_nas};
 use crate::snapshot::{DataKeyRing, View};
 use crate::words::{Secret, UnixMillis};
@@ -88,7 +89,7 @@ pub enum RejectReason {
 pub enum Reason {
     /// No NAS has this address.
     UnknownNas,
-    /// The NAS's row does not decode.
+    /// The NAS's row does not decode, or the disk has lost it.
     DamagedNas,
     /// The NAS's secret does not decrypt here.
     NoSharedSecret,
@@ -100,7 +101,7 @@ pub enum Reason {
     NoMessageAuthenticator,
     /// Message-Authenticator is wrong: another secret, or somebody changed the packet.
     WrongMessageAuthenticator,
-    /// The account's row does not decode.
+    /// The account's row does not decode, or the disk has lost it.
     DamagedAccount,
     /// The account's verifier does not decrypt here: another agent may know better.
     NoVerifier,
@@ -146,7 +147,8 @@ pub type ReplyBuffer = [u8; PACKET_LIMIT_BYTES];
 
 /// Answers one datagram that came to the authentication port. Time is an argument by the rule of all cores; accounts do not expire yet.
 pub fn answer(people: &View, access: &View, keys: &Keys, datagram: &[u8], peer: SocketAddr, _now: UnixMillis, out: &mut ReplyBuffer) -> Outcome {
-    match admit(access, keys, datagram, peer) {
+    let admitted = admit(access, keys, datagram, peer).or_else(|reason| probed(keys, datagram).ok_or(reason));
+    match admitted {
         Ok((packet, secret)) if packet.code() == code::STATUS_SERVER => {
             let request = Request::of(&packet, secret);
             Outcome::Replied(
@@ -160,7 +162,7 @@ pub fn answer(people: &View, access: &View, keys: &Keys, datagram: &[u8], peer: 
 
 /// Lets in only well-formed packets of known NASs that prove they know the shared secret, as far as the NAS can.
 fn admit<'a>(access: &View, keys: &Keys, datagram: &'a [u8], peer: SocketAddr) -> Result<(Packet<'a>, Secret), Reason> {
-    let (key, row) = find_nas(access, peer.ip()).ok_or(Reason::UnknownNas)?;
+    let (key, row) = find_nas(access, peer.ip()).map_err(|_| Reason::DamagedNas)?.ok_or(Reason::UnknownNas)?;
     let packet = Packet::parse(datagram).map_err(|_| Reason::Malformed)?;
     if !matches!(packet.code(), code::ACCESS_REQUEST | code::STATUS_SERVER) {
         return Err(Reason::UnexpectedCode);
@@ -173,6 +175,13 @@ fn admit<'a>(access: &View, keys: &Keys, datagram: &'a [u8], peer: SocketAddr) -
         Proof::Missing if nas.require_message_authenticator || needs_proof(&packet) => Err(Reason::NoMessageAuthenticator),
         Proof::Missing => Ok((packet, secret)),
     }
+}
+
+/// Whether it is one of our own boxes that asks if we live.
+fn probed<'a>(keys: &Keys, datagram: &'a [u8]) -> Option<(Packet<'a>, Secret)> {
+    let packet = Packet::parse(datagram).ok()?;
+    let secret = probe::secret_of(&packet, probe::of_ring(&keys.access))?;
+    Some((packet, secret))
 }
 
 /// What not even an exempt NAS may send without Message-Authenticator: Status-Server (RFC 5997 section 3), EAP (RFC 3579
@@ -192,7 +201,7 @@ fn decide(people: &View, keys: &Keys, packet: &Packet<'_>, secret: Secret, out: 
         Err(why) => return Outcome::Replied(request.reject(why, &eap_failure(packet), out)),
     };
     match prepare(people, keys, name) {
-        Ok((verifier, grant)) => Outcome::Check(Box::new(PendingCheck { verifier, password, grant, request })),
+        Ok((verifier, grant)) => Outcome::Check(Box::new(PendingCheck { name: name.into(), verifier, password, grant, request })),
         Err(reason) => Outcome::Silent(reason),
     }
 }
@@ -223,7 +232,7 @@ fn credentials<'a>(packet: &Packet<'a>, request: &Request) -> Result<(&'a [u8], 
 /// What to verify against, and what a right password earns.
 fn prepare(people: &View, keys: &Keys, name: &[u8]) -> Result<(Secret, Grant), Reason> {
     let key = std::str::from_utf8(name).map(account_key).unwrap_or_default();
-    let Some(row) = people.get(ACCOUNT, &key) else {
+    let Some(row) = people.get(ACCOUNT, &key).map_err(|_| Reason::DamagedAccount)? else {
         return Ok((Secret::new(NOBODYS_VERIFIER), Grant::Nobody));
     };
     let account = Account::decode(row).map_err(|_| Reason::DamagedAccount)?;
@@ -252,6 +261,7 @@ enum Grant {
 /// A password that waits to be verified. Owns all that the reply needs, so that it may wait while newer views come.
 #[derive(Debug)]
 pub struct PendingCheck {
+    name: Box<[u8]>,
     verifier: Secret,
     password: Secret,
     grant: Grant,
@@ -259,6 +269,11 @@ pub struct PendingCheck {
 }
 
 impl PendingCheck {
+    /// Who wants in, as they wrote it.
+    pub fn name(&self) -> &[u8] {
+        &self.name
+    }
+
     /// The PHC string to verify against.
     pub fn verifier(&self) -> &Secret {
         &self.verifier

@@ -2,6 +2,7 @@
 
 mod answer;
 pub mod packet;
+pub mod probe;
 mod table;
 
 pub use answer::{Keys, Outcome, PendingCheck, Reason, RejectReason, Replied, ReplyBuffer, Verdict, answer};

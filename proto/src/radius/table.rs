@@ -11,7 +11,7 @@
 //! Little-endian.
 
 use super::packet::{Attributes, PacketError};
-use crate::snapshot::{EncryptedField, FieldError, Table, View};
+use crate::snapshot::{Damaged, EncryptedField, FieldError, Table, View};
 use ipnet::IpNet;
 use std::net::IpAddr;
 
@@ -151,13 +151,15 @@ pub fn nas_key(net: IpNet) -> Vec<u8> {
 }
 
 /// The key and value of the NAS row with the longest prefix around an address. IPv4 in IPv6 clothes counts as IPv4.
-pub(super) fn find_nas(access: &View, address: IpAddr) -> Option<(NasKey, &[u8])> {
+pub(super) fn find_nas(access: &View, address: IpAddr) -> Result<Option<(NasKey, &[u8])>, Damaged> {
     let mut key = NasKey::host(address.to_canonical());
     loop {
-        if let Some(value) = access.get(NAS, key.bytes()) {
-            return Some((key, value));
+        if let Some(value) = access.get(NAS, key.bytes())? {
+            return Ok(Some((key, value)));
         }
-        key.shorten()?;
+        if key.shorten().is_none() {
+            return Ok(None);
+        }
     }
 }
 
@@ -244,7 +246,7 @@ mod tests {
         let nets = ["0.0.0.0/0", "10.1.0.0/16", "10.1.250.0/24", "10.1.250.9/32", "2001:db8::/32"];
         let changes = nets.iter().map(|net| Change::put(NAS, nas_key(net.parse().unwrap()), *net)).collect();
         let view = State::empty(Feed::ACCESS).compose(changes).unwrap().unwrap().into_view();
-        let found = |address: &str| find_nas(&view, address.parse().unwrap()).map(|(_, value)| std::str::from_utf8(value).unwrap().to_owned());
+        let found = |address: &str| find_nas(&view, address.parse().unwrap()).unwrap().map(|(_, value)| std::str::from_utf8(value).unwrap().to_owned());
         assert_eq!(found("10.1.250.9").as_deref(), Some("10.1.250.9/32"));
         assert_eq!(found("10.1.250.8").as_deref(), Some("10.1.250.0/24"));
         assert_eq!(found("::ffff:10.1.3.4").as_deref(), Some("10.1.0.0/16"));

@@ -86,6 +86,11 @@ impl DataKey {
         self.id
     }
 
+    /// A secret for another purpose, which says nothing about this key: whoever has the key has it, too.
+    pub fn derived(&self, purpose: &str) -> Secret {
+        Secret::new(blake3::derive_key(purpose, self.key.expose()))
+    }
+
     /// The key itself, for its file of mode 0600.
     pub fn expose(&self) -> &[u8] {
         self.key.expose()
@@ -171,9 +176,9 @@ impl DataKeyRing {
     /// Opens every data key of the view that is meant for this agent; those that do not open are left out and counted.
     pub fn open(view: &View, agent: NodeId, private: &HpkePrivate) -> (Self, usize) {
         let mut failed = 0;
-        let mine = view.iter(WRAPPED_KEYS).filter(|(key, _)| key.get(8..) == Some(&agent.0[..]));
-        let keys = mine.filter_map(|(key, value)| {
-            let opened = unwrap_key(key, value, private);
+        let mine = view.iter(WRAPPED_KEYS).filter(|row| row.as_ref().map_or(true, |(key, _)| key.get(8..) == Some(&agent.0[..])));
+        let keys = mine.filter_map(|row| {
+            let opened = row.ok().and_then(|(key, value)| unwrap_key(key, value, private));
             failed += usize::from(opened.is_none());
             opened
         });
@@ -183,6 +188,11 @@ impl DataKeyRing {
     /// A ring of keys that are already at hand: the master's and the portal's own.
     pub fn of(keys: impl IntoIterator<Item = DataKey>) -> Self {
         Self(keys.into_iter().collect())
+    }
+
+    /// The secret for another purpose of every key, see [`DataKey::derived`].
+    pub fn derived(&self, purpose: &str) -> impl Iterator<Item = Secret> {
+        self.0.iter().map(move |key| key.derived(purpose))
     }
 
     /// Decrypts a field of the row (table, key).

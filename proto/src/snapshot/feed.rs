@@ -88,8 +88,10 @@ impl Feed {
     pub const PEOPLE: Self = Self { kind: Kind::Auth, scope: Scope { family: Family::People, cut: 0 } };
     /// NASs and access policy, made by the master.
     pub const ACCESS: Self = Self { kind: Kind::Auth, scope: Scope { family: Family::Access, cut: 0 } };
+    /// Our own boxes, made by the master: who is in, and who was thrown out.
+    pub const TRUST: Self = Self::whole(Kind::Trust);
     /// What every agent follows.
-    pub const ALL: [Self; 4] = [Self::ZONE, Self::BOOTPTAB, Self::PEOPLE, Self::ACCESS];
+    pub const ALL: [Self; 5] = [Self::ZONE, Self::BOOTPTAB, Self::PEOPLE, Self::ACCESS, Self::TRUST];
 
     const fn whole(kind: Kind) -> Self {
         Self { kind, scope: Scope { family: Family::Whole, cut: 0 } }
@@ -104,7 +106,7 @@ impl Feed {
 }
 
 impl fmt::Display for Feed {
-    /// `zone`, `bootptab`, `auth-people`, `auth-access`: also the name of its folder.
+    /// `zone`, `bootptab`, `auth-people`, `auth-access`, `trust`: also the name of its folder.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.kind)?;
         if self.scope.family != Family::Whole {

@@ -17,6 +17,9 @@ pub struct LtHash(Box<[u16; LANES]>);
 pub struct Digest(pub [u8; 32]);
 
 impl LtHash {
+    /// Its length, unfolded.
+    pub const BYTES: usize = LANES * 2;
+
     /// The hash of no rows.
     pub fn empty() -> Self {
         Self(Box::new([0; LANES]))
@@ -36,6 +39,23 @@ impl LtHash {
         for (sum, lane) in self.0.iter_mut().zip(lanes.chunks_exact(2)) {
             *sum = sum.wrapping_sub(u16::from_le_bytes([lane[0], lane[1]]));
         }
+    }
+
+    /// Puts all rows of another sum in: parts of a state may be hashed side by side.
+    pub fn merge(&mut self, other: &Self) {
+        self.0.iter_mut().zip(other.0.iter()).for_each(|(sum, lane)| *sum = sum.wrapping_add(*lane));
+    }
+
+    /// Appends the lanes, little-endian.
+    pub fn write(&self, out: &mut Vec<u8>) {
+        self.0.iter().for_each(|lane| out.extend_from_slice(&lane.to_le_bytes()));
+    }
+
+    /// Reads lanes back.
+    pub fn read(bytes: &[u8; Self::BYTES]) -> Self {
+        let mut sum = Self::empty();
+        sum.0.iter_mut().zip(bytes.chunks_exact(2)).for_each(|(lane, pair)| *lane = u16::from_le_bytes([pair[0], pair[1]]));
+        sum
     }
 
     /// Folds to the digest that manifests carry.

@@ -1,8 +1,10 @@
 use super::{Digest, Family, Feed, Kind, Scope};
 use crate::words::{Epoch, Generation, UnixMillis};
 
-/// The format that this build writes.
-pub const FORMAT: u16 = 1;
+/// The format that this build writes. 2 added the generation of the base; a reader of 1 passes over it.
+pub const FORMAT: u16 = 2;
+/// The oldest reader that understands what this build writes.
+pub(super) const MIN_READER: u16 = 1;
 /// What stands before every signed manifest, so that the signature can mean nothing else.
 pub(super) const DOMAIN: &[u8] = b"HOLDFAST-MANIFEST-1\0";
 const MANIFEST_BYTES: usize = 224;
@@ -54,7 +56,7 @@ pub struct Manifest {
     pub payload_hash: Hash,
     /// Its length in bytes.
     pub payload_len: u64,
-    /// The chunk root of a base file built for this generation; zero where none was.
+    /// The root of the base that whole transfers carry; zero where there is none.
     pub base_root: Hash,
     /// When it was signed.
     pub issued_at: UnixMillis,
@@ -64,6 +66,8 @@ pub struct Manifest {
     pub hard_age_s: u32,
     /// Which key signed it: the first 8 bytes of the public key's BLAKE3 hash.
     pub key_id: [u8; 8],
+    /// The generation of that base, of the same epoch and not after this one; zero where there is none, and in format 1.
+    pub base_generation: Generation,
 }
 
 /// Bytes that are no manifest.
@@ -103,6 +107,7 @@ impl Manifest {
         out.extend_from_slice(&self.soft_age_s.to_le_bytes());
         out.extend_from_slice(&self.hard_age_s.to_le_bytes());
         out.extend_from_slice(&self.key_id);
+        out.extend_from_slice(&self.base_generation.0.to_le_bytes());
         // The spare bytes at the end are zero: room for what a later format adds.
         out.resize(MANIFEST_BYTES, 0);
         out.try_into().expect("the layout has a fixed length")
@@ -143,6 +148,7 @@ impl Manifest {
             soft_age_s: u32::from_le_bytes(fields.take()),
             hard_age_s: u32::from_le_bytes(fields.take()),
             key_id: fields.take(),
+            base_generation: Generation(u64::from_le_bytes(fields.take())),
         })
     }
 }
@@ -183,6 +189,11 @@ impl Sealed {
         &self.0
     }
 
+    /// What the bytes say, unverified: good for finding the way through a log, never for serving.
+    pub fn claims(&self) -> Result<Manifest, ManifestError> {
+        Manifest::decode(self.manifest_bytes())
+    }
+
     /// What a child generation names as its parent.
     pub fn hash(&self) -> Hash {
         *blake3::hash(&self.0).as_bytes()
@@ -221,12 +232,20 @@ mod tests {
             soft_age_s: 900,
             hard_age_s: 0,
             key_id: *b"key-id-8",
+            base_generation: Generation(0x0100),
         }
     }
 
     #[test]
     fn the_layout_is_golden() {
         assert_eq!(hex::encode(sample().encode()), include_str!("golden/manifest.hex").trim());
+    }
+
+    #[test]
+    fn a_manifest_of_the_first_format_is_read_on() {
+        let bytes: Vec<u8> = hex::decode(include_str!("golden/manifest-1.hex").trim()).unwrap();
+        let first = Manifest { format: 1, base_generation: Generation(0), ..sample() };
+        assert_eq!(Manifest::decode(bytes.as_slice().try_into().unwrap()), Ok(first));
     }
 
     #[test]

@@ -16,14 +16,16 @@
 //!
 //! There are no files here: `campus-agent/store` adds them around [`file`].
 
+mod base;
+mod buckets;
 mod crypt;
 mod feed;
 pub mod file;
 mod heartbeat;
 mod lthash;
 mod manifest;
-mod merge;
 mod reader;
+mod roster;
 mod row;
 mod state;
 #[cfg(test)]
@@ -31,14 +33,16 @@ mod tests;
 mod trust;
 mod view;
 
+pub use base::{BLOCK_BYTES, Base, BaseError, BlockMark, BlockSource, Builder, Damaged, Head, HeadError};
+pub use buckets::{BUCKETS, BucketError};
 pub use crypt::{DataKey, DataKeyRing, EncryptedField, FieldError, HpkePrivate, HpkePublic, KeyId, WRAPPED_KEYS, wrapped_key_row};
 pub use feed::{Family, Feed, Kind, Scope};
 pub use heartbeat::{HeartbeatError, Newest, SignedHeartbeat};
 pub use lthash::{Digest, LtHash};
 pub use manifest::{FORMAT, Hash, Institution, Manifest, ManifestError, PayloadForm, Sealed};
-pub use merge::merge_payloads;
 pub use reader::{Reader, Writer, reader};
-pub use row::{Change, EncodeError, RowRef, Rows, RowsError, Table, encode_changes, encode_row};
-pub use state::{ApplyError, Draft, Stamp, State};
-pub use trust::{Grant, OpenError, Opened, PublicKey, SigningKey, Trust, TrustDraft, TrustError};
+pub use roster::{NODE, Node, NodeRole, NodeStatus, RosterError, node_key};
+pub use row::{Change, EncodeError, RowRef, Rows, RowsError, Table, encode_changes, encode_row, merge_payloads};
+pub use state::{ApplyError, ComposeError, Draft, Stamp, State};
+pub use trust::{CHAIN_LIMIT, Grant, OpenError, Opened, PublicKey, RootSignature, SigningKey, TRUST_LIMIT_BYTES, Trust, TrustDraft, TrustError};
 pub use view::View;

@@ -29,6 +29,11 @@ impl Reader {
 }
 
 impl Writer {
+    /// One more reader.
+    pub fn reader(&self) -> Reader {
+        Reader(self.0.subscribe())
+    }
+
     /// Swaps the view, whole, for every reader.
     pub fn publish(&self, view: View) {
         self.0.send_replace(Arc::new(view));

@@ -1,4 +1,5 @@
 use super::Kind;
+use std::collections::BTreeMap;
 
 /// The longest key of a row. A domain name has 255 bytes; the rest is room for composite keys.
 const KEY_LIMIT_BYTES: usize = 1024;
@@ -90,6 +91,19 @@ pub fn encode_changes<'a>(changes: impl IntoIterator<Item = RowRef<'a>>) -> Resu
     let mut out = Vec::new();
     changes.into_iter().try_for_each(|row| encode_row(row, &mut out))?;
     Ok(out)
+}
+
+/// Merges the payloads of consecutive generations, oldest first, into one: of each row the last word counts, a deletion too.
+pub fn merge_payloads<'a>(payloads: impl IntoIterator<Item = &'a [u8]>) -> Result<Vec<u8>, RowsError> {
+    let mut merged: BTreeMap<(Table, &[u8]), RowRef<'a>> = BTreeMap::new();
+    for payload in payloads {
+        for row in Rows::new(payload) {
+            let row = row?;
+            merged.insert((row.table, row.key), row);
+        }
+    }
+    // Rows that were decoded are within their limits.
+    Ok(encode_changes(merged.into_values()).expect("rows within their limits"))
 }
 
 /// The bytes that a row is hashed as: its kind, then its encoding.

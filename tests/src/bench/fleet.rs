@@ -17,7 +17,7 @@ use holdfast_proto::control::{AGENT_MESSAGE_LIMIT_BYTES, FromAgent, Gathered, He
 use holdfast_proto::control::{FetchRequest, bulk_client::BulkClient};
 use holdfast_proto::net::clock::TrustedClock;
 use holdfast_proto::net::tls;
-use holdfast_proto::snapshot::{Feed, Sealed, State};
+use holdfast_proto::snapshot::{Base, Feed, Head, Sealed, State};
 use holdfast_proto::words::UnixMillis;
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -193,9 +193,10 @@ impl Member {
                 message = stream.message() => line.on_message(message?.context("the master hung up")?, &self.enrolled.trust, Instant::now(), &mut out)?,
                 Some(fetched) = fetches.join_next() => {
                     let (feed, gathered): (Feed, Gathered) = fetched??;
-                    let (sealed, rows) = gathered.finish();
-                    let opened = self.enrolled.trust.open(&Sealed::from_bytes(&sealed)?)?;
-                    let taken = State::restore(&opened, rows).map_err(|wrong| wrong.to_string());
+                    let arrived = gathered.finish();
+                    let opened = self.enrolled.trust.open(&Sealed::from_bytes(&arrived.sealed)?)?;
+                    let base = Base::from_blocks(Head::decode(&arrived.head)?, arrived.blocks)?;
+                    let taken = State::of_base(&opened, base).map_err(|wrong| wrong.to_string());
                     line.on_taken(feed, self.keep(feed, taken), &mut out);
                 }
             }

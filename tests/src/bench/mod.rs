@@ -17,6 +17,7 @@ mod load;
 mod process;
 mod requests;
 mod store;
+mod writers;
 
 use crate::netns::{self, Netns};
 use crate::programs::programs;
@@ -66,6 +67,7 @@ fn measure(settings: &Settings) -> Result<Vec<Section>> {
     if !settings.agent_only {
         sections.extend(edit::measure(settings)?);
         sections.extend(fleet::measure(settings)?);
+        sections.push(writers::measure(settings)?);
     }
     sections.extend(agent::measure(settings)?);
     Ok(sections)

@@ -6,7 +6,7 @@
 
 use anyhow::{Context, Result};
 use argon2::{Argon2, PasswordHasher};
-use holdfast_agent::store::{Identity, Keeper};
+use holdfast_agent::store::{Identity, Keeper, feed_dir, store_key};
 use holdfast_master::keys::Authority;
 use holdfast_proto::dhcp::table::{RESERVATION, Reservation, SUBNET, SubnetRow, reservation_key, subnet_key};
 use holdfast_proto::dns::{NODE, Node, Place, RrSet, ZONE, ZoneRow, rdata, rtype};
@@ -116,20 +116,23 @@ impl Publisher {
 
     /// Publishes the rows, the last ones in generations of their own, and has the agent's keeper keep them.
     fn keep(&self, state_dir: &Path, feed: Feed, mut rows: Vec<Change>) -> Result<()> {
-        let mut keeper = Keeper::open(&state_dir.join("snapshots").join(feed.to_string()), feed, &self.trust)?.keeper;
+        let run_dir = state_dir.join("run");
+        std::fs::create_dir_all(&run_dir)?;
+        let (mut keeper, _) = Keeper::open(&feed_dir(state_dir, feed), &run_dir, feed, &self.trust, &store_key(state_dir))?;
         let later = rows.split_off(rows.len().saturating_sub(LATER_GENERATIONS).max(1));
         let stamp = Stamp { institution: INSTITUTION, epoch: Epoch(1), issued_at: UnixMillis(1_795_000_000_000), soft_age_s: 0, hard_age_s: 0 };
         let mut state = State::empty(feed);
         for changes in [rows].into_iter().chain(later.into_iter().map(|row| vec![row])) {
             let is_first = state.sealed().is_none();
             let draft = state.compose(changes)?.context("a generation without a change")?;
-            let (sealed, payload, next) = draft.seal(&self.key, stamp);
-            let kept =
-                if is_first { keeper.take_full(&self.trust, None, sealed.bytes(), payload) } else { keeper.take_frame(&self.trust, sealed.bytes(), &payload) };
+            let (sealed, payload, next) = draft.seal(&self.key, stamp)?;
+            let (trust, sealed) = (&self.trust, sealed.bytes());
+            let kept = if is_first { keeper.take_rows(trust, None, sealed, &payload) } else { keeper.take_frame(trust, sealed, false, &payload) };
             if let Some(wrong) = kept?.disk_error {
                 return Err(wrong).with_context(|| format!("keeping {feed}"));
             }
             state = next;
+            keeper.settle()?;
         }
         Ok(())
     }
@@ -224,12 +227,12 @@ mod tests {
         let identity = Identity::read(folder.path()).unwrap();
         identity.tls().unwrap();
         let counts = Feed::ALL.map(|feed| {
-            let (state, findings) = best_state(&folder.path().join("snapshots").join(feed.to_string()), feed, &identity.trust);
+            let (state, findings) = best_state(&feed_dir(folder.path(), feed), feed, &identity.trust, &store_key(folder.path()));
             assert_eq!(findings, vec![]);
             state.view().row_count()
         });
         // Names: 2 zones and apexes, a server, A and PTR, and the names of 9 /24 and 1 /16.
-        assert_eq!(counts, [4 + 1 + 2 * 2001 + 9 + 1, 3 + 2001, 3, 2]);
+        assert_eq!(counts, [4 + 1 + 2 * 2001 + 9 + 1, 3 + 2001, 3, 2, 0]);
         assert_eq!((Host(2000).address(), Host(2000).gateway()), (Ipv4Addr::new(10, 16, 8, 10), Ipv4Addr::new(10, 16, 8, 1)));
     }
 }

@@ -62,7 +62,7 @@ pub fn seeds() -> Vec<Vec<u8>> {
     let mut seeds: Vec<_> = bodies.iter().map(|body| request(code::ACCESS_REQUEST, body)).collect();
     seeds.push(request(code::STATUS_SERVER, &[]));
     seeds.push(unproven(&bodies[0]));
-    seeds.extend(WORLD.people.iter(ACCOUNT).chain(WORLD.access.iter(NAS)).map(|(_, value)| value.to_vec()));
+    seeds.extend(WORLD.people.iter(ACCOUNT).chain(WORLD.access.iter(NAS)).map(|row| row.expect("it is in memory").1.to_vec()));
     seeds
 }
 

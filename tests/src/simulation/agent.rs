@@ -58,7 +58,7 @@ impl Store {
     }
 
     pub fn served(&self) -> Option<Served> {
-        let of_state = || Served { at: position(&self.state), rows: self.state.encode_rows() };
+        let of_state = || Served { at: position(&self.state), rows: self.state.encode_rows().expect("rows in memory") };
         let served = self.forced.clone().unwrap_or_else(of_state);
         (served.at.1 > Generation(0)).then_some(served)
     }
@@ -86,6 +86,7 @@ impl Agent {
             generation: store.state.view().generation().0,
             digest: store.state.digest().0.to_vec(),
             durable: store.disk.view().generation().0,
+            sealed: Vec::new(),
         });
         let hello = Hello { build: String::new(), reader_version: 1, positions: positions.collect(), trust_version: 1 };
         FromAgent { message: Some(from_agent::Message::Hello(hello)) }
@@ -209,7 +210,7 @@ impl Agent {
             if opened.manifest().feed != feed || offered < floor.max(position(&store.state)) {
                 return Err("it lies below what was held".to_owned());
             }
-            State::restore(&opened, rows).map_err(|wrong| wrong.to_string())
+            State::restore(&opened, &rows).map_err(|wrong| wrong.to_string())
         });
         match next {
             Ok(next) => {
@@ -224,7 +225,7 @@ impl Agent {
 
     /// Whether the box would fall over what it serves.
     pub fn is_poisoned(&self) -> bool {
-        self.stores[&Feed::ZONE].state.view().get(TABLE, POISON).is_some()
+        self.stores[&Feed::ZONE].state.view().get(TABLE, POISON).expect("rows in memory").is_some()
     }
 
     /// The power went: only the disk is left. `disk_too`: a new disk was put in.
@@ -264,7 +265,7 @@ impl Store {
             return;
         }
         let mut rows: BTreeMap<(Table, Vec<u8>), Vec<u8>> = BTreeMap::new();
-        let held = self.state.encode_rows();
+        let held = self.state.encode_rows().expect("rows in memory");
         for row in Rows::new(&held).chain(Rows::new(payload)).flatten() {
             let key = (row.table, row.key.to_vec());
             match row.value {

@@ -67,7 +67,7 @@ impl Attacker {
 
     /// The newest state and one row more, sealed by a key that nobody granted anything.
     fn forged(&self, newest: &State, stamp: Stamp) -> Option<Frame> {
-        let (sealed, payload, _) = newest.compose(vec![Change::put(TABLE, b"forged".to_vec(), b"!".to_vec())]).ok()??.seal(&self.key, stamp);
+        let (sealed, payload, _) = newest.compose(vec![Change::put(TABLE, b"forged".to_vec(), b"!".to_vec())]).ok()??.seal(&self.key, stamp).ok()?;
         Some(Frame { feed: Some(newest.view().feed().into()), sealed: sealed.bytes().to_vec().into(), payload: payload.into(), ..Frame::default() })
     }
 }

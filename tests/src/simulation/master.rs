@@ -7,7 +7,7 @@ use holdfast_master::control::canary::{Canaries, Gate, Song};
 use holdfast_master::control::line::{Line, Output};
 use holdfast_master::publish::{Frame, Latest};
 use holdfast_proto::control::{Ack, FromAgent, FromMaster, from_agent, from_master};
-use holdfast_proto::snapshot::{Change, Feed, Institution, Newest, Sealed, SignedHeartbeat, SigningKey, Stamp, Trust};
+use holdfast_proto::snapshot::{Change, Feed, Institution, Newest, Rows, Sealed, SignedHeartbeat, SigningKey, Stamp, Trust};
 use holdfast_proto::words::{Epoch, Generation, NodeId, UnixMillis};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -19,6 +19,11 @@ pub(super) const INSTITUTION: Institution = Institution([7; 16]);
 const BEGIN_MS: u64 = 1_798_000_000_000;
 /// A generation that is grave has more rows than this.
 const GRAVE_ROWS: u64 = 1000;
+
+/// Whether the publisher would have one agent try it first.
+fn is_large(payload: &[u8]) -> bool {
+    Rows::new(payload).nth(GRAVE_ROWS as usize).is_some()
+}
 
 /// A generation as the database keeps it.
 #[derive(Debug, Clone)]
@@ -125,13 +130,13 @@ impl Master {
         let state = self.latest.state(feed);
         let parent = state.view().generation();
         let Some(draft) = state.compose(changes).expect("small rows") else { return };
-        let (sealed, payload, next) = draft.seal(&self.key, self.stamp(now));
+        let (sealed, payload, next) = draft.seal(&self.key, self.stamp(now)).expect("rows in memory");
         let (epoch, generation) = (next.view().epoch(), next.view().generation());
-        self.history.insert((feed, epoch, generation), next.encode_rows());
+        self.history.insert((feed, epoch, generation), next.encode_rows().expect("rows in memory"));
         let sealed = sealed.bytes().to_vec();
         self.stored.entry(feed).or_default().push(Stored { sealed: sealed.clone(), payload: payload.clone() });
         if announce {
-            self.latest = Arc::new(self.latest.with(Frame { parent, epoch, generation, sealed, payload }, next));
+            self.latest = Arc::new(self.latest.with(Frame { parent, epoch, generation, sealed, needs_canary: is_large(&payload), payload }, next));
             self.canaries.on_latest(Arc::clone(&self.latest), now);
         }
     }
@@ -182,7 +187,7 @@ impl Master {
     pub fn whole(&self, node: NodeId, feed: Feed) -> Option<(Bytes, Vec<u8>)> {
         let gate = self.gate();
         let state = &gate.of(node, feed)?.state;
-        Some((state.sealed()?.bytes().to_vec().into(), state.encode_rows()))
+        Some((state.sealed()?.bytes().to_vec().into(), state.encode_rows().ok()?))
     }
 
     /// The end of a line, which may be told late.
@@ -231,7 +236,7 @@ impl Master {
                     self.canaries.on_durable(node, feed, durable, now);
                 }
                 Output::Refused(feed, _) => self.canaries.on_refused(node, feed),
-                Output::Store(_) | Output::IsAhead(..) => {}
+                Output::Store(_) | Output::IsAhead { .. } => {}
             }
         }
         said

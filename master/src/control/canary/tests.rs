@@ -33,9 +33,10 @@ impl Bench {
         let stamp = Stamp { institution: Institution([1; 16]), epoch: Epoch(1), issued_at: UnixMillis(1), soft_age_s: 0, hard_age_s: 0 };
         let state: &State = self.latest.state(Feed::ZONE);
         let parent = state.view().generation();
-        let (sealed, payload, next) = state.compose(changes).unwrap().unwrap().seal(&self.key, stamp);
+        let (sealed, payload, next) = state.compose(changes).unwrap().unwrap().seal(&self.key, stamp).unwrap();
         let generation = next.view().generation();
-        self.latest = self.latest.with(Frame { parent, epoch: Epoch(1), generation, sealed: sealed.bytes().to_vec(), payload }, next);
+        self.latest =
+            self.latest.with(Frame { parent, epoch: Epoch(1), generation, sealed: sealed.bytes().to_vec(), payload, needs_canary: rows > 1000 }, next);
         self.canaries.on_latest(Arc::new(self.latest.clone()), self.now);
     }
 

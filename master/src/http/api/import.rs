@@ -17,6 +17,7 @@ use axum::{
 };
 use http::{StatusCode, Uri};
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 
 pub(super) fn routes() -> Router<App> {
     Router::new().route("/import", post(take_in))
@@ -40,6 +41,8 @@ struct Imported {
     #[serde(flatten)]
     report: Report,
     propagation: Vec<Served>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    held: Option<String>,
 }
 
 async fn take_in(State(app): State<App>, visitor: Visitor, uri: Uri, Body(body): Body<IMPORT_LIMIT_BYTES>) -> Result<Response, Problem> {
@@ -47,18 +50,19 @@ async fn take_in(State(app): State<App>, visitor: Visitor, uri: Uri, Body(body):
     let wanted: Wanted = read(body, &["files"])?;
     let dry_run = wish.dry_run || wanted.dry_run;
     let options = Options { dry_run, campus: wanted.campus };
-    let mut report = import(&app.pool, &visitor.actor("import"), &wish.reason, wanted.files, options, app.access_key.as_deref()).await?;
+    let access_key = app.access_key.as_ref().map(|key| Arc::clone(&key.borrow()));
+    let mut report = import(&app.pool, &visitor.actor("import"), &wish.reason, wanted.files, options, access_key.as_deref()).await?;
     app.committed.notify_one();
     if !report.errors.is_empty() {
         let errors = std::mem::take(&mut report.errors).into_iter().map(located).collect();
         return Err(Problem { findings: report.findings.into(), ..Problem::refused(errors) });
     }
-    let propagation = match report.change_set {
+    let (propagation, held) = match report.change_set {
         Some(change_set) => super::write::propagation(&app, change_set, wish.wait).await,
-        None => vec![],
+        None => (vec![], None),
     };
     let status = if report.change_set.is_some() { StatusCode::CREATED } else { StatusCode::OK };
-    Ok((status, Json(Imported { dry_run, report, propagation })).into_response())
+    Ok((status, Json(Imported { dry_run, report, propagation, held })).into_response())
 }
 
 fn located(error: ImportError) -> FieldError {

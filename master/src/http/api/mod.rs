@@ -2,10 +2,13 @@
 //!
 //! Every write takes `dry_run`, `reason`, `wait=all` and `timeout`; every change of something that is there needs `If-Match`.
 
+mod events;
 mod hosts;
 mod import;
 mod networks;
+mod nodes;
 mod request;
+mod snapshots;
 mod tokens;
 mod write;
 
@@ -24,8 +27,11 @@ pub fn routes() -> Router<App> {
     let v1 = Router::new()
         .merge(hosts::routes())
         .merge(networks::routes())
+        .merge(nodes::routes())
+        .merge(events::routes())
         .merge(import::routes())
         .merge(tokens::routes())
+        .merge(snapshots::routes())
         .route("/changes/{id}", get(write::change))
         .layer(axum::extract::DefaultBodyLimit::disable());
     Router::new().nest("/v1", v1).fallback(no_such_address).method_not_allowed_fallback(async || Problem::method_not_allowed())

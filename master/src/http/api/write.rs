@@ -46,6 +46,9 @@ pub struct Written<T> {
     pub effects: Effects,
     /// Which agents serve it; empty for a dry run.
     pub propagation: Vec<Served>,
+    /// Why nobody will serve it for now.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub held: Option<String>,
 }
 
 /// What came of an edit: either effects alone, or an applied change.
@@ -71,22 +74,28 @@ pub async fn make(app: &App, visitor: &Visitor, wish: &Wish, edit: Edit, if_matc
 pub async fn answer<T: Serialize>(app: &App, wish: &Wish, outcome: Outcome, object: Option<T>, status: StatusCode) -> Response {
     match outcome {
         Outcome::Would(effects) => {
-            let none = Written::<T> { dry_run: true, change_set: None, object: None, effects, propagation: vec![] };
+            let none = Written::<T> { dry_run: true, change_set: None, object: None, effects, propagation: vec![], held: None };
             Json(none).into_response()
         }
         Outcome::Did(applied) => {
-            let propagation = propagation(app, applied.change_set, wish.wait).await;
-            let written = Written { dry_run: false, change_set: Some(applied.change_set), object, effects: applied.effects, propagation };
+            let (propagation, held) = propagation(app, applied.change_set, wish.wait).await;
+            let written = Written { dry_run: false, change_set: Some(applied.change_set), object, effects: applied.effects, propagation, held };
             (status, Json(written)).into_response()
         }
     }
 }
 
-/// Which agents serve a change set, after waiting for them where that was wished.
-pub async fn propagation(app: &App, change_set: Uuid, wait: Option<Duration>) -> Vec<Served> {
-    match wait {
-        Some(at_most) => app.served.wait(change_set, at_most).await,
-        None => app.served.now(change_set).await,
+/// Which agents serve a change set, after waiting for them where that was wished; and why there is nothing to wait for,
+/// where the publisher's guard holds it.
+pub async fn propagation(app: &App, change_set: Uuid, wait: Option<Duration>) -> (Vec<Served>, Option<String>) {
+    let Some(at_most) = wait else {
+        // A database that fails here has failed for the agents' part, too, and is told there.
+        let held = app.snapshots.held(change_set).await.unwrap_or_default();
+        return (app.served.now(change_set).await, held);
+    };
+    tokio::select! {
+        served = app.served.wait(change_set, at_most) => (served, None),
+        held = app.snapshots.until_held(change_set) => (app.served.now(change_set).await, Some(held)),
     }
 }
 
@@ -111,10 +120,12 @@ pub async fn change(State(app): State<App>, _: Visitor, Path(id): Path<String>, 
         change_set: Uuid,
         served_by_all: bool,
         propagation: Vec<Served>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        held: Option<String>,
     }
     let parameters = Parameters::of(&uri, &["wait", "timeout"])?;
     let change_set = Uuid::try_parse(&id).map_err(|_| Problem::not_found(format!("\"{id}\" is not the id of a change set")))?;
-    let propagation = propagation(&app, change_set, parameters.wait()?).await;
+    let (propagation, held) = propagation(&app, change_set, parameters.wait()?).await;
     let served_by_all = crate::http::served::all_serve(&propagation);
-    Ok(Json(Change { change_set, served_by_all, propagation }).into_response())
+    Ok(Json(Change { change_set, served_by_all, propagation, held }).into_response())
 }

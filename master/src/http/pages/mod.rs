@@ -10,6 +10,7 @@ mod login;
 mod story;
 
 use super::{App, Problem, session::Visitor};
+use crate::snapshots::Hold;
 use askama::Template;
 use axum::{
     Router,
@@ -40,11 +41,13 @@ pub struct Frame {
     name: String,
     may_edit: bool,
     build: &'static str,
+    /// What the publisher's guard holds back: on every page, until somebody answers for it.
+    holds: Vec<Hold>,
 }
 
 impl Frame {
     fn of(app: &App, visitor: &Visitor) -> Self {
-        Self { name: visitor.name.clone(), may_edit: visitor.is_administrator, build: app.build }
+        Self { name: visitor.name.clone(), may_edit: visitor.is_administrator, build: app.build, holds: app.snapshots.holds() }
     }
 }
 

@@ -4,13 +4,14 @@ use super::{Frame, hosts::HostsPage, hosts::ServedPart, page};
 use crate::{
     http::Served,
     inventory::{Host, HostDraft, Version},
+    snapshots::Hold,
 };
 use askama::Template;
 use chrono::Utc;
 use uuid::Uuid;
 
 fn frame(may_edit: bool) -> Frame {
-    Frame { name: "<admin>".into(), may_edit, build: "test" }
+    Frame { name: "<admin>".into(), may_edit, build: "test", holds: vec![] }
 }
 
 fn host() -> Host {
@@ -30,6 +31,22 @@ fn what_is_typed_in_never_becomes_markup() {
     assert!(!text.contains("<script>alert") && !text.contains("\"><b>") && !text.contains("<admin>"));
     assert!(text.contains("cursor=1ab") && text.contains("search=%22%3E%3Cb%3E"));
     assert!(!text.contains("style=") && !text.contains("onclick"));
+}
+
+#[test]
+fn what_is_held_is_told_on_every_page_with_what_to_do() {
+    let hold = Hold {
+        feed: "zone".into(),
+        since: Utc::now(),
+        detail: "zone uni.example would lose 100 of its 300 names.".into(),
+        removed: 100,
+        released: false,
+        seen: 0,
+    };
+    let frame = Frame { holds: vec![hold], ..frame(true) };
+    let text = HostsPage { frame, search: String::new(), hosts: vec![], paged: false, next: None, gone: None, follow: None }.render().unwrap();
+    assert!(text.contains("would lose 100 of its 300 names") && text.contains("holdfast snapshot release zone"));
+    assert!(text.contains("role=\"alert\""));
 }
 
 #[test]

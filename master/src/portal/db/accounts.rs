@@ -77,6 +77,32 @@ pub async fn read(tx: &mut PgConnection, keys: &[String]) -> sqlx::Result<Vec<Ac
     sqlx::query_as!(AccountRow, "select key, state, verifier, attributes from portal_access.account where key = any ($1)", keys).fetch_all(tx).await
 }
 
+/// A verifier and whose it is.
+#[derive(Debug, Clone)]
+pub struct Verifier {
+    /// The normalised name.
+    pub key: String,
+    /// An encrypted field.
+    pub verifier: Vec<u8>,
+}
+
+/// Every verifier, locked against other writers until the transaction ends.
+pub async fn verifiers(tx: &mut PgConnection) -> sqlx::Result<Vec<Verifier>> {
+    sqlx::query_as!(Verifier, "select key, verifier from portal_access.account order by key for update").fetch_all(tx).await
+}
+
+/// Replaces encrypted verifiers by the same under another key: the passwords are as old as they were.
+pub async fn set_verifiers(tx: &mut PgConnection, rows: &[Verifier]) -> sqlx::Result<()> {
+    let keys: Vec<String> = rows.iter().map(|row| row.key.clone()).collect();
+    let verifiers: Vec<Vec<u8>> = rows.iter().map(|row| row.verifier.clone()).collect();
+    let update = sqlx::query!(
+        "update portal_access.account a set verifier = n.verifier from unnest($1::text[], $2::bytea[]) n (key, verifier) where a.key = n.key",
+        &keys,
+        &verifiers
+    );
+    update.execute(tx).await.map(drop)
+}
+
 /// How many accounts there are.
 pub async fn count(db: &mut PgConnection) -> sqlx::Result<i64> {
     sqlx::query_scalar!(r#"select count(*) as "count!" from portal_access.account"#).fetch_one(db).await

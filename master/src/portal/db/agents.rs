@@ -42,3 +42,11 @@ pub async fn read(tx: &mut PgConnection, ids: &[Uuid]) -> sqlx::Result<Vec<Agent
 pub async fn all(db: &mut PgConnection) -> sqlx::Result<Vec<AgentRow>> {
     sqlx::query_as!(AgentRow, "select node_id, hpke_public from portal_publish.confirmed_agent order by name").fetch_all(db).await
 }
+
+/// Notes every confirmed agent, so that the publisher gives it the data key in use.
+pub async fn note_all(tx: &mut PgConnection) -> sqlx::Result<()> {
+    sqlx::query!("insert into portal_publish.outbox (subject, key) select 'agent', node_id::text from portal_publish.confirmed_agent")
+        .execute(tx)
+        .await
+        .map(drop)
+}

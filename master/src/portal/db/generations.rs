@@ -1,5 +1,6 @@
 //! What is to be published, what was, and how far the master has it.
 
+use holdfast_proto::snapshot::KeyId;
 use sqlx::PgConnection;
 
 /// The lock that makes the publisher the only one: any fixed number that nobody else of this database uses.
@@ -89,4 +90,17 @@ pub async fn set_relayed(db: &mut PgConnection, epoch: i32, generation: i64) -> 
     .execute(db)
     .await
     .map(drop)
+}
+
+/// The data key in use; `None`: the first that this portal ever had.
+pub async fn data_key(db: &mut PgConnection) -> sqlx::Result<Option<KeyId>> {
+    let id = sqlx::query_scalar!("select key_id from portal_publish.data_key").fetch_optional(db).await?;
+    Ok(id.and_then(|id| id.try_into().ok()).map(KeyId))
+}
+
+/// From now on, this one.
+pub async fn set_data_key(tx: &mut PgConnection, id: KeyId) -> sqlx::Result<()> {
+    let set =
+        sqlx::query!("insert into portal_publish.data_key (key_id) values ($1) on conflict (singleton) do update set key_id = $1, since = now()", &id.0[..]);
+    set.execute(tx).await.map(drop)
 }

@@ -1,0 +1,95 @@
+//! All processes of a box under one, for small sites: what ends is started anew, and nothing outlives the one who started it.
+
+use super::{SUPERVISED, wait_for_signal};
+use crate::config::Config;
+use crate::store::{Identity, store_key};
+use anyhow::Context;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use std::path::{Path, PathBuf};
+use std::process::{ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+use tokio::process::{Child, Command};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+/// Every process of a box, by the command that runs it.
+const SERVICES: [&str; 4] = ["uplink", "dns", "dhcp", "radius"];
+/// A process that dies is there again within a second; one that dies at once does not eat a core.
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+const PAUSE_LIMIT: Duration = Duration::from_secs(1);
+/// One that has lived this long died of something new.
+const WELL_AFTER: Duration = Duration::from_secs(10);
+/// How long a process may take to stop.
+const STOP_LIMIT: Duration = Duration::from_secs(5);
+
+/// Runs every process of the box until SIGTERM or SIGINT.
+pub async fn supervise(config: &Config, config_path: Option<&Path>) -> anyhow::Result<()> {
+    // A box that is not enrolled would die four times a second.
+    Identity::read_trust(&config.state_dir)?;
+    // One key for all, made before anybody could make another.
+    store_key(&config.state_dir);
+    let program = std::env::current_exe().context("finding this program")?;
+    let (stop, stopped) = watch::channel(false);
+    let mut tasks = JoinSet::new();
+    for service in SERVICES {
+        tasks.spawn(keep_alive(program.clone(), config_path.map(Path::to_owned), service, stopped.clone()));
+    }
+    let ended = wait_for_signal().await;
+    stop.send_replace(true);
+    tasks.join_all().await;
+    ended
+}
+
+async fn keep_alive(program: PathBuf, config: Option<PathBuf>, service: &'static str, mut stopped: watch::Receiver<bool>) {
+    let mut pause = FIRST_PAUSE;
+    loop {
+        let begun = Instant::now();
+        let ended = match start(&program, config.as_deref(), service) {
+            Ok(mut child) => tokio::select! {
+                status = child.wait() => status,
+                () = until(&mut stopped) => return stop(child).await,
+            },
+            Err(error) => Err(error),
+        };
+        if begun.elapsed() > WELL_AFTER {
+            pause = FIRST_PAUSE;
+        }
+        tracing::error!(event = "service_died", service, how = describe(ended), "it is started anew; the others go on");
+        metrics::counter!("holdfast_service_deaths_total", "service" => service).increment(1);
+        tokio::select! {
+            () = tokio::time::sleep(pause) => {}
+            () = until(&mut stopped) => return,
+        }
+        pause = (pause * 2).min(PAUSE_LIMIT);
+    }
+}
+
+async fn until(stopped: &mut watch::Receiver<bool>) {
+    // A sender that is gone means the same.
+    drop(stopped.wait_for(|stopped| *stopped).await);
+}
+
+fn start(program: &Path, config: Option<&Path>, service: &str) -> std::io::Result<Child> {
+    let mut command = Command::new(program);
+    if let Some(config) = config {
+        command.arg("--config").arg(config);
+    }
+    // The pipe is never written to: its end tells the process that its supervisor is gone.
+    command.arg(service).env(SUPERVISED, "1").stdin(Stdio::piped()).kill_on_drop(true).spawn()
+}
+
+fn describe(ended: std::io::Result<ExitStatus>) -> String {
+    ended.map_or_else(|error| format!("it could not be started: {error}"), |status| status.to_string())
+}
+
+async fn stop(mut child: Child) {
+    if let Some(id) = child.id().and_then(|id| i32::try_from(id).ok()) {
+        // A process that is gone already has stopped.
+        let _ = kill(Pid::from_raw(id), Signal::SIGTERM);
+    }
+    if tokio::time::timeout(STOP_LIMIT, child.wait()).await.is_err() {
+        // It is dropped, and so killed.
+        tracing::error!(event = "service_killed", "a service did not stop in time");
+    }
+}

@@ -1,0 +1,67 @@
+//! `/events`: what the boxes reported, the newest first. `/probes`: whether the agents answer.
+
+use super::{
+    hosts::Page,
+    request::{Parameters, open_cursor, seal_cursor, wrong_parameter},
+};
+use crate::{
+    http::{App, Problem, session::Visitor},
+    probes::{Finding, findings},
+    reports::{Event, EventQuery, events},
+};
+use axum::{Json, Router, extract::State, routing::get};
+use chrono::{DateTime, Utc};
+use http::Uri;
+
+const LIMIT_DEFAULT: u32 = 100;
+
+pub(super) fn routes() -> Router<App> {
+    Router::new().route("/events", get(list)).route("/probes", get(probes))
+}
+
+async fn list(State(app): State<App>, _: Visitor, uri: Uri) -> Result<Json<Page<Event>>, Problem> {
+    let (items, next) = events(&app.pool, &query(&uri)?).await?;
+    Ok(Json(Page { items, next: next.map(|number| seal_cursor(&number.to_string())) }))
+}
+
+async fn probes(State(app): State<App>, _: Visitor, uri: Uri) -> Result<Json<Page<Finding>>, Problem> {
+    Parameters::of(&uri, &[])?;
+    Ok(Json(Page { items: findings(&app.pool).await?, next: None }))
+}
+
+fn query(uri: &Uri) -> Result<EventQuery, Problem> {
+    let parameters = Parameters::of(uri, &["node", "event", "kind", "since", "limit", "cursor"])?;
+    let audit = match parameters.text("kind") {
+        None => None,
+        Some("audit") => Some(true),
+        Some("event") => Some(false),
+        Some(other) => return Err(wrong_parameter("kind", format!("\"{other}\" is neither event nor audit"))),
+    };
+    let time = |text: &str| text.parse::<DateTime<Utc>>().map_err(|_| wrong_parameter("since", format!("\"{text}\" is no time such as 2026-11-21T14:00:00Z")));
+    let foreign = || wrong_parameter("cursor", "this is no cursor of this list".into());
+    let number = |text: &str| open_cursor(text)?.parse().map_err(|_| foreign());
+    Ok(EventQuery {
+        node: parameters.text("node").map(str::to_owned),
+        event: parameters.text("event").map(str::to_owned),
+        audit,
+        since: parameters.text("since").map(time).transpose()?,
+        below: parameters.text("cursor").map(number).transpose()?,
+        limit: parameters.number("limit", 1..=1000)?.unwrap_or(LIMIT_DEFAULT),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::query;
+
+    #[test]
+    fn filters_are_read_and_wrong_ones_named() {
+        let read = |text: &str| query(&format!("/events?{text}").parse().unwrap());
+        let found = read("node=north&event=disk_failed&kind=event&since=2026-11-21T14:00:00Z&limit=5").unwrap();
+        assert_eq!((found.node.as_deref(), found.event.as_deref(), found.audit, found.limit), (Some("north"), Some("disk_failed"), Some(false), 5));
+        for (wrong, pointer) in [("kind=x", "?kind"), ("since=yesterday", "?since"), ("cursor=1", "?cursor"), ("box=north", "?box"), ("limit=0", "?limit")] {
+            let problem = read(wrong).unwrap_err();
+            assert_eq!((problem.status, problem.errors[0].pointer.as_str()), (400, pointer), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,133 @@
+//! `/nodes`: our own boxes. Everybody may look; only administrators let one in or throw one out.
+
+use super::{
+    BODY_LIMIT_BYTES,
+    hosts::Page,
+    request::{Json as Body, Parameters, read},
+};
+use crate::{
+    http::{App, Boxes, Problem, session::Visitor},
+    inventory::{Action, authorise},
+    nodes::{self, CertificateObject, NewToken, NodeError, NodeObject, TokenError, WorkList},
+};
+use axum::{
+    Json, Router,
+    extract::{Path, State},
+    response::{IntoResponse, Response},
+    routing::{get, post},
+};
+use http::{StatusCode, Uri};
+use serde::{Deserialize, Serialize};
+use std::{sync::Arc, time::Duration};
+
+/// How long a revocation waits for the change of the data key, which takes milliseconds: then it says that it is under way.
+const ROTATION_LIMIT: Duration = Duration::from_secs(4);
+
+pub(super) fn routes() -> Router<App> {
+    Router::new()
+        .route("/nodes", get(list))
+        .route("/nodes/{name}", get(show))
+        .route("/nodes/{name}/revoke", post(revoke))
+        .route("/nodes/{name}/token", post(token))
+        .route("/certificates", get(certificates))
+}
+
+fn boxes(app: &App) -> Result<&Boxes, Problem> {
+    app.boxes.as_ref().ok_or_else(|| Problem::not_found("this master has no boxes"))
+}
+
+/// All boxes, and what stands against publishing, if anything does.
+#[derive(Serialize)]
+struct NodeList {
+    #[serde(flatten)]
+    page: Page<NodeObject>,
+    publishing_halted: Option<String>,
+}
+
+async fn list(State(app): State<App>, _: Visitor, uri: Uri) -> Result<Json<NodeList>, Problem> {
+    Parameters::of(&uri, &[])?;
+    let items = nodes::list(&app.pool, &(boxes(&app)?.lines)()).await?;
+    Ok(Json(NodeList { page: Page { items, next: None }, publishing_halted: (app.halt)() }))
+}
+
+async fn show(State(app): State<App>, _: Visitor, Path(name): Path<String>, uri: Uri) -> Result<Json<NodeObject>, Problem> {
+    Parameters::of(&uri, &[])?;
+    let boxes = boxes(&app)?;
+    let keys = Arc::clone(&boxes.keys.borrow());
+    Ok(Json(nodes::show(&app.pool, &keys, &(boxes.lines)(), &name).await?))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TokenDraft {
+    #[serde(default)]
+    role: Role,
+    #[serde(default)]
+    campus: Option<String>,
+    #[serde(default)]
+    replace: bool,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "lowercase")]
+enum Role {
+    #[default]
+    Agent,
+    Portal,
+}
+
+async fn token(State(app): State<App>, visitor: Visitor, Path(name): Path<String>, uri: Uri, Body(body): Body<BODY_LIMIT_BYTES>) -> Result<Response, Problem> {
+    #[derive(Serialize)]
+    struct Made {
+        name: String,
+        token: String,
+    }
+    Parameters::of(&uri, &[])?;
+    let actor = visitor.actor("api");
+    authorise(&actor, Action::Write, "boxes")?;
+    let draft: TokenDraft = read(body, &[])?;
+    let role = match draft.role {
+        Role::Agent => "agent",
+        Role::Portal => "portal",
+    };
+    let new = NewToken { name, role, campus: draft.campus, replace: draft.replace };
+    let keys = Arc::clone(&boxes(&app)?.keys.borrow());
+    let token = nodes::issue_token(&app.pool, &keys, &new, &actor.name, actor.via).await?;
+    Ok((StatusCode::CREATED, Json(Made { name: new.name, token: token.to_string() })).into_response())
+}
+
+async fn revoke(State(app): State<App>, visitor: Visitor, Path(name): Path<String>, uri: Uri) -> Result<Json<WorkList>, Problem> {
+    let parameters = Parameters::of(&uri, &["reason"])?;
+    let actor = visitor.actor("api");
+    authorise(&actor, Action::Write, "boxes")?;
+    let reason = parameters.text("reason").unwrap_or_default();
+    let list = nodes::revoke(&app.pool, &name, &actor.name, reason, actor.via).await?;
+    app.committed.notify_one();
+    Ok(Json(nodes::await_rotation(&app.pool, list, ROTATION_LIMIT).await?))
+}
+
+async fn certificates(State(app): State<App>, _: Visitor, uri: Uri) -> Result<Json<Page<CertificateObject>>, Problem> {
+    Parameters::of(&uri, &[])?;
+    let keys = Arc::clone(&boxes(&app)?.keys.borrow());
+    Ok(Json(Page { items: nodes::certificates(&app.pool, &keys).await?, next: None }))
+}
+
+impl From<NodeError> for Problem {
+    fn from(wrong: NodeError) -> Self {
+        match wrong {
+            NodeError::Missing(_) => Self::not_found(wrong.to_string()),
+            NodeError::Database(error) => error.into(),
+        }
+    }
+}
+
+impl From<TokenError> for Problem {
+    fn from(wrong: TokenError) -> Self {
+        match wrong {
+            TokenError::Campus(_) | TokenError::Name(_) | TokenError::NothingToReplace(_) => Self::malformed(wrong.to_string(), vec![]),
+            TokenError::NameTaken(_) => Self::conflict(wrong.to_string(), vec![]),
+            TokenError::Random => Self::malformed(wrong.to_string(), vec![]),
+            TokenError::Database(error) => error.into(),
+        }
+    }
+}

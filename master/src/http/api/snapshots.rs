@@ -1,0 +1,196 @@
+//! `/snapshots`: what was published, what differs, whether it holds together; rolling back, and letting a held generation out.
+
+use super::{
+    request::{OF_WRITES, Parameters, open_cursor, seal_cursor, wrong_parameter},
+    write::{Outcome as Edited, Wish, make, propagation},
+};
+use crate::{
+    http::{App, Problem, Served, session::Visitor},
+    inventory::{self, Edit, Effects, Role},
+    snapshots::{Audit, Diff, FeedSummary, Kept, Outcome, PastError, Shown, Verified, feed_named},
+};
+use axum::{
+    Json, Router,
+    extract::{Path, State},
+    routing::{get, post},
+};
+use holdfast_proto::snapshot::{Feed, Kind};
+use holdfast_proto::words::{Epoch, Generation};
+use http::Uri;
+use serde::Serialize;
+use uuid::Uuid;
+
+/// Generations on a page, where nothing is said.
+const PAGE_LENGTH: u32 = 50;
+/// And at most.
+const PAGE_LIMIT: u32 = 500;
+
+pub(super) fn routes() -> Router<App> {
+    Router::new()
+        .route("/snapshots", get(list))
+        .route("/snapshots/audit", post(audit))
+        .route("/snapshots/{feed}", get(newest))
+        .route("/snapshots/{feed}/generations", get(generations))
+        .route("/snapshots/{feed}/generations/{generation}", get(show))
+        .route("/snapshots/{feed}/diff", get(diff))
+        .route("/snapshots/{feed}/verify", post(verify))
+        .route("/snapshots/{feed}/rollback", post(rollback))
+        .route("/snapshots/{feed}/release", post(release))
+}
+
+impl From<PastError> for Problem {
+    fn from(error: PastError) -> Self {
+        match error {
+            PastError::Database(error) => error.into(),
+            PastError::Missing(detail) => Self::not_found(detail),
+            damaged @ PastError::Wrong(_) => Self::internal(damaged),
+        }
+    }
+}
+
+/// One page of a list.
+#[derive(Serialize)]
+struct Page<T> {
+    items: Vec<T>,
+    next: Option<String>,
+}
+
+fn feed(name: &str) -> Result<Feed, Problem> {
+    let known = || Feed::ALL.map(|feed| feed.to_string()).join(", ");
+    feed_named(name).ok_or_else(|| Problem::not_found(format!("there is no snapshot {name}; there are: {}", known())))
+}
+
+async fn list(State(app): State<App>, _: Visitor, uri: Uri) -> Result<Json<Page<FeedSummary>>, Problem> {
+    Parameters::of(&uri, &[])?;
+    Ok(Json(Page { items: app.snapshots.feeds().await?, next: None }))
+}
+
+async fn newest(State(app): State<App>, _: Visitor, Path(name): Path<String>, uri: Uri) -> Result<Json<Shown>, Problem> {
+    Parameters::of(&uri, &[])?;
+    let shown = app.snapshots.show(feed(&name)?, None).await?;
+    shown.map(Json).ok_or_else(|| Problem::not_found(format!("nothing of {name} was published yet")))
+}
+
+async fn show(State(app): State<App>, _: Visitor, Path((name, generation)): Path<(String, String)>, uri: Uri) -> Result<Json<Shown>, Problem> {
+    Parameters::of(&uri, &[])?;
+    let missing = || Problem::not_found(format!("generation {generation} of {name} is not kept"));
+    let number = generation.parse().map(Generation).map_err(|_| missing())?;
+    app.snapshots.show(feed(&name)?, Some(number)).await?.map(Json).ok_or_else(missing)
+}
+
+async fn generations(State(app): State<App>, _: Visitor, Path(name): Path<String>, uri: Uri) -> Result<Json<Page<Kept>>, Problem> {
+    let parameters = Parameters::of(&uri, &["limit", "cursor"])?;
+    let limit = parameters.number("limit", 1..=PAGE_LIMIT)?.unwrap_or(PAGE_LENGTH);
+    let below = parameters.text("cursor").map(open_cursor).transpose()?.map(|text| position(&text)).transpose()?;
+    let items = app.snapshots.page(feed(&name)?, below, limit).await?;
+    let is_full = items.len() == limit as usize;
+    let next = items.last().filter(|_| is_full).map(|last| seal_cursor(&format!("{}.{}", last.epoch, last.generation)));
+    Ok(Json(Page { items, next }))
+}
+
+/// Epoch and generation, as our cursors have them.
+fn position(text: &str) -> Result<(Epoch, Generation), Problem> {
+    let parts = text.split_once('.').and_then(|(epoch, generation)| Some((Epoch(epoch.parse().ok()?), Generation(generation.parse().ok()?))));
+    parts.ok_or_else(|| wrong_parameter("cursor", "this is no cursor of this list".into()))
+}
+
+async fn diff(State(app): State<App>, _: Visitor, Path(name): Path<String>, uri: Uri) -> Result<Json<Diff>, Problem> {
+    let parameters = Parameters::of(&uri, &["from", "to"])?;
+    let (from, to) = (generation(&parameters, "from")?, generation(&parameters, "to")?);
+    Ok(Json(app.snapshots.diff(feed(&name)?, from, to).await?))
+}
+
+fn generation(parameters: &Parameters, name: &str) -> Result<Generation, Problem> {
+    let text = parameters.text(name).ok_or_else(|| wrong_parameter(name, format!("say {name} which generation, such as {name}=17")))?;
+    text.parse().map(Generation).map_err(|_| wrong_parameter(name, format!("\"{text}\" is no generation")))
+}
+
+async fn verify(State(app): State<App>, _: Visitor, Path(name): Path<String>, uri: Uri) -> Result<Json<Verified>, Problem> {
+    Parameters::of(&uri, &[])?;
+    Ok(Json(app.snapshots.verify(feed(&name)?).await?))
+}
+
+/// `POST /snapshots/audit?repair=true`: everything composed anew and compared with what is published.
+async fn audit(State(app): State<App>, visitor: Visitor, uri: Uri) -> Result<Json<Audit>, Problem> {
+    let repair = Parameters::of(&uri, &["repair"])?.flag("repair")?;
+    let actor = visitor.actor("api");
+    if repair && actor.role != Role::Administrator {
+        return Err(Problem::forbidden("only an administrator can have it repaired"));
+    }
+    let audit = app.snapshots.audit(&actor.name, repair).await?;
+    app.committed.notify_one();
+    Ok(Json(audit))
+}
+
+/// What came of a rollback, or would come of it.
+#[derive(Serialize)]
+struct RolledBack {
+    dry_run: bool,
+    /// The change set that undoes the others.
+    change_set: Option<Uuid>,
+    /// The change sets that are undone, whole, oldest first.
+    undone: Vec<crate::snapshots::ChangeSet>,
+    effects: Effects,
+    propagation: Vec<Served>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    held: Option<String>,
+    /// Where it led; only after waiting.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    outcome: Option<Outcome>,
+}
+
+/// `POST /snapshots/{feed}/rollback?to=N`: a new, higher generation with the old rows.
+async fn rollback(State(app): State<App>, visitor: Visitor, Path(name): Path<String>, uri: Uri) -> Result<Json<RolledBack>, Problem> {
+    let known = [&["to"], OF_WRITES].concat();
+    let parameters = Parameters::of(&uri, &known)?;
+    let (feed, to) = (feed(&name)?, generation(&parameters, "to")?);
+    refuse_what_others_own(feed)?;
+    let reason = parameters.text("reason").map_or_else(|| format!("rollback of {feed} to generation {to}"), str::to_owned);
+    let wish = Wish { dry_run: parameters.flag("dry_run")?, reason, wait: parameters.wait()? };
+    let undoing = app.snapshots.undoing(feed, to).await?;
+    let change_sets = inventory::with_later(&app.pool, &undoing.change_sets).await?;
+    let undone = app.snapshots.change_sets(&change_sets).await?;
+    match make(&app, &visitor, &wish, Edit::Undo(change_sets), None).await? {
+        Edited::Would(effects) => Ok(Json(RolledBack { dry_run: true, change_set: None, undone, effects, propagation: vec![], held: None, outcome: None })),
+        Edited::Did(applied) => {
+            let (propagation, held) = propagation(&app, applied.change_set, wish.wait).await;
+            let is_out = wish.wait.is_some() && held.is_none();
+            let outcome = if is_out { Some(app.snapshots.outcome(feed, to).await?) } else { None };
+            let change_set = Some(applied.change_set);
+            Ok(Json(RolledBack { dry_run: false, change_set, undone, effects: applied.effects, propagation, held, outcome }))
+        }
+    }
+}
+
+fn refuse_what_others_own(feed: Feed) -> Result<(), Problem> {
+    if feed == Feed::PEOPLE {
+        return Err(Problem::forbidden("people's data are the auth portal's: it alone can sign them, so it alone can roll them back"));
+    }
+    if feed.kind == Kind::Trust {
+        return Err(Problem::forbidden("trust never goes back: enrol or revoke boxes instead"));
+    }
+    Ok(())
+}
+
+#[derive(Serialize)]
+struct Released {
+    feed: String,
+    released: bool,
+}
+
+/// `POST /snapshots/{feed}/release?reason=...`: somebody answers for a generation that removes much.
+async fn release(State(app): State<App>, visitor: Visitor, Path(name): Path<String>, uri: Uri) -> Result<Json<Released>, Problem> {
+    let parameters = Parameters::of(&uri, &["reason"])?;
+    let reason = parameters.text("reason").map(str::trim).filter(|reason| !reason.is_empty());
+    let reason = reason.ok_or_else(|| wrong_parameter("reason", "say why all that may go: the reason stands in the history".into()))?;
+    let actor = visitor.actor("api");
+    if actor.role != Role::Administrator {
+        return Err(Problem::forbidden("only an administrator can answer for that"));
+    }
+    let feed = feed(&name)?;
+    if !app.snapshots.release(feed, &actor.name, reason).await? {
+        return Err(Problem::conflict(format!("nothing of {feed} is held"), vec![]));
+    }
+    app.committed.notify_one();
+    Ok(Json(Released { feed: feed.to_string(), released: true }))
+}

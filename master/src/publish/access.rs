@@ -1,0 +1,201 @@
+//! The data key of the access feed: who is given it, and how it is changed when one who had it is thrown out.
+//!
+//! Keys are files, rows are in Postgres, and a crash may come between the two. So the new key is on disk before anything is
+//! encrypted with it; secrets, the name of the key in use and the generation change in one transaction; and the old key is
+//! removed last, when nothing is encrypted with it and no slow writer can come back with it. Whatever is cut short leaves a
+//! key too many, never one too few. A key that was made and not used is not used later either: it is removed like an old one.
+
+use crate::db::changes;
+use crate::db::nas;
+use crate::db::nodes;
+use crate::db::publish::NodeRow;
+use crate::keys::{forget_access_key, make_access_key};
+use anyhow::Context;
+use holdfast_proto::radius::{NAS, nas_key};
+use holdfast_proto::snapshot::{Change, Damaged, DataKey, DataKeyRing, EncryptedField, HpkePublic, KeyId, View, WRAPPED_KEYS, wrapped_key_row};
+use holdfast_proto::words::{NodeId, Subnet};
+use sqlx::PgConnection;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::sync::watch;
+use uuid::Uuid;
+
+/// Who writes secrets holds on to a key for one transaction: the longest import is minutes.
+const SLOWEST_WRITER: Duration = Duration::from_secs(3600);
+
+/// The data keys that this master has, and the one in use.
+pub(super) struct AccessKeys {
+    state_dir: PathBuf,
+    keys: Vec<DataKey>,
+    current: watch::Sender<Arc<DataKey>>,
+    /// A key that was made and did not come into use, because the transaction failed: it is taken at the next attempt.
+    made: Option<DataKey>,
+    /// When the key in use was found or made: older ones are kept for a while from then on.
+    since: Instant,
+}
+
+impl AccessKeys {
+    /// Takes the keys over, the one first that this master ever had.
+    pub(super) fn new(state_dir: &Path, keys: &[DataKey]) -> anyhow::Result<Self> {
+        let first = keys.first().context("there is no access.key in keys/: put it back from the backup")?.clone();
+        Ok(Self { state_dir: state_dir.to_owned(), keys: keys.to_vec(), current: watch::Sender::new(Arc::new(first)), made: None, since: Instant::now() })
+    }
+
+    /// The key that secrets are to be encrypted with, as it changes.
+    pub(super) fn watch(&self) -> watch::Receiver<Arc<DataKey>> {
+        self.current.subscribe()
+    }
+
+    /// The key in use.
+    pub(super) fn current(&self) -> Arc<DataKey> {
+        Arc::clone(&self.current.borrow())
+    }
+
+    /// Learns from the database which key is in use: at start, or when another master led meanwhile.
+    pub(super) async fn learn(&mut self, db: &mut PgConnection) -> anyhow::Result<()> {
+        let Some(id) = nodes::access_key(db).await? else { return Ok(()) };
+        let named = |key: &&DataKey| key.id() == id;
+        let key = self.keys.iter().find(named);
+        let key = key.with_context(|| format!("the data key access-{}.key is not in keys/: copy it from the master that made it", hex::encode(id.0)))?;
+        self.use_key(key.clone());
+        Ok(())
+    }
+
+    /// A new key, on disk and in no use yet.
+    pub(super) fn make(&mut self) -> anyhow::Result<DataKey> {
+        if let Some(made) = &self.made {
+            return Ok(made.clone());
+        }
+        let key = make_access_key(&self.state_dir)?;
+        self.keys.push(key.clone());
+        self.made = Some(key.clone());
+        Ok(key)
+    }
+
+    /// From now on, this one.
+    pub(super) fn use_key(&mut self, key: DataKey) {
+        if self.current.borrow().id() != key.id() {
+            self.since = Instant::now();
+            self.made = None;
+            self.current.send_replace(Arc::new(key));
+        }
+    }
+
+    /// Encrypts every secret anew that is not encrypted with `key`, in a transaction of the caller's. Gives how many.
+    pub(super) async fn encrypt_anew(&self, db: &mut PgConnection, key: &DataKey, reason: &str) -> anyhow::Result<usize> {
+        let ring = DataKeyRing::of(self.keys.iter().cloned());
+        let mut anew = Vec::new();
+        for row in nas::secrets(db).await? {
+            match encrypt_anew(&ring, &row, key) {
+                Ok(None) => {}
+                Ok(Some(field)) => anew.push((row.name, field)),
+                // One secret that cannot be read must not keep a stolen box in possession of all the others.
+                Err(wrong) => tracing::error!(event = "secret_unreadable", nas = row.name, %wrong, "a NAS's secret cannot be read: set it again"),
+            }
+        }
+        if !anew.is_empty() {
+            changes::open(db, Uuid::now_v7(), "holdfast", reason, "publisher").await?;
+        }
+        for (name, secret) in &anew {
+            nas::set_secret(db, name, secret.bytes()).await?;
+        }
+        Ok(anew.len())
+    }
+
+    /// Removes the keys that nothing is encrypted with any more, when the slowest writer has long finished.
+    pub(super) async fn forget_old(&mut self, db: &mut PgConnection) -> anyhow::Result<()> {
+        if self.keys.len() < 2 || self.since.elapsed() < SLOWEST_WRITER {
+            return Ok(());
+        }
+        let used = nas::secrets(db).await?.into_iter().filter_map(|row| EncryptedField::from_bytes(&row.secret).ok()).map(|field| field.key_id());
+        let used: BTreeSet<KeyId> = used.chain([self.current().id()]).collect();
+        for key in self.keys.iter().filter(|key| !used.contains(&key.id())) {
+            match forget_access_key(&self.state_dir, key.id()) {
+                Ok(()) => tracing::info!(event = "data_key_forgotten", "an old data key of the access feed was removed"),
+                Err(error) => tracing::warn!(event = "data_key_kept", error = format!("{error:#}"), "an old data key could not be removed"),
+            }
+        }
+        self.keys.retain(|key| used.contains(&key.id()));
+        // A secret that nobody can read keeps its key: looked at again an hour later.
+        self.since = Instant::now();
+        Ok(())
+    }
+}
+
+/// The same secret under another key; `None` where it is so already.
+fn encrypt_anew(ring: &DataKeyRing, row: &nas::NasSecret, key: &DataKey) -> anyhow::Result<Option<EncryptedField>> {
+    let prefix: Subnet = row.prefix.parse()?;
+    let (row_key, field) = (nas_key(prefix.net()), EncryptedField::from_bytes(&row.secret)?);
+    if field.key_id() == key.id() {
+        return Ok(None);
+    }
+    let secret = ring.decrypt(NAS, &row_key, &field)?;
+    Ok(Some(key.encrypt(NAS, &row_key, secret.expose())?))
+}
+
+/// What must change so that every agent that is in has the key in use, and nobody has any other.
+pub(super) fn wrapped_rows(view: &View, nodes: &[NodeRow], key: &DataKey) -> Result<Vec<Change>, Damaged> {
+    let held: BTreeSet<&[u8]> = view.iter(WRAPPED_KEYS).map(|row| row.map(|(key, _)| key)).collect::<Result<_, _>>()?;
+    let mut wanted = BTreeSet::new();
+    let mut changes = Vec::new();
+    for node in nodes.iter().filter(|node| node.role == "agent" && node.revoked_at.is_none()) {
+        let row_key = [&key.id().0[..], node.id.as_bytes()].concat();
+        if !held.contains(&*row_key) {
+            match wrapped_key_row(key, NodeId(*node.id.as_bytes()), &HpkePublic(node.hpke_public.clone())) {
+                Ok(row) => changes.push(row),
+                Err(wrong) => tracing::error!(event = "agent_key_unusable", agent = node.name, %wrong, "the box cannot be given the data key: enrol it again"),
+            }
+        }
+        wanted.insert(row_key);
+    }
+    changes.extend(held.into_iter().filter(|key| !wanted.contains(*key)).map(|key| Change::delete(WRAPPED_KEYS, key)));
+    Ok(changes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use chrono::Utc;
+    use holdfast_proto::snapshot::{Feed, HpkePrivate, State};
+
+    fn node(id: u8, public: &HpkePublic, revoked: bool) -> NodeRow {
+        NodeRow {
+            id: Uuid::from_bytes([id; 16]),
+            name: format!("box-{id}"),
+            role: "agent".to_owned(),
+            campus: None,
+            hpke_public: public.0.clone(),
+            enrolled_at: Utc::now(),
+            revoked_at: revoked.then(Utc::now),
+        }
+    }
+
+    #[test]
+    fn a_new_key_goes_to_those_who_are_in_and_the_old_one_goes_from_all() {
+        let (private, public) = HpkePrivate::generate().unwrap();
+        let (old, new) = (DataKey::from_bytes([1; 32]), DataKey::from_bytes([2; 32]));
+        let view = State::empty(Feed::ACCESS).view().clone();
+        let before =
+            State::empty(Feed::ACCESS).compose(wrapped_rows(&view, &[node(1, &public, false), node(2, &public, false)], &old).unwrap()).unwrap().unwrap();
+        let before = before.into_view();
+        let after = wrapped_rows(&before, &[node(1, &public, false), node(2, &public, true)], &new).unwrap();
+        let (put, deleted): (Vec<_>, Vec<_>) = after.iter().partition(|change| change.value.is_some());
+        assert_eq!((put.len(), deleted.len()), (1, 2));
+        assert_eq!(put[0].key[8..], [1; 16]);
+        let field = new.encrypt(NAS, b"nas", b"secret").unwrap();
+        let view = State::empty(Feed::ACCESS).compose(after).unwrap().unwrap().into_view();
+        let opens = |id: u8| DataKeyRing::open(&view, NodeId([id; 16]), &private).0.decrypt(NAS, b"nas", &field).is_ok();
+        assert!(opens(1) && !opens(2));
+        assert!(wrapped_rows(&view, &[node(1, &public, false)], &new).unwrap().is_empty(), "and then nothing changes any more");
+    }
+
+    #[test]
+    fn a_box_whose_key_is_no_key_holds_nobody_up() {
+        let view = State::empty(Feed::ACCESS).view().clone();
+        let (_, public) = HpkePrivate::generate().unwrap();
+        let rows = wrapped_rows(&view, &[node(1, &HpkePublic(vec![1, 2, 3]), false), node(2, &public, false)], &DataKey::from_bytes([1; 32])).unwrap();
+        assert_eq!(rows.len(), 1);
+    }
+}

@@ -1,0 +1,109 @@
+//! Cutting a round: what the rows of one moment make of what is published. Nothing here touches the database.
+
+use super::compose::{ComposedRow, raise_serial};
+use super::guard::{Limits, Verdict, verdict};
+use super::latest::{Frame, Latest, is_large};
+use crate::db::zones::ZoneIndex;
+use crate::keys::Keys;
+use holdfast_proto::dns::NODE;
+use holdfast_proto::snapshot::{Change, Damaged, Draft, Feed, Stamp, State};
+use holdfast_proto::words::{DomainName, Generation, Serial, UnixMillis};
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// After how long without a sign of life people are told; see the manifest.
+const SOFT_AGE_S: u32 = 3600;
+
+/// What a round may do that others may not: feeds that somebody let out, and how many rows of each they answered for.
+pub(super) type Released = BTreeMap<Feed, u64>;
+
+/// What came of cutting.
+pub(super) enum Cut {
+    /// What is published next, and which feeds have a new generation.
+    Next {
+        /// The new state of everything.
+        next: Latest,
+        /// The feeds with a generation more.
+        feeds: Vec<Feed>,
+    },
+    /// The guard holds a feed: nothing of the round may be kept.
+    Held {
+        /// Which.
+        feed: Feed,
+        /// How many rows would go.
+        removed: u64,
+        /// What would go, in a sentence.
+        detail: String,
+    },
+}
+
+/// Raises the serial of every zone in which a row is not as it was published; gives the new ones and adds their rows.
+pub(super) fn raise_serials(rows: &mut Vec<ComposedRow>, zones: &ZoneIndex, latest: &Latest) -> Result<Vec<(i64, DomainName, Serial)>, Damaged> {
+    let changed = rows.iter().filter(|row| latest.state(row.feed).view().get(row.change.table, &row.change.key) != Ok(row.change.value.as_deref()));
+    let ids: BTreeSet<i64> = changed.filter_map(|row| row.zone).collect();
+    let mut raised = Vec::new();
+    for zone in ids.into_iter().filter_map(|id| zones.with_id(id)) {
+        let key = zone.apex.wire();
+        let composed = rows.iter().rev().find(|row| row.feed == Feed::ZONE && row.change.table == NODE && row.change.key == key);
+        let apex = match composed {
+            Some(row) => row.change.value.clone(),
+            None => latest.state(Feed::ZONE).view().get(NODE, key)?.map(<[u8]>::to_vec),
+        };
+        let (serial, more) = raise_serial(zone, apex);
+        raised.push((zone.id, zone.apex.clone(), serial));
+        rows.extend(more);
+    }
+    Ok(raised)
+}
+
+/// Cuts and seals a generation of every feed that really changes, unless the guard holds one.
+pub(super) fn cut(keys: &Keys, latest: &Latest, rows: Vec<ComposedRow>, limits: Limits, released: &Released) -> anyhow::Result<Cut> {
+    let (mut next, mut feeds) = (latest.clone(), Vec::new());
+    for (feed, changes) in by_feed(rows) {
+        let state = latest.state(feed);
+        let mut overridden = false;
+        if let Verdict::Held { removed, detail } = verdict(state.view(), &changes, limits) {
+            // What somebody answered for, and what passes without a question.
+            overridden = released.get(&feed).is_some_and(|answered| removed <= answered + limits.rows);
+            if !overridden {
+                return Ok(Cut::Held { feed, removed, detail });
+            }
+        }
+        if let Some(draft) = state.compose(changes)? {
+            let (frame, state) = seal(keys, draft)?;
+            let needs_canary = overridden || is_large(&frame.payload);
+            next = next.with(Frame { needs_canary, ..frame }, state);
+            feeds.push(feed);
+        }
+    }
+    Ok(Cut::Next { next, feeds })
+}
+
+/// The wishes of each feed, each row once: of several the last one counts. What no agent could keep is left out.
+fn by_feed(rows: Vec<ComposedRow>) -> BTreeMap<Feed, Vec<Change>> {
+    let mut wishes: BTreeMap<Feed, BTreeMap<(holdfast_proto::snapshot::Table, Vec<u8>), Change>> = BTreeMap::new();
+    for row in rows {
+        if let Err(wrong) = row.change.fits() {
+            // One row that no agent could keep must not keep all the others from being published.
+            tracing::error!(event = "row_too_large", feed = %row.feed, %wrong, "a row is left as it was published: make it smaller");
+            continue;
+        }
+        wishes.entry(row.feed).or_default().insert((row.change.table, row.change.key.clone()), row.change);
+    }
+    wishes.into_iter().map(|(feed, changes)| (feed, changes.into_values().collect())).collect()
+}
+
+/// Seals a composed generation under the newest trust.
+pub(super) fn seal(keys: &Keys, draft: Draft) -> anyhow::Result<(Frame, State)> {
+    let trust = keys.trust.draft();
+    let stamp = Stamp { institution: trust.institution, epoch: trust.epoch, issued_at: now(), soft_age_s: SOFT_AGE_S, hard_age_s: 0 };
+    let (sealed, payload, state) = draft.seal(&keys.signing, stamp)?;
+    // What the manifest says is what goes out: the first generation of an epoch has no parent.
+    let parent = keys.trust.open(&sealed).map_or(Generation(0), |opened| opened.manifest().parent);
+    let generation = state.view().generation();
+    Ok((Frame { parent, epoch: trust.epoch, generation, sealed: sealed.bytes().to_vec(), payload, needs_canary: false }, state))
+}
+
+fn now() -> UnixMillis {
+    UnixMillis(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis() as u64)
+}

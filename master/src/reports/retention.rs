@@ -1,0 +1,28 @@
+use crate::config::Events;
+use crate::db::DbError;
+use crate::db::events::{prune, prune_served};
+use chrono::{TimeDelta, Utc};
+use sqlx::PgPool;
+use std::convert::Infallible;
+use std::time::Duration;
+
+const PERIOD: Duration = Duration::from_secs(600);
+/// Generations of each box and feed of which it is known since when they were served: more than people wait for.
+const SERVED_KEPT: i64 = 10_000;
+
+/// Forgets what is older or more than the configuration allows, for as long as it is polled.
+pub async fn prune_for_ever(pool: PgPool, kept: Events) -> Infallible {
+    loop {
+        match once(&pool, &kept).await {
+            Ok(0) => {}
+            Ok(rows) => tracing::info!(event = "events_pruned", rows, "old reports and acknowledgements were forgotten"),
+            Err(error) => tracing::error!(event = "database_failed", %error, "old reports could not be forgotten"),
+        }
+        tokio::time::sleep(PERIOD).await;
+    }
+}
+
+async fn once(pool: &PgPool, kept: &Events) -> Result<u64, DbError> {
+    let before = Utc::now() - TimeDelta::days(i64::from(kept.days));
+    Ok(prune(pool, before, kept.rows.into()).await? + prune_served(pool, SERVED_KEPT).await?)
+}
