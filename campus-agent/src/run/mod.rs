@@ -19,7 +19,7 @@ use crate::config::Config;
 use crate::config::Folders;
 use crate::reports::{Spool, caller};
 use crate::status::offer_counters;
-use crate::store::{Follower, Following, Identity, store_key};
+use crate::store::{self, Follower, Following, Identity, store_key};
 use anyhow::Context;
 use holdfast_proto::net::clock::TrustedClock;
 use holdfast_proto::snapshot::file::StoreKey;
@@ -35,6 +35,9 @@ use tokio::task::JoinSet;
 /// Set for a process that [`supervise`] started: it ends when its standard input does, so that it never outlives its supervisor.
 const SUPERVISED: &str = "HOLDFAST_SUPERVISED";
 
+/// Set for a process whose predecessor ended by a fault that no panic tells of.
+const FELL: &str = "HOLDFAST_FELL";
+
 /// What every process of the box starts from.
 struct Process {
     name: &'static str,
@@ -42,6 +45,8 @@ struct Process {
     folders: Folders,
     trust: Trust,
     key: StoreKey,
+    /// The one before ended by a fault of its own.
+    fell: bool,
     spool: Spool,
     clock: Arc<TrustedClock>,
     tasks: JoinSet<()>,
@@ -58,16 +63,17 @@ impl Process {
         let trust = Identity::read_trust(&folders.state)?;
         let key = store_key(&folders.state);
         let clock = Arc::new(TrustedClock::new(crate::store::FloorFile::open(&folders.state).1.time));
+        let fell = store::fell_over(&folders.run, name) || std::env::var_os(FELL).is_some();
         let spool = Spool::open(&folders.state, name, Arc::clone(&clock));
         spool.audit("service_started", format!("{name}, by {}", caller()));
         let mut tasks = JoinSet::new();
         tasks.spawn(offer_counters(folders.run.clone(), name, metrics));
-        Ok(Self { name, config, folders, trust, key, spool, clock, tasks, stop: watch::channel(false).0, started })
+        Ok(Self { name, config, folders, trust, key, fell, spool, clock, tasks, stop: watch::channel(false).0, started })
     }
 
     /// A feed from the disk, followed from now on.
     fn follow(&mut self, feed: Feed) -> Reader {
-        let Following { follower, reader, findings } = Follower::open(&self.folders, feed, self.name, &self.trust, &self.key);
+        let Following { follower, reader, findings } = Follower::open(&self.folders, feed, self.name, self.fell, &self.trust, &self.key);
         let (epoch, generation) = follower.serves();
         tracing::info!(event = "snapshot_opened", %feed, epoch = epoch.0, generation = generation.0, "verified from disk");
         let spool = self.spool.clone();

@@ -30,12 +30,22 @@ pub async fn uplink(config: Config, metrics: PrometheusHandle) -> anyhow::Result
     let name = identity.name.clone();
     let line =
         Uplink::new(identity, master.clone(), process.folders.clone(), keepers, FloorFile::open(&process.folders.state), spool.clone(), Arc::clone(&clock));
-    let board = Board { name, master, uplink: line.state(), spool: spool.clone(), clock, run_dir: process.folders.run.clone() };
+    let board = Board { name, master, uplink: line.state(), spool: spool.clone(), clock, services: services(&config), run_dir: process.folders.run.clone() };
     watch_peers(&mut process, &keepers_readers);
     forward_reports(&mut process)?;
     process.tasks.spawn(serve_window(config.status.listen, board, spool));
     process.tasks.spawn(line.run());
     process.serve().await
+}
+
+/// What this box is to answer, by its configuration: a service without an address is not expected to.
+fn services(config: &Config) -> Vec<(&'static str, &'static [Feed])> {
+    let all: [(_, &'static [Feed], _); 3] = [
+        ("dns", &[Feed::ZONE], !config.dns.listen.is_empty()),
+        ("dhcp", &[Feed::BOOTPTAB], true),
+        ("radius", &[Feed::PEOPLE, Feed::ACCESS], !config.radius.listen.is_empty()),
+    ];
+    all.into_iter().filter(|(_, _, is_expected)| *is_expected).map(|(service, feeds, _)| (service, feeds)).collect()
 }
 
 /// The other agents are asked whether they answer, where any are named.
