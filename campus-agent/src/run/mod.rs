@@ -25,7 +25,9 @@ use holdfast_proto::net::clock::TrustedClock;
 use holdfast_proto::snapshot::file::StoreKey;
 use holdfast_proto::snapshot::{Feed, Reader, Trust};
 use metrics_exporter_prometheus::PrometheusHandle;
+use std::fs::{File, TryLockError};
 use std::io::Read;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 use tokio::signal::unix::{SignalKind, signal};
@@ -105,6 +107,20 @@ impl Process {
         self.stop.send_replace(true);
         self.tasks.shutdown().await;
         ended
+    }
+}
+
+/// Locks a folder for as long as its file is held: so that nobody else does the same on it.
+fn alone_on(folder: &Path) -> anyhow::Result<File> {
+    let file = File::open(folder).with_context(|| format!("opening {}", folder.display()))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => anyhow::bail!("another holdfast-agent runs on {}", folder.display()),
+        // A file system without locks is no reason not to serve.
+        Err(TryLockError::Error(error)) => {
+            tracing::warn!(event = "no_lock", %error, "the state folder cannot be locked");
+            Ok(file)
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! All processes of a box under one, for small sites: what ends is started anew, and nothing outlives the one who started it.
 
-use super::{FELL, SUPERVISED, wait_for_signal};
+use super::{FELL, SUPERVISED, alone_on, wait_for_signal};
 use crate::config::Config;
 use crate::store::{Identity, store_key};
 use anyhow::Context;
@@ -28,6 +28,8 @@ const STOP_LIMIT: Duration = Duration::from_secs(5);
 pub async fn supervise(config: &Config, config_path: Option<&Path>) -> anyhow::Result<()> {
     // A box that is not enrolled would die four times a second.
     Identity::read_trust(&config.state_dir)?;
+    // Another folder than the uplink's lock, which its child is to have.
+    let _alone = alone_on(&config.state_dir.join("identity")).context("one supervisor is enough")?;
     // One key for all, made before anybody could make another.
     store_key(&config.state_dir);
     let program = std::env::current_exe().context("finding this program")?;
