@@ -67,6 +67,11 @@ enum Command {
 enum SnapshotCommand {
     /// Every snapshot with its generation, digest and signer.
     List,
+    /// What was signed of one snapshot.
+    Show {
+        /// zone, bootptab, auth-people, auth-access or trust.
+        feed: String,
+    },
 }
 
 fn main() -> ExitCode {
@@ -92,6 +97,7 @@ fn dispatch(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Dhcp => serve(run::dhcp, config)?,
         Command::Radius => serve(run::radius, config)?,
         Command::Status | Command::Snapshot { command: SnapshotCommand::List } => print!("{}", status::read_offline(&config.state_dir)?),
+        Command::Snapshot { command: SnapshotCommand::Show { feed } } => print!("{}", status::show_offline(&config.state_dir, &feed)?),
         Command::Verify => {
             let status = status::read_offline(&config.state_dir)?;
             print!("{status}");

@@ -2,11 +2,16 @@
 
 use crate::serving::{NORTH, eventually, names, status, two_campuses};
 use holdfast_agent::store::store_key;
+use holdfast_lab::cables::Place;
+use holdfast_lab::clients::counting::Counting;
 use holdfast_lab::lab::Part;
 use holdfast_proto::snapshot::file::{BaseFile, encode_base};
 use holdfast_proto::snapshot::{Change, Feed, Rows, SigningKey, Stamp, State, Trust};
-use holdfast_proto::words::{Epoch, UnixMillis};
+use holdfast_proto::words::{DomainName, Epoch, UnixMillis};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use std::fs;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
@@ -162,4 +167,36 @@ fn kill_at_any_point_of_a_burst_leaves_a_whole_generation() {
     assert!(highest > 10 && edits > 10, "there was a burst: {edits} edits, generation {highest}");
     eventually("the last edit arrives", || Ok(applied(&lab, "applied") == applied(&lab, "wanted") && applied(&lab, "durable") > highest.saturating_sub(1)));
     lab.run(Part::Agent(NORTH), &["verify"]).unwrap();
+}
+
+/// One process of the box dies; the others do not notice, and it is there again within a second.
+#[test]
+fn a_process_that_dies_takes_no_other_with_it() {
+    let Some(mut lab) = two_campuses("a process of an agent that dies takes no other with it") else { return };
+    let supervisor = lab.program(Part::Agent(NORTH)).unwrap().pid();
+    let (network, admin) = (lab.network(), lab.admin().unwrap());
+    let name: DomainName = "darwin826.uni.example".parse().unwrap();
+    let dns = SocketAddr::from((NORTH.agent(), 53));
+    for (n, process) in ["radius", "dhcp", "uplink"].into_iter().enumerate() {
+        let counting = Counting::start(lab.at(Place::Host(NORTH)), dns, &name, Duration::from_millis(5));
+        let before = process_of(supervisor, process).expect("it runs");
+        kill(Pid::from_raw(before), Signal::SIGKILL).unwrap();
+        eventually("it was started anew", || Ok(process_of(supervisor, process).is_some_and(|now| now != before)));
+        let host = format!("after-{process}.uni.example");
+        admin.holdfast(&["host", "add", &host, "--address", &format!("10.1.4.{}", 180 + n), "--wait"]).unwrap();
+        assert_eq!(names(network, NORTH, NORTH, &host).unwrap(), [format!("10.1.4.{}", 180 + n)]);
+        let tally = counting.stop().unwrap();
+        assert_eq!(tally.lost(), 0, "while {process} died: {tally:?}");
+    }
+    let before = process_of(supervisor, "dns").expect("it runs");
+    kill(Pid::from_raw(before), Signal::SIGKILL).unwrap();
+    eventually("names are answered again", || Ok(names(network, NORTH, NORTH, "after-uplink.uni.example")? == ["10.1.4.182"]));
+    assert!(lab.program(Part::Agent(NORTH)).unwrap().log().contains("service_died"));
+}
+
+/// The process that runs this command, of those that this one started.
+fn process_of(supervisor: u32, command: &str) -> Option<i32> {
+    let children = fs::read_to_string(format!("/proc/{supervisor}/task/{supervisor}/children")).ok()?;
+    let runs = |pid: &&str| fs::read_to_string(format!("/proc/{pid}/cmdline")).is_ok_and(|line| line.split('\0').any(|word| word == command));
+    children.split_whitespace().find(runs)?.parse().ok()
 }

@@ -173,7 +173,14 @@ impl Program {
 
     /// Takes its life without a word of warning (SIGKILL), as a power cut does.
     pub fn kill(&mut self) -> Result<ExitStatus> {
+        // The power goes for all that it started, too.
+        let pid = self.pid();
+        let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
         self.child.kill()?;
+        for child in children.split_whitespace().filter_map(|child| child.parse().ok()) {
+            // One that is gone already needs no killing.
+            let _ = kill(Pid::from_raw(child), Signal::SIGKILL);
+        }
         Ok(self.child.wait()?)
     }
 

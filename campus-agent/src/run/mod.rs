@@ -19,13 +19,15 @@ use crate::config::Config;
 use crate::config::Folders;
 use crate::reports::{Spool, caller};
 use crate::status::offer_counters;
-use crate::store::{Follower, Following, Identity, store_key};
+use crate::store::{self, Follower, Following, Identity, store_key};
 use anyhow::Context;
 use holdfast_proto::net::clock::TrustedClock;
 use holdfast_proto::snapshot::file::StoreKey;
 use holdfast_proto::snapshot::{Feed, Reader, Trust};
 use metrics_exporter_prometheus::PrometheusHandle;
+use std::fs::{File, TryLockError};
 use std::io::Read;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 use tokio::signal::unix::{SignalKind, signal};
@@ -35,6 +37,9 @@ use tokio::task::JoinSet;
 /// Set for a process that [`supervise`] started: it ends when its standard input does, so that it never outlives its supervisor.
 const SUPERVISED: &str = "HOLDFAST_SUPERVISED";
 
+/// Set for a process whose predecessor ended by a fault that no panic tells of.
+const FELL: &str = "HOLDFAST_FELL";
+
 /// What every process of the box starts from.
 struct Process {
     name: &'static str,
@@ -42,6 +47,8 @@ struct Process {
     folders: Folders,
     trust: Trust,
     key: StoreKey,
+    /// The one before ended by a fault of its own.
+    fell: bool,
     spool: Spool,
     clock: Arc<TrustedClock>,
     tasks: JoinSet<()>,
@@ -58,16 +65,17 @@ impl Process {
         let trust = Identity::read_trust(&folders.state)?;
         let key = store_key(&folders.state);
         let clock = Arc::new(TrustedClock::new(crate::store::FloorFile::open(&folders.state).1.time));
+        let fell = store::fell_over(&folders.run, name) || std::env::var_os(FELL).is_some();
         let spool = Spool::open(&folders.state, name, Arc::clone(&clock));
         spool.audit("service_started", format!("{name}, by {}", caller()));
         let mut tasks = JoinSet::new();
         tasks.spawn(offer_counters(folders.run.clone(), name, metrics));
-        Ok(Self { name, config, folders, trust, key, spool, clock, tasks, stop: watch::channel(false).0, started })
+        Ok(Self { name, config, folders, trust, key, fell, spool, clock, tasks, stop: watch::channel(false).0, started })
     }
 
     /// A feed from the disk, followed from now on.
     fn follow(&mut self, feed: Feed) -> Reader {
-        let Following { follower, reader, findings } = Follower::open(&self.folders, feed, self.name, &self.trust, &self.key);
+        let Following { follower, reader, findings } = Follower::open(&self.folders, feed, self.name, self.fell, &self.trust, &self.key);
         let (epoch, generation) = follower.serves();
         tracing::info!(event = "snapshot_opened", %feed, epoch = epoch.0, generation = generation.0, "verified from disk");
         let spool = self.spool.clone();
@@ -99,6 +107,20 @@ impl Process {
         self.stop.send_replace(true);
         self.tasks.shutdown().await;
         ended
+    }
+}
+
+/// Locks a folder for as long as its file is held: so that nobody else does the same on it.
+fn alone_on(folder: &Path) -> anyhow::Result<File> {
+    let file = File::open(folder).with_context(|| format!("opening {}", folder.display()))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => anyhow::bail!("another holdfast-agent runs on {}", folder.display()),
+        // A file system without locks is no reason not to serve.
+        Err(TryLockError::Error(error)) => {
+            tracing::warn!(event = "no_lock", %error, "the state folder cannot be locked");
+            Ok(file)
+        }
     }
 }
 

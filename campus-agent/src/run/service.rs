@@ -11,9 +11,10 @@ use metrics_exporter_prometheus::PrometheusHandle;
 /// Answers names until SIGTERM, from the zone snapshot alone.
 pub async fn dns(config: Config, metrics: PrometheusHandle) -> anyhow::Result<()> {
     let mut process = Process::begin("dns", config, metrics)?;
-    let (zone, stop) = (process.follow(Feed::ZONE), process.stopped());
     let listen = usable(&process.config.dns.listen);
+    // Bound first: whoever reads what this process serves may ask it.
     let port = Port::new("DNS", &process.spool, move || DnsServer::bind(&listen));
+    let (zone, stop) = (process.follow(Feed::ZONE), process.stopped());
     process.tasks.spawn(async move { port.bound().await.serve(zone, stop).await });
     process.serve().await
 }
@@ -21,11 +22,11 @@ pub async fn dns(config: Config, metrics: PrometheusHandle) -> anyhow::Result<()
 /// Answers BOOTP and DHCP until SIGTERM, from the bootptab snapshot alone.
 pub async fn dhcp(config: Config, metrics: PrometheusHandle) -> anyhow::Result<()> {
     let mut process = Process::begin("dhcp", config, metrics)?;
-    let bootptab = process.follow(Feed::BOOTPTAB);
     // A card that cannot be read costs BOOTP clients the choice of a server by name, and nothing else.
     let server_name = Identity::read_name(&process.folders.state).unwrap_or_default();
     let settings = Settings { listen: process.config.dhcp.listen, server_name };
     let port = Port::new("BOOTP and DHCP", &process.spool, move || dhcp_service::bind(&settings));
+    let bootptab = process.follow(Feed::BOOTPTAB);
     process.tasks.spawn(async move {
         port.bound().await.serve(bootptab).await;
     });
@@ -36,9 +37,9 @@ pub async fn dhcp(config: Config, metrics: PrometheusHandle) -> anyhow::Result<(
 pub async fn radius(config: Config, metrics: PrometheusHandle) -> anyhow::Result<()> {
     let mut process = Process::begin("radius", config, metrics)?;
     let (node, hpke) = Identity::read_reader(&process.folders.state)?;
-    let (people, access, stop) = (process.follow(Feed::PEOPLE), process.follow(Feed::ACCESS), process.stopped());
     let listen = usable(&process.config.radius.listen);
     let port = Port::new("RADIUS", &process.spool, move || RadiusServer::bind(&listen));
+    let (people, access, stop) = (process.follow(Feed::PEOPLE), process.follow(Feed::ACCESS), process.stopped());
     let refusals = process.spool.clone();
     process.tasks.spawn(async move { port.bound().await.serve(people, access, node, hpke, refusals, stop).await });
     process.serve().await

@@ -1,11 +1,12 @@
 //! All processes of a box under one, for small sites: what ends is started anew, and nothing outlives the one who started it.
 
-use super::{SUPERVISED, wait_for_signal};
+use super::{FELL, SUPERVISED, alone_on, wait_for_signal};
 use crate::config::Config;
 use crate::store::{Identity, store_key};
 use anyhow::Context;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::time::{Duration, Instant};
@@ -27,6 +28,8 @@ const STOP_LIMIT: Duration = Duration::from_secs(5);
 pub async fn supervise(config: &Config, config_path: Option<&Path>) -> anyhow::Result<()> {
     // A box that is not enrolled would die four times a second.
     Identity::read_trust(&config.state_dir)?;
+    // Another folder than the uplink's lock, which its child is to have.
+    let _alone = alone_on(&config.state_dir.join("identity")).context("one supervisor is enough")?;
     // One key for all, made before anybody could make another.
     store_key(&config.state_dir);
     let program = std::env::current_exe().context("finding this program")?;
@@ -42,16 +45,21 @@ pub async fn supervise(config: &Config, config_path: Option<&Path>) -> anyhow::R
 }
 
 async fn keep_alive(program: PathBuf, config: Option<PathBuf>, service: &'static str, mut stopped: watch::Receiver<bool>) {
-    let mut pause = FIRST_PAUSE;
+    let (mut pause, mut fell) = (FIRST_PAUSE, false);
     loop {
         let begun = Instant::now();
-        let ended = match start(&program, config.as_deref(), service) {
-            Ok(mut child) => tokio::select! {
-                status = child.wait() => status,
-                () = until(&mut stopped) => return stop(child).await,
-            },
+        let ended = match start(&program, config.as_deref(), service, fell) {
+            Ok(mut child) => {
+                // Waiting would close it, and its end is what tells the process that nobody holds it any more.
+                let _held = child.stdin.take();
+                tokio::select! {
+                    status = child.wait() => status,
+                    () = until(&mut stopped) => return stop(child).await,
+                }
+            }
             Err(error) => Err(error),
         };
+        fell = ended.as_ref().is_ok_and(fell_over);
         if begun.elapsed() > WELL_AFTER {
             pause = FIRST_PAUSE;
         }
@@ -65,13 +73,22 @@ async fn keep_alive(program: PathBuf, config: Option<PathBuf>, service: &'static
     }
 }
 
+/// Whether a process ended by a fault of its own: whoever is killed from outside has not died of what it served.
+fn fell_over(status: &ExitStatus) -> bool {
+    let faults = [Signal::SIGSEGV, Signal::SIGABRT, Signal::SIGBUS, Signal::SIGILL, Signal::SIGFPE];
+    status.signal().is_some_and(|signal| faults.iter().any(|fault| *fault as i32 == signal))
+}
+
 async fn until(stopped: &mut watch::Receiver<bool>) {
     // A sender that is gone means the same.
     drop(stopped.wait_for(|stopped| *stopped).await);
 }
 
-fn start(program: &Path, config: Option<&Path>, service: &str) -> std::io::Result<Child> {
+fn start(program: &Path, config: Option<&Path>, service: &str, fell: bool) -> std::io::Result<Child> {
     let mut command = Command::new(program);
+    if fell {
+        command.env(FELL, "1");
+    }
     if let Some(config) = config {
         command.arg("--config").arg(config);
     }

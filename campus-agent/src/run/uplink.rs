@@ -1,4 +1,4 @@
-use super::Process;
+use super::{Process, alone_on};
 use super::port::Port;
 use crate::config::Config;
 use crate::peer;
@@ -12,14 +12,13 @@ use holdfast_proto::net::forward::{Receiver, forward};
 use holdfast_proto::snapshot::{Feed, Reader};
 use metrics_exporter_prometheus::PrometheusHandle;
 use std::collections::BTreeMap;
-use std::fs::{File, TryLockError};
 use std::net::SocketAddr;
-use std::path::Path;
 use std::sync::Arc;
 use tokio::net::TcpListener;
 
 /// Follows the master, writes the store and shows how the box is, until SIGTERM.
 pub async fn uplink(config: Config, metrics: PrometheusHandle) -> anyhow::Result<()> {
+    // Two writers of one store would each cut what the other has promised to keep.
     let _alone = alone_on(&config.state_dir)?;
     let mut process = Process::begin("uplink", config, metrics)?;
     let keepers = open_store(&process)?;
@@ -30,12 +29,22 @@ pub async fn uplink(config: Config, metrics: PrometheusHandle) -> anyhow::Result
     let name = identity.name.clone();
     let line =
         Uplink::new(identity, master.clone(), process.folders.clone(), keepers, FloorFile::open(&process.folders.state), spool.clone(), Arc::clone(&clock));
-    let board = Board { name, master, uplink: line.state(), spool: spool.clone(), clock, run_dir: process.folders.run.clone() };
+    let board = Board { name, master, uplink: line.state(), spool: spool.clone(), clock, services: services(&config), run_dir: process.folders.run.clone() };
     watch_peers(&mut process, &keepers_readers);
     forward_reports(&mut process)?;
     process.tasks.spawn(serve_window(config.status.listen, board, spool));
     process.tasks.spawn(line.run());
     process.serve().await
+}
+
+/// What this box is to answer, by its configuration: a service without an address is not expected to.
+fn services(config: &Config) -> Vec<(&'static str, &'static [Feed])> {
+    let all: [(_, &'static [Feed], _); 3] = [
+        ("dns", &[Feed::ZONE], !config.dns.listen.is_empty()),
+        ("dhcp", &[Feed::BOOTPTAB], true),
+        ("radius", &[Feed::PEOPLE, Feed::ACCESS], !config.radius.listen.is_empty()),
+    ];
+    all.into_iter().filter(|(_, _, is_expected)| *is_expected).map(|(service, feeds, _)| (service, feeds)).collect()
 }
 
 /// The other agents are asked whether they answer, where any are named.
@@ -63,20 +72,6 @@ fn forward_reports(process: &mut Process) -> anyhow::Result<()> {
     let records = Syslog::open(state_dir, node, &Identity::read_name(state_dir)?, syslog.enterprise, process.spool.clone());
     process.tasks.spawn(async move { match forward(receiver, records).await {} });
     Ok(())
-}
-
-/// Locks the state folder: two writers of one store would each cut what the other has promised to keep.
-fn alone_on(state_dir: &Path) -> anyhow::Result<File> {
-    let folder = File::open(state_dir).with_context(|| format!("opening {}", state_dir.display()))?;
-    match folder.try_lock() {
-        Ok(()) => Ok(folder),
-        Err(TryLockError::WouldBlock) => anyhow::bail!("another holdfast-agent runs on {}", state_dir.display()),
-        // A file system without locks is no reason not to serve.
-        Err(TryLockError::Error(error)) => {
-            tracing::warn!(event = "no_lock", %error, "the state folder cannot be locked");
-            Ok(folder)
-        }
-    }
 }
 
 /// Opens every feed's folder; what was kept out is reported, and nothing of it stops the start.

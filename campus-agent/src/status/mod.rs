@@ -6,12 +6,12 @@ mod counters;
 mod offline;
 
 pub use counters::offer_counters;
-pub use offline::{OfflineStatus, read_offline};
+pub use offline::{OfflineStatus, read_offline, show_offline};
 
 use crate::reports::Spool;
 use crate::store::served;
 use crate::telemetry::BUILD;
-use crate::uplink::{FeedState, Line, State};
+use crate::uplink::{Line, State};
 use axum::extract::State as Shared;
 use axum::http::StatusCode;
 use axum::routing::get;
@@ -37,6 +37,8 @@ pub struct Board {
     pub spool: Spool,
     /// Trusted time.
     pub clock: Arc<TrustedClock>,
+    /// The services that this box is to run, and the feeds of each.
+    pub services: Vec<(&'static str, &'static [Feed])>,
     /// Where the processes say what they serve, and offer their counters.
     pub run_dir: PathBuf,
 }
@@ -78,22 +80,40 @@ pub fn router(board: Board) -> Router {
     Router::new()
         .route("/status", get(async |Shared(board): Shared<Board>| Json(board.status())))
         .route("/metrics", get(async |Shared(board): Shared<Board>| counters::all_counters(&board.run_dir).await))
-        .route("/healthz", get(async || "ok\n"))
+        .route("/healthz", get(healthy))
         .route("/readyz", get(ready))
         .with_state(board)
 }
 
-/// Ready: every snapshot that a service answers from is there. Being cut off is no fault of the box.
+/// Healthy: every process of the box lives.
+async fn healthy(Shared(board): Shared<Board>) -> (StatusCode, String) {
+    let dead: Vec<&str> =
+        board.services.iter().filter(|(service, feeds)| !feeds.iter().all(|feed| board.lives(service, *feed))).map(|(name, _)| *name).collect();
+    answer(dead.is_empty(), "ok", || format!("does not run: {}", dead.join(", ")))
+}
+
+/// Ready: every service has a snapshot to serve. Being cut off is no fault of the box.
 async fn ready(Shared(board): Shared<Board>) -> (StatusCode, String) {
-    let is_missing = |feed: &Feed, state: &FeedState| *feed != Feed::TRUST && state.applied.1.0 == 0;
-    let missing: Vec<String> = board.uplink.borrow().feeds.iter().filter(|(feed, state)| is_missing(feed, state)).map(|(feed, _)| feed.to_string()).collect();
-    if missing.is_empty() {
-        return (StatusCode::OK, "ready\n".to_owned());
-    }
-    (StatusCode::SERVICE_UNAVAILABLE, format!("no snapshot yet of: {}\n", missing.join(", ")))
+    let expected = board.services.iter().flat_map(|(service, feeds)| feeds.iter().map(move |feed| (*service, *feed)));
+    let missing = expected.filter(|(service, feed)| board.serves(service, *feed).is_none_or(|generation| generation == 0));
+    let missing: Vec<String> = missing.map(|(service, feed)| format!("{service} has no {feed} to serve")).collect();
+    answer(missing.is_empty(), "ready", || missing.join(", "))
+}
+
+fn answer(is_well: bool, word: &str, otherwise: impl FnOnce() -> String) -> (StatusCode, String) {
+    if is_well { (StatusCode::OK, format!("{word}\n")) } else { (StatusCode::SERVICE_UNAVAILABLE, otherwise() + "\n") }
 }
 
 impl Board {
+    /// The generation that a living service serves.
+    fn serves(&self, service: &str, feed: Feed) -> Option<u64> {
+        served(&self.run_dir, feed).into_iter().find(|(name, _)| name == service).map(|(_, (_, generation))| generation.0)
+    }
+
+    fn lives(&self, service: &str, feed: Feed) -> bool {
+        self.serves(service, feed).is_some()
+    }
+
     fn status(&self) -> Status {
         let now_ms = self.clock.now().0;
         let state = self.uplink.borrow().clone();

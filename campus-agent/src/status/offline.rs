@@ -1,5 +1,6 @@
 use crate::store::{Finding, FloorFile, Identity, IdentityError, best_state, feed_dir, store_key};
 use crate::telemetry::BUILD;
+use anyhow::Context;
 use holdfast_proto::snapshot::{Feed, PublicKey, State, Trust};
 use holdfast_proto::words::{Epoch, Generation};
 use std::fmt;
@@ -30,6 +31,34 @@ pub fn read_offline(state_dir: &Path) -> Result<OfflineStatus, IdentityError> {
         Verified { state, findings, floor: floor.of(feed) }
     });
     Ok(OfflineStatus { snapshots: snapshots.collect(), identity })
+}
+
+/// What was signed of the newest generation of a feed that this disk leads to, field by field.
+pub fn show_offline(state_dir: &Path, feed: &str) -> anyhow::Result<String> {
+    let known = Feed::ALL.into_iter().find(|known| known.to_string() == feed);
+    let feed = known.with_context(|| format!("there is no snapshot \"{feed}\": they are {}", Feed::ALL.map(|feed| feed.to_string()).join(", ")))?;
+    let trust = Identity::read_trust(state_dir)?;
+    let (state, _) = best_state(&feed_dir(state_dir, feed), feed, &trust, &store_key(state_dir));
+    let sealed = state.sealed().with_context(|| format!("this box holds no {feed} yet"))?;
+    let manifest = trust.open(sealed)?.manifest().clone();
+    let head = state.base().head();
+    Ok(format!(
+        "feed         {feed}\nepoch        {}\ngeneration   {}\nparent       {}\nrows         {}\ndigest       {}\nissued at    {} ms\nsigned by    {}\n\
+         format       {}, for readers from {} on\nbase here    generation {}, {} bytes in {} blocks\nchanged since {} rows\n",
+        manifest.epoch,
+        manifest.generation,
+        manifest.parent,
+        manifest.row_count,
+        manifest.digest,
+        manifest.issued_at.0,
+        hex::encode(manifest.key_id),
+        manifest.format,
+        manifest.min_reader,
+        head.generation,
+        head.rows_len,
+        head.blocks.len(),
+        state.view().overlay_len(),
+    ))
 }
 
 impl OfflineStatus {

@@ -60,6 +60,12 @@ pub(super) fn on_disk(front: &BaseFile, file: File) -> Base {
     Base::on_disk(front.head.clone(), front.index_marks.clone(), Arc::new(blocks))
 }
 
+/// A base that was just written, served from its file.
+pub(super) fn reopen(path: &Path, key: &StoreKey) -> io::Result<Base> {
+    let (front, file) = read_front(path, key)?.map_err(io::Error::other)?;
+    Ok(on_disk(&front, file))
+}
+
 /// Writes a base aside, syncs it and gives it its name; gives its MAC. What stood there before is whole until the rename.
 pub(super) fn write(path: &Path, sealed: &Sealed, base: &Base, key: &StoreKey) -> io::Result<Hash> {
     let (aside, file) = write_aside(path, GROUP_READS)?;

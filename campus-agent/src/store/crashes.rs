@@ -1,5 +1,8 @@
-//! A generation that kills whoever serves it must not kill him for ever: a service that died twice on one starts on the one
-//! before, and says so, until there is a newer one.
+//! A generation that kills whoever serves it must not kill him for ever: a service that fell over twice on one starts on the
+//! one before, and says so, until there is a newer one.
+//!
+//! Only what a process does to itself counts: a panic leaves a mark, and whoever starts it anew may tell of a fault. A process
+//! that was killed from outside, or lost its power, has not died of what it served.
 
 use super::write_whole;
 use holdfast_proto::snapshot::Feed;
@@ -10,10 +13,23 @@ use std::time::Duration;
 
 /// A service that has lived this long on a generation is not dying of it.
 pub(super) const WELL_AFTER: Duration = Duration::from_secs(10);
-/// So many starts may end on a generation before it is passed over.
-const STARTS_LIMIT: u32 = 2;
+/// So many falls on one generation, and it is passed over.
+const FALLS_LIMIT: u32 = 2;
 
-/// How often a service died on which generation, kept across its starts.
+/// Whether the process of this name that ran before this one panicked; from now on a panic of this one leaves a mark.
+pub fn fell_over(run_dir: &Path, name: &str) -> bool {
+    let mark = run_dir.join(format!("{name}.fell"));
+    let fell = fs::remove_file(&mark).is_ok();
+    let before = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        // Nothing helps a process that is falling and cannot write.
+        let _ = fs::write(&mark, b"");
+        before(panic);
+    }));
+    fell
+}
+
+/// How often a service fell on which generation, kept across its starts.
 #[derive(Debug)]
 pub(super) struct Crashes {
     path: PathBuf,
@@ -25,15 +41,21 @@ pub(super) struct Crashes {
 struct Kept {
     epoch: Epoch,
     generation: Generation,
-    starts: u32,
+    falls: u32,
 }
 
 impl Crashes {
-    pub(super) fn open(state_dir: &Path, feed: Feed, service: &str) -> Self {
+    /// Counts one more fall, where the service of before fell while it served something.
+    pub(super) fn open(state_dir: &Path, feed: Feed, service: &str, fell_on: Option<(Epoch, Generation)>) -> Self {
         let path = state_dir.join("crashes").join(format!("{feed}.{service}"));
         let kept: Option<Kept> = fs::read(&path).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
-        let passed_over = kept.filter(|kept| kept.starts >= STARTS_LIMIT).map(|kept| (kept.epoch, kept.generation));
-        Self { path, kept, passed_over }
+        let mut crashes = Self { path, kept, passed_over: None };
+        if let Some((epoch, generation)) = fell_on.filter(|(_, generation)| generation.0 > 0) {
+            let same = kept.filter(|kept| (kept.epoch, kept.generation) == (epoch, generation));
+            crashes.keep(Some(Kept { epoch, generation, falls: same.map_or(1, |kept| kept.falls + 1) }));
+        }
+        crashes.passed_over = crashes.kept.filter(|kept| kept.falls >= FALLS_LIMIT).map(|kept| (kept.epoch, kept.generation));
+        crashes
     }
 
     /// From which generation on nothing may be served; `None`: anything may.
@@ -46,31 +68,16 @@ impl Crashes {
         self.passed_over != Some(at)
     }
 
-    /// A start is about to serve this. While a generation is passed over, its count must not be lost to the one before.
-    pub(super) fn starts_on(&mut self, (epoch, generation): (Epoch, Generation)) {
-        if self.passed_over.is_none() {
-            let same = self.kept.filter(|kept| (kept.epoch, kept.generation) == (epoch, generation));
-            self.keep(Some(Kept { epoch, generation, starts: same.map_or(1, |kept| kept.starts + 1) }));
-        }
-    }
-
     /// The service goes on to this.
     pub(super) fn moved_to(&mut self, at: (Epoch, Generation)) {
         self.passed_over.take_if(|over| at > *over);
     }
 
-    /// The service has lived long enough.
+    /// The service has lived long enough. What is passed over stays so until there is something newer.
     pub(super) fn is_well(&mut self) {
         if self.passed_over.is_none() && self.kept.is_some() {
             self.keep(None);
         }
-    }
-
-    fn write(&self, kept: Kept) -> std::io::Result<()> {
-        if let Some(folder) = self.path.parent() {
-            fs::create_dir_all(folder)?;
-        }
-        write_whole(&self.path, &serde_json::to_vec(&kept)?)
     }
 
     /// A disk that fails costs the count, not the service.
@@ -81,7 +88,14 @@ impl Crashes {
             None => fs::remove_file(&self.path),
         };
         if let Err(error) = written {
-            tracing::debug!(event = "crash_count_not_kept", %error, "the count of starts is not kept");
+            tracing::debug!(event = "crash_count_not_kept", %error, "the count of falls is not kept");
         }
+    }
+
+    fn write(&self, kept: Kept) -> std::io::Result<()> {
+        if let Some(folder) = self.path.parent() {
+            fs::create_dir_all(folder)?;
+        }
+        write_whole(&self.path, &serde_json::to_vec(&kept)?)
     }
 }

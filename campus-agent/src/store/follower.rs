@@ -63,11 +63,11 @@ pub struct Following {
 }
 
 impl Follower {
-    /// Opens a feed and serves the newest proven state at once, however the disk is.
-    pub fn open(folders: &Folders, feed: Feed, service: &str, trust: &Trust, key: &StoreKey) -> Following {
+    /// `fell` says that the process before this one ended by a fault of its own. Opens a feed and serves the newest proven state at once, however the disk is.
+    pub fn open(folders: &Folders, feed: Feed, service: &str, fell: bool, trust: &Trust, key: &StoreKey) -> Following {
         let dir = feed_dir(&folders.state, feed);
-        let crashes = Crashes::open(&folders.state, feed, service);
-        let word = CommitWord::of(&folders.run, feed);
+        let (word, served) = (CommitWord::of(&folders.run, feed), ServedWord::of(&folders.run, feed, service));
+        let crashes = Crashes::open(&folders.state, feed, service, served.last().filter(|_| fell));
         let mut findings = Vec::new();
         if word.read().is_none() {
             // Nobody vouches for what the kernel may still hold in memory alone.
@@ -88,11 +88,8 @@ impl Follower {
             )
         }));
         let (writer, reader) = reader(feed);
-        let served = ServedWord::of(&folders.run, feed, service);
         let (trust, key, folders) = (trust.clone(), key.clone(), folders.clone());
         let mut follower = Self { folders, dir, feed, trust, key, word, served, writer, state, reading, crashes, repaired: false };
-        let serves = follower.serves();
-        follower.crashes.starts_on(serves);
         follower.publish();
         Following { follower, reader, findings }
     }

@@ -5,12 +5,13 @@ use super::slot::{Finding, Slot};
 use super::sync_parent;
 use super::word::{Commit, CommitWord};
 use holdfast_proto::snapshot::file::{Chain, FRAME_LIMIT_BYTES, StoreKey, encode_frame};
-use holdfast_proto::snapshot::{ApplyError, Feed, Kind, Manifest, ManifestError, OpenError, Opened, Reader, Sealed, State, Trust, Writer, reader};
+use holdfast_proto::snapshot::{ApplyError, Base, Feed, Kind, Manifest, ManifestError, OpenError, Opened, Reader, Sealed, State, Trust, Writer, reader};
 use holdfast_proto::words::{Epoch, Generation};
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::thread::JoinHandle;
 
 /// A log is folded into a new base when it has grown to a tenth of its base, but not below this: replaying it takes milliseconds.
@@ -48,7 +49,7 @@ struct Log {
 #[derive(Debug)]
 struct Folding {
     slot: Slot,
-    work: JoinHandle<io::Result<(State, [u8; 32])>>,
+    work: JoinHandle<io::Result<(Base, [u8; 32])>>,
     since: Vec<Frame>,
 }
 
@@ -261,8 +262,9 @@ impl Keeper {
             let folded = state.rebased().map_err(io::Error::other)?;
             let sealed = folded.sealed().ok_or_else(|| io::Error::other("a state without a manifest has nothing to keep"))?;
             slot.create(&dir)?;
-            let mac = base_file::write(&slot.base(&dir), sealed, folded.base(), &key)?;
-            Ok((folded, mac))
+            let path = slot.base(&dir);
+            let mac = base_file::write(&path, sealed, folded.base(), &key)?;
+            Ok((base_file::reopen(&path, &key)?, mac))
         });
         self.folding = Some(Folding { slot, work, since: Vec::new() });
     }
@@ -270,13 +272,13 @@ impl Keeper {
     /// Goes over to the new base once it is written, and gives whether it did. `wait` is for whoever must know that it is.
     fn finish_folding(&mut self, wait: bool) -> io::Result<bool> {
         let Some(folding) = self.folding.take_if(|folding| wait || folding.work.is_finished()) else { return Ok(false) };
-        let (folded, mac) = folding.work.join().unwrap_or_else(|_| Err(io::Error::other("folding the log ended in a panic")))?;
+        let (base, mac) = folding.work.join().unwrap_or_else(|_| Err(io::Error::other("folding the log ended in a panic")))?;
         let mut log = Log::create(&self.dir, folding.slot, mac, Chain::after(mac, self.key.clone()))?;
         folding.since.iter().try_for_each(|frame| log.append(frame))?;
         log.file.sync_data()?;
         let payloads = folding.since.iter().map(|frame| &frame.payload[..]);
-        self.state = self.state.onto(folded.base().clone(), payloads).map_err(io::Error::other)?;
-        self.base_bytes = folded.base().head().rows_len;
+        self.base_bytes = base.head().rows_len;
+        self.state = self.state.onto(Arc::new(base), payloads).map_err(io::Error::other)?;
         self.has_fallback = true;
         self.log = Some(log);
         self.commit();
@@ -312,7 +314,10 @@ impl Keeper {
         }
         let slot = self.log.as_ref().map_or_else(|| self.slot_to_overwrite(), |log| log.slot.other());
         slot.create(&self.dir)?;
-        let mac = base_file::write(&slot.base(&self.dir), &sealed, self.state.base(), &self.key)?;
+        let path = slot.base(&self.dir);
+        let mac = base_file::write(&path, &sealed, self.state.base(), &self.key)?;
+        // From here on blocks come from the disk again as they are needed: the services hold the snapshot in memory, not this process.
+        self.state = self.state.onto(Arc::new(base_file::reopen(&path, &self.key)?), []).map_err(io::Error::other)?;
         self.has_fallback = slot.other().base(&self.dir).exists();
         self.base_bytes = self.state.base().head().rows_len;
         self.log = Some(Log::create(&self.dir, slot, mac, Chain::after(mac, self.key.clone()))?);

@@ -27,6 +27,7 @@ mod tests;
 mod wake;
 mod word;
 
+pub use crashes::fell_over;
 pub use floor::{Floor, FloorFile};
 pub use follower::{Follower, Following};
 pub use identity::store_key;

@@ -106,6 +106,11 @@ impl ServedWord {
         }
     }
 
+    /// What the service of before came to serve.
+    pub(super) fn last(&self) -> Option<(Epoch, Generation)> {
+        Self::said(&self.path)
+    }
+
     /// What a living service serves; `None` where there is none.
     fn read(path: &Path) -> Option<(Epoch, Generation)> {
         let file = File::open(path).ok()?;
@@ -113,6 +118,10 @@ impl ServedWord {
             Err(TryLockError::WouldBlock) => {}
             _ => return None,
         }
+        Self::said(path)
+    }
+
+    fn said(path: &Path) -> Option<(Epoch, Generation)> {
         let bytes = read_whole::<SERVED_BYTES>(path)?;
         let (epoch, rest) = bytes[MAGIC.len()..].split_first_chunk()?;
         let (generation, _) = rest.split_first_chunk()?;

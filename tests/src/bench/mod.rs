@@ -8,6 +8,7 @@
 //! As root everything happens in a network box of its own, so that a demo on the same machine is not in the way.
 
 mod agent;
+mod base;
 mod cores;
 mod edit;
 mod figures;
@@ -69,6 +70,7 @@ fn measure(settings: &Settings) -> Result<Vec<Section>> {
         sections.extend(fleet::measure(settings)?);
         sections.push(writers::measure(settings)?);
     }
+    sections.push(base::measure(settings)?);
     sections.extend(agent::measure(settings)?);
     Ok(sections)
 }

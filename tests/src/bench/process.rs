@@ -18,15 +18,32 @@ pub(super) struct Memory {
     pub peak: f64,
 }
 
-/// What a process holds now.
+/// A process and those that it started: an agent is several.
+fn family(pid: u32) -> Result<Vec<u32>> {
+    let children = read(pid, &format!("task/{pid}/children"))?;
+    let children = children.split_whitespace().map(str::parse::<u32>);
+    children.fold(Ok(vec![pid]), |known, child| Ok([known?, family(child?)?].concat()))
+}
+
+/// What a process and those that it started hold now.
 pub(super) fn memory(pid: u32) -> Result<Memory> {
+    let parts = family(pid)?.into_iter().map(memory_of).collect::<Result<Vec<Memory>>>()?;
+    let sum = |part: fn(&Memory) -> f64| parts.iter().map(part).sum();
+    Ok(Memory { proportional: sum(|memory| memory.proportional), resident: sum(|memory| memory.resident), peak: sum(|memory| memory.peak) })
+}
+
+fn memory_of(pid: u32) -> Result<Memory> {
     let rollup = read(pid, "smaps_rollup")?;
     let status = read(pid, "status")?;
     Ok(Memory { proportional: mebibytes(&rollup, "Pss:")?, resident: mebibytes(&rollup, "Rss:")?, peak: mebibytes(&status, "VmHWM:")? })
 }
 
-/// What a process has had of the cores, in user and kernel.
+/// What a process and those that it started have had of the cores, in user and kernel.
 pub(super) fn cpu_time(pid: u32) -> Result<Duration> {
+    family(pid)?.into_iter().map(cpu_time_of).sum()
+}
+
+fn cpu_time_of(pid: u32) -> Result<Duration> {
     let text = read(pid, "stat")?;
     // The name stands in brackets and may hold blanks; utime and stime are the 14th and 15th field of all (proc(5)).
     let (_, rest) = text.rsplit_once(") ").context("/proc has no name in stat")?;

@@ -91,14 +91,15 @@ pub(super) fn write(state_dir: &Path, hosts: u32) -> Result<()> {
 }
 
 /// Signs every feed: a real institution has two keys for that.
-struct Publisher {
+pub(super) struct Publisher {
     key: SigningKey,
     trust: Trust,
     tls_key: Vec<u8>,
 }
 
 impl Publisher {
-    fn new() -> Result<Self> {
+    /// With keys of its own.
+    pub fn new() -> Result<Self> {
         let (root, key) = (SigningKey::generate()?.0, SigningKey::generate()?.0);
         let (authority, tls_key) = Authority::generate("bench")?;
         let draft = TrustDraft {
@@ -114,20 +115,31 @@ impl Publisher {
         Ok(Self { key, trust: draft.sign(&[&root])?, tls_key })
     }
 
+    /// Whom an agent of this publisher believes.
+    pub fn trust(&self) -> &Trust {
+        &self.trust
+    }
+
+    /// The next generation: sealed manifest, payload, and the state it leads to.
+    pub fn publish(&self, state: &State, changes: Vec<Change>) -> Result<(Vec<u8>, Vec<u8>, State)> {
+        let stamp = Stamp { institution: INSTITUTION, epoch: Epoch(1), issued_at: UnixMillis(1_795_000_000_000), soft_age_s: 0, hard_age_s: 0 };
+        let draft = state.compose(changes)?.context("a generation without a change")?;
+        let (sealed, payload, next) = draft.seal(&self.key, stamp)?;
+        Ok((sealed.bytes().to_vec(), payload, next))
+    }
+
     /// Publishes the rows, the last ones in generations of their own, and has the agent's keeper keep them.
     fn keep(&self, state_dir: &Path, feed: Feed, mut rows: Vec<Change>) -> Result<()> {
         let run_dir = state_dir.join("run");
         std::fs::create_dir_all(&run_dir)?;
         let (mut keeper, _) = Keeper::open(&feed_dir(state_dir, feed), &run_dir, feed, &self.trust, &store_key(state_dir))?;
         let later = rows.split_off(rows.len().saturating_sub(LATER_GENERATIONS).max(1));
-        let stamp = Stamp { institution: INSTITUTION, epoch: Epoch(1), issued_at: UnixMillis(1_795_000_000_000), soft_age_s: 0, hard_age_s: 0 };
         let mut state = State::empty(feed);
         for changes in [rows].into_iter().chain(later.into_iter().map(|row| vec![row])) {
             let is_first = state.sealed().is_none();
-            let draft = state.compose(changes)?.context("a generation without a change")?;
-            let (sealed, payload, next) = draft.seal(&self.key, stamp)?;
-            let (trust, sealed) = (&self.trust, sealed.bytes());
-            let kept = if is_first { keeper.take_rows(trust, None, sealed, &payload) } else { keeper.take_frame(trust, sealed, false, &payload) };
+            let (sealed, payload, next) = self.publish(&state, changes)?;
+            let trust = &self.trust;
+            let kept = if is_first { keeper.take_rows(trust, None, &sealed, &payload) } else { keeper.take_frame(trust, &sealed, false, &payload) };
             if let Some(wrong) = kept?.disk_error {
                 return Err(wrong).with_context(|| format!("keeping {feed}"));
             }
