@@ -178,8 +178,6 @@ impl Published {
         let found = match self.starting_at(epoch, generation) {
             Some(last) if last + 1 == self.frames.len() => Some(Arc::clone(&self.frames[last])),
             Some(first) => self.merged(first),
-            // From whatever somebody has, a whole generation leads on.
-            None if self.newest().is_some_and(|frame| frame.from == Generation(0)) => self.frames.back().cloned(),
             None => self.since_base(epoch, generation),
         };
         found.filter(|frame| frame.is_small()).map_or(Step::Whole, Step::Frame)
@@ -343,7 +341,8 @@ mod tests {
         site.publish(1, vec![put(3, "c")]);
         let old = site.states[1].clone();
         site.publish(2, vec![Change::delete(T, 1u32.to_be_bytes())]);
-        assert_eq!(site.step_from(&old), Some(false), "the first generation of an epoch carries all there is");
+        assert_eq!(site.step_from(&old), None, "what somebody holds of another epoch is no ground to build on");
+        assert_eq!(site.step_from(&State::empty(Feed::ZONE)), Some(false), "the first generation of an epoch carries all there is");
         site.publish(2, vec![put(4, "d")]);
         assert_eq!(site.step_from(&old), None);
     }
