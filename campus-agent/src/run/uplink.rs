@@ -1,5 +1,5 @@
-use super::{Process, alone_on};
 use super::port::Port;
+use super::{Process, alone_on};
 use crate::config::Config;
 use crate::peer;
 use crate::reports::{Outbox, SYSLOG, Spool, Syslog};
