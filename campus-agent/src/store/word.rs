@@ -104,8 +104,13 @@ impl ServedWord {
         bytes.extend_from_slice(&generation.0.to_le_bytes());
         close(&mut bytes);
         write_at_start(&mut self.file, &self.path, &bytes)?;
-        self.is_locked = self.is_locked || self.file.as_ref().is_some_and(lock);
+        self.keep_lock();
         Ok(())
+    }
+
+    /// Takes the lock where somebody who looked was in the way the last time. Costs nothing once it is there.
+    pub(super) fn keep_lock(&mut self) {
+        self.is_locked = self.is_locked || self.file.as_ref().is_some_and(lock);
     }
 
     /// What the service of before came to serve.
