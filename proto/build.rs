@@ -2,7 +2,8 @@
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let descriptors = protox::compile(["wire/control.proto"], ["wire"])?;
-    tonic_prost_build::configure().compile_fds(descriptors)?;
+    // A generation goes to many agents from one buffer.
+    tonic_prost_build::configure().bytes(".holdfast.control.v1.Frame").bytes(".holdfast.control.v1.Piece").compile_fds(descriptors)?;
     println!("cargo:rerun-if-changed=wire");
     Ok(())
 }

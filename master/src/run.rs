@@ -20,7 +20,7 @@ use control::Connected;
 use holdfast_proto::net::accept::{Line, accept};
 use holdfast_proto::net::forward::{Receiver, forward};
 use holdfast_proto::net::tls;
-use holdfast_proto::words::NodeId;
+use holdfast_proto::words::{NodeId, UnixMillis};
 use metrics_exporter_prometheus::PrometheusHandle;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -29,7 +29,7 @@ use sqlx::migrate::Migrator;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Notify, watch};
@@ -64,11 +64,16 @@ pub async fn serve(config: Config, metrics: PrometheusHandle) -> anyhow::Result<
     let (revoked, revoked_work) = nodes::follow(pool.clone(), Arc::clone(&wake));
     let snapshots = Snapshots::new(pool.clone(), keys.clone(), published.latest.clone());
     let (probed, access_key) = (published.latest.clone(), published.access_key.clone());
+    let (gate_keeper, gate) = control::gate(published.latest.clone());
+    let (pulse, signed) = watch::channel(control::sign(&Arc::clone(&keys.borrow()), &Arc::clone(&published.latest.borrow()), now()));
     let control = Control {
         pool: pool.clone(),
         keys: keys.clone(),
         revoked,
         latest: published.latest.clone(),
+        gate,
+        signed,
+        bulk_bytes_per_second: config.control.bulk_bytes_per_second,
         door: published.door,
         inbox: Inbox::new(pool.clone()),
         connected: connected.clone(),
@@ -77,6 +82,7 @@ pub async fn serve(config: Config, metrics: PrometheusHandle) -> anyhow::Result<
     let nightly = snapshots.clone();
     let (tasks_stop, stopped) = watch::channel(false);
     let mut tasks = JoinSet::new();
+    tasks.spawn(control::pulse(keys.clone(), published.latest.clone(), now, pulse));
     let served = served_reader(pool.clone(), connected.clone(), published.latest, &mut tasks);
     let app = App {
         pool: pool.clone(),
@@ -100,6 +106,7 @@ pub async fn serve(config: Config, metrics: PrometheusHandle) -> anyhow::Result<
         tasks.spawn(async move { match prober.run().await {} });
     }
     tasks.spawn(publisher.run());
+    tasks.spawn(gate_keeper.run());
     tasks.spawn(keys_work);
     tasks.spawn(revoked_work);
     tasks.spawn(tls_work);
@@ -351,6 +358,11 @@ impl connect_info::Connected<IncomingStream<'_, Lines>> for WebCaller {
 async fn with_plain_address(ConnectInfo(WebCaller(from)): ConnectInfo<WebCaller>, mut request: Request) -> Request {
     request.extensions_mut().insert(ConnectInfo(from));
     request
+}
+
+/// The wall clock: what the master signs as the time.
+fn now() -> UnixMillis {
+    UnixMillis(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis() as u64)
 }
 
 async fn log_end(room: &'static str, work: impl Future<Output = anyhow::Result<()>>) {

@@ -8,6 +8,7 @@ mod house;
 mod reports;
 mod rollback;
 mod serving;
+mod simulation;
 mod store;
 mod trust;
 

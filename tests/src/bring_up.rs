@@ -41,6 +41,11 @@ impl Lab {
         Ok(())
     }
 
+    /// The master alone, with the samples in it, for whoever brings agents of their own.
+    pub fn bring_up_master(&mut self, audience: &mut impl Audience) -> Result<()> {
+        self.start_master(audience)
+    }
+
     /// The root ceremony, the master, a token, and the samples.
     fn start_master(&mut self, audience: &mut impl Audience) -> Result<()> {
         if !self.has(Part::Master, "keys/trust") {

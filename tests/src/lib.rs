@@ -10,6 +10,7 @@
 //! - [`lab`] all of it with a master, a portal and two agents, so that a behaviour test is ten lines;
 //! - [`bring_up`] from nothing to two campuses that serve; [`demo`] the same for people;
 //! - [`fuzz`] seeded mutation of every parser;
+//! - [`simulation`] master and agents over a pretend wire, and everything that can go wrong with it;
 //! - [`bench`] the measurements, on demand.
 
 pub mod bench;
@@ -24,6 +25,7 @@ pub mod lab;
 pub mod netns;
 pub mod process;
 pub mod programs;
+pub mod simulation;
 pub mod syslog;
 
 /// Tells that a behaviour was not tried here, and why: at the end of `tests/run`, which names a file for it. Where CI runs,

@@ -48,6 +48,9 @@ enum Command {
         /// How long a round of load takes
         #[arg(long, default_value_t = 4)]
         seconds: u64,
+        /// Agents in one process that edits are sent to, in rising order
+        #[arg(long, value_delimiter = ',', default_values_t = [1, 100, 1000])]
+        fleet: Vec<usize>,
         /// Leave the edits out: they need Postgres
         #[arg(long)]
         agent_only: bool,
@@ -97,8 +100,8 @@ fn run() -> Result<()> {
     match Arguments::parse().command {
         Command::Demo => demo::demo(),
         Command::AskBoot { server, mac, relay } => ask_boot(server, mac, relay),
-        Command::Bench { edits, hosts, rounds, seconds, agent_only } => {
-            bench::bench(&Settings { edits, hosts, rounds, round_time: Duration::from_secs(seconds), agent_only })
+        Command::Bench { edits, hosts, rounds, seconds, fleet, agent_only } => {
+            bench::bench(&Settings { edits, hosts, rounds, round_time: Duration::from_secs(seconds), fleet, agent_only })
         }
         Command::Fuzz { target, input: Some(input), .. } => try_again(&target.unwrap_or_default(), &input),
         Command::Fuzz { target, seeds_to: Some(folder), .. } => write_seeds(&target.unwrap_or_default(), &folder),

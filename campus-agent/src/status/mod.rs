@@ -119,6 +119,8 @@ impl Board {
         let state = self.uplink.borrow().clone();
         let (line, line_since_ms, line_error) = match state.line {
             Line::Starting => ("starting", now_ms, None),
+            // It stands, and what comes over it is old.
+            Line::Connected { since_ms } if state.is_stale => ("stale", since_ms, None),
             Line::Connected { since_ms } => ("connected", since_ms, None),
             Line::CutOff { since_ms, why } => ("cut off", since_ms, Some(why)),
         };

@@ -1,4 +1,7 @@
-use super::{FeedState, Line, State};
+use super::backoff::{Backoff, Ended};
+use super::fetch::{Gathering, Wanted, fetch};
+use super::line::{Line, Output, SILENCE_LIMIT, Taken};
+use super::{FeedState, Line as LineState, State, link};
 use crate::config::Folders;
 use crate::reports::{Delivery, MASTER, Outbox, Spool};
 use crate::store::{Changes, Floor, FloorFile, Identity, Keeper, Kept, Refusal, on_changes_in, served};
@@ -6,38 +9,28 @@ use crate::telemetry::BUILD;
 use anyhow::Context;
 use holdfast_proto::control::control_client::ControlClient;
 use holdfast_proto::control::enrol::{renew, renewal_is_due};
-use holdfast_proto::control::{
-    AGENT_MESSAGE_LIMIT_BYTES, Ack, Frame, FromAgent, FromMaster, FullChunk, Heartbeat, Hello, Position, Refused, Report, ReportAck, TrustUpdate, from_agent,
-    from_master,
-};
+use holdfast_proto::control::{AGENT_MESSAGE_LIMIT_BYTES, Arrived, FromAgent, FromMaster, Hello, Position, Report, from_agent};
 use holdfast_proto::net::clock::TrustedClock;
 use holdfast_proto::net::tls;
-use holdfast_proto::snapshot::{FORMAT, Feed};
+use holdfast_proto::snapshot::{ApplyError, FORMAT, Feed, Trust};
 use holdfast_proto::words::{Epoch, Generation, UnixMillis};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, watch};
-use tokio::task::block_in_place;
+use tokio::task::{JoinSet, block_in_place};
 use tokio::time::timeout;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Streaming;
 use tonic::transport::Channel;
 
-/// Between attempts: from this, growing by 1.6 each time, to the limit; each wait is drawn between zero and that.
-const RETRY_FIRST: Duration = Duration::from_millis(100);
-const RETRY_LIMIT: Duration = Duration::from_secs(5);
-/// A master that holds the line but says nothing for this long is as good as gone; it sends a heartbeat each second.
-const SILENCE_LIMIT: Duration = Duration::from_secs(5);
 /// How long an acknowledgement waits for the services to follow; they do within a millisecond, and one that hangs is told as such.
 const SERVED_PATIENCE: Duration = Duration::from_secs(1);
 /// Messages to the master that may wait in the line: acknowledgements and reports are small and few.
 const OUTGOING_LIMIT: usize = 64;
 /// How often the spools of the box are looked at.
 const REPORTS_TICK: Duration = Duration::from_millis(250);
-/// How much a whole snapshot may be: what this build can serve.
-const FULL_LIMIT_BYTES: u64 = u32::MAX as u64;
 
 /// The line and everything it feeds: the only writer of the store.
 #[derive(Debug)]
@@ -59,19 +52,18 @@ pub struct Uplink {
     floor_is_due: bool,
     /// A newer trust counts and is not on disk yet.
     trust_is_due: bool,
-    /// Whole snapshots on their way in.
-    incoming: BTreeMap<Feed, Incoming>,
-}
-
-#[derive(Debug)]
-struct Incoming {
-    sealed: Vec<u8>,
-    rows: Vec<u8>,
+    /// The latest time that the master signed, over all lines so far: an old word must not pass for news on a new line.
+    signed_time: UnixMillis,
+    /// Whole snapshots of which something is there.
+    gathering: BTreeMap<Feed, Gathering>,
 }
 
 /// One open stream.
 struct Session {
+    line: Line,
     outgoing: mpsc::Sender<FromAgent>,
+    /// Whole snapshots on their way in; they end with the line, and what they gathered does not.
+    fetches: JoinSet<Feed>,
 }
 
 impl Uplink {
@@ -85,6 +77,7 @@ impl Uplink {
         spool: Spool,
         clock: Arc<TrustedClock>,
     ) -> Self {
+        let signed_time = floor.time;
         let keepers: BTreeMap<Feed, Keeper> = keepers.into_iter().map(|keeper| (keeper.state().view().feed(), keeper)).collect();
         let outbox = Outbox::open(&folders.state, MASTER, Some(spool.clone()));
         let uplink = Self {
@@ -102,7 +95,8 @@ impl Uplink {
             state: watch::channel(State::default()).0,
             floor_is_due: false,
             trust_is_due: false,
-            incoming: BTreeMap::new(),
+            signed_time,
+            gathering: BTreeMap::new(),
         };
         uplink.keepers.keys().for_each(|feed| uplink.show(*feed, None));
         uplink
@@ -115,19 +109,16 @@ impl Uplink {
 
     /// Keeps the line up for ever: connects, follows, and begins again when the line breaks.
     pub async fn run(mut self) {
-        let mut wait = RETRY_FIRST;
+        let mut backoff = Backoff::default();
         loop {
             let begun = Instant::now();
             let ended = self.session().await;
-            let was_connected = matches!(self.state.borrow().line, Line::Connected { .. });
+            let was_connected = matches!(self.state.borrow().line, LineState::Connected { .. });
+            let how = ended.as_ref().map_or_else(how_it_ended, |()| Ended::Closed);
             let why = ended.err().map_or_else(|| "the master closed the line".to_owned(), |error| format!("{error:#}"));
             self.cut_off(why, was_connected);
-            // A line that breaks as soon as it stands must not be dialled without pause.
-            if was_connected && begun.elapsed() > RETRY_LIMIT {
-                wait = RETRY_FIRST;
-            }
-            tokio::time::sleep(wait.mul_f64(draw())).await;
-            wait = wait.mul_f64(1.6).min(RETRY_LIMIT);
+            let stood = if was_connected { begun.elapsed() } else { Duration::ZERO };
+            link::pause(backoff.wait(how, stood, link::is_there(), draw())).await;
         }
     }
 
@@ -139,11 +130,11 @@ impl Uplink {
             tracing::info!(event = "uplink_retry", master = self.address, why, "the master is not reached");
         }
         metrics::gauge!("holdfast_uplink_connected").set(0.0);
-        self.incoming.clear();
         self.state.send_modify(|state| {
+            state.is_stale = false;
             state.line = match &state.line {
-                Line::CutOff { since_ms, .. } => Line::CutOff { since_ms: *since_ms, why },
-                _ => Line::CutOff { since_ms, why },
+                LineState::CutOff { since_ms, .. } => LineState::CutOff { since_ms: *since_ms, why },
+                _ => LineState::CutOff { since_ms, why },
             }
         });
     }
@@ -160,7 +151,8 @@ impl Uplink {
         let opened = timeout(SILENCE_LIMIT, client.follow(ReceiverStream::new(queue))).await.context("the master did not open the stream")?;
         let stream = opened.context("opening the stream")?.into_inner();
         self.outbox.rewind();
-        self.follow(stream, Session { outgoing }).await
+        let line = Line::begin(self.keepers.keys().copied(), self.signed_time, Instant::now());
+        self.follow(stream, Session { line, outgoing, fetches: JoinSet::new() }).await
     }
 
     fn tls(&self) -> anyhow::Result<Arc<rustls::ClientConfig>> {
@@ -187,23 +179,35 @@ impl Uplink {
     }
 
     async fn follow(&mut self, mut stream: Streaming<FromMaster>, mut session: Session) -> anyhow::Result<()> {
-        let mut reports = self.spool.subscribe();
+        let (mut reports, mut out) = (self.spool.subscribe(), Vec::new());
         // The other processes of the box cannot wake this one.
         let mut tick = tokio::time::interval(REPORTS_TICK);
         loop {
             // The master's words first: a generation must not wait for a report.
             tokio::select! {
                 biased;
-                message = timeout(SILENCE_LIMIT, stream.message()) => {
-                    let message = message.context("the master fell silent")??.and_then(|message| message.message);
-                    let Some(message) = message else { return Ok(()) };
-                    self.on_message(message, &mut session).await?;
-                }
+                message = stream.message() => match message? {
+                    Some(message) => session.line.on_message(message, &self.identity.trust, Instant::now(), &mut out)?,
+                    None => return Ok(()),
+                },
+                () = tokio::time::sleep_until(session.line.deadline().into()) => session.line.on_tick(Instant::now(), &mut out)?,
+                Some(fetched) = session.fetches.join_next() => if let Ok(feed) = fetched {
+                    self.take_whole(feed, &mut session, &mut out).await;
+                },
                 changed = reports.changed() => {
                     changed.context("the spool is gone")?;
                     self.deliver(&mut session).await?;
                 }
-                _ = tick.tick() => self.deliver(&mut session).await?,
+                _ = tick.tick() => {
+                    block_in_place(|| self.keepers.values_mut().for_each(Keeper::tick));
+                    self.deliver(&mut session).await?;
+                }
+            }
+            // What is done may give more to do: the store's answer is a message to the master.
+            while !out.is_empty() {
+                for output in std::mem::take(&mut out) {
+                    self.perform(output, &mut session, &mut out).await?;
+                }
             }
         }
     }
@@ -214,95 +218,86 @@ impl Uplink {
         FromAgent { message: Some(from_agent::Message::Hello(hello)) }
     }
 
-    async fn on_message(&mut self, message: from_master::Message, session: &mut Session) -> anyhow::Result<()> {
-        match message {
-            from_master::Message::Heartbeat(heartbeat) => self.on_heartbeat(heartbeat, session).await,
-            from_master::Message::Frame(frame) => self.on_frame(frame, session).await,
-            from_master::Message::Full(chunk) => self.on_chunk(chunk, session).await,
-            from_master::Message::Trust(update) => {
-                self.on_trust(&update);
-                Ok(())
+    async fn perform(&mut self, output: Output, session: &mut Session, out: &mut Vec<Output>) -> anyhow::Result<()> {
+        match output {
+            Output::Send(message) => session.outgoing.send(message).await?,
+            Output::Take { feed, sealed, payload, merged } => {
+                let (keeper, trust, floor) = (self.keepers.get_mut(&feed).context("no keeper")?, &self.identity.trust, self.floor.of(feed));
+                let taken = block_in_place(|| keeper.take_frame_above(trust, floor, &sealed, merged, &payload));
+                let taken = self.settle(feed, taken).await;
+                session.line.on_taken(feed, taken, out);
             }
-            from_master::Message::ReportAck(ack) => {
-                self.on_report_ack(&ack);
-                Ok(())
+            Output::Fetch(feed) => {
+                let gathering = Arc::clone(self.gathering.entry(feed).or_default());
+                let view = self.keepers.get(&feed).context("no keeper")?.state().view();
+                let once_held = self.floor.of(feed).unwrap_or((Epoch(0), Generation(0))).max((view.epoch(), view.generation()));
+                session.fetches.spawn(fetch(self.address.clone(), self.tls()?, Wanted { feed, once_held }, gathering));
             }
+            Output::Connected => self.on_connected(session).await?,
+            Output::Wanted(latest) => self.on_wanted(&latest),
+            Output::Learn(time) => {
+                self.signed_time = time;
+                self.clock.learn(time);
+            }
+            Output::Stale(is_stale) => {
+                metrics::gauge!("holdfast_uplink_stale").set(f64::from(u8::from(is_stale)));
+                self.state.send_modify(|state| state.is_stale = is_stale);
+            }
+            Output::Trust(trusts) => self.on_trust(&trusts),
+            Output::Delivered { spool_id, sequence } => self.outbox.delivered(&spool_id, sequence),
+            Output::Raise(event, detail) => self.spool.raise(event, detail),
         }
-    }
-
-    async fn on_heartbeat(&mut self, heartbeat: Heartbeat, session: &mut Session) -> anyhow::Result<()> {
-        self.clock.learn(UnixMillis(heartbeat.now_ms));
-        self.keep_floor();
-        if !matches!(self.state.borrow().line, Line::Connected { .. }) {
-            let since_ms = self.clock.now().0;
-            tracing::info!(event = "uplink_connected", master = self.address, "the line to the master is up");
-            metrics::gauge!("holdfast_uplink_connected").set(1.0);
-            self.state.send_modify(|state| state.line = Line::Connected { since_ms });
-            self.deliver(session).await?;
-        }
-        self.state.send_if_modified(|state| {
-            let before = state.clone();
-            for latest in &heartbeat.latest {
-                let feed = latest.feed.as_ref().and_then(|feed| feed.known()).and_then(|feed| state.feeds.get_mut(&feed));
-                if let Some(feed) = feed {
-                    feed.wanted = Some((holdfast_proto::words::Epoch(latest.epoch), holdfast_proto::words::Generation(latest.generation)));
-                }
-            }
-            *state != before
-        });
         Ok(())
     }
 
-    async fn on_frame(&mut self, frame: Frame, session: &mut Session) -> anyhow::Result<()> {
-        let trust = &self.identity.trust;
-        let (feed, keeper) = keeper_of(&mut self.keepers, frame.feed.as_ref())?;
-        let taken = block_in_place(|| keeper.take_frame(trust, &frame.sealed, false, &frame.payload));
-        self.settle(feed, taken, session, true).await
+    /// The whole snapshot is there. What was gathered is forgotten, whatever the store makes of it.
+    async fn take_whole(&mut self, feed: Feed, session: &mut Session, out: &mut Vec<Output>) {
+        let Some(gathering) = self.gathering.remove(&feed) else { return };
+        let arrived = std::mem::take(&mut *gathering.lock().unwrap_or_else(PoisonError::into_inner)).finish();
+        let (Some(keeper), trust, floor) = (self.keepers.get_mut(&feed), &self.identity.trust, self.floor.of(feed)) else { return };
+        let taken = block_in_place(|| keep_whole(keeper, trust, floor, arrived));
+        let taken = self.settle(feed, taken).await;
+        session.line.on_taken(feed, taken, out);
     }
 
-    async fn on_chunk(&mut self, chunk: FullChunk, session: &mut Session) -> anyhow::Result<()> {
-        let feed = chunk.feed.as_ref().and_then(|feed| feed.known()).context("the master sent a feed that this build does not know")?;
-        anyhow::ensure!(chunk.total <= FULL_LIMIT_BYTES, "the master offered a snapshot of {} bytes, over the limit", chunk.total);
-        if chunk.offset == 0 {
-            self.incoming.insert(feed, Incoming { sealed: chunk.sealed.clone(), rows: Vec::new() });
-        }
-        let incoming = self.incoming.get_mut(&feed).context("a piece of a snapshot came without its start")?;
-        anyhow::ensure!(incoming.rows.len() as u64 == chunk.offset, "a piece of a snapshot came out of order");
-        incoming.rows.extend_from_slice(&chunk.rows);
-        if (incoming.rows.len() as u64) < chunk.total {
-            return Ok(());
-        }
-        let Some(Incoming { sealed, rows }) = self.incoming.remove(&feed) else { return Ok(()) };
-        let trust = &self.identity.trust;
-        let (feed, keeper) = keeper_of(&mut self.keepers, chunk.feed.as_ref())?;
-        let floor = self.floor.of(feed);
-        let taken = block_in_place(|| keeper.take_rows(trust, floor, &sealed, &rows));
-        // A whole snapshot that is no good does not become better by being sent again.
-        self.settle(feed, taken, session, false).await
+    async fn on_connected(&mut self, session: &mut Session) -> anyhow::Result<()> {
+        let since_ms = self.clock.now().0;
+        tracing::info!(event = "uplink_connected", master = self.address, "the line to the master is up");
+        metrics::gauge!("holdfast_uplink_connected").set(1.0);
+        self.state.send_modify(|state| state.line = LineState::Connected { since_ms });
+        self.deliver(session).await
     }
 
-    /// Tells the master and the people what became of something it sent.
-    async fn settle(&mut self, feed: Feed, taken: Result<Kept, Refusal>, session: &mut Session, full_may_help: bool) -> anyhow::Result<()> {
-        let message = match taken {
+    /// Comes once a second: what has to be written now and then is written here.
+    fn on_wanted(&mut self, latest: &[(Feed, Epoch, Generation)]) {
+        self.keep_floor();
+        self.state.send_if_modified(|state| {
+            let mut moved = false;
+            for (feed, epoch, generation) in latest {
+                let Some(feed) = state.feeds.get_mut(feed) else { continue };
+                moved |= feed.wanted != Some((*epoch, *generation));
+                feed.wanted = Some((*epoch, *generation));
+            }
+            moved
+        });
+    }
+
+    /// Shows people what became of something that the master sent; gives what the master is to be told.
+    async fn settle(&mut self, feed: Feed, taken: Result<Kept, Refusal>) -> Taken {
+        match taken {
             Ok(kept) => {
                 self.on_kept(feed, &kept);
-                let epoch = self.keepers[&feed].state().view().epoch();
+                let view = self.keepers[&feed].state().view();
+                let (epoch, generation) = (view.epoch(), view.generation());
                 let applied = self.reached(feed, (epoch, kept.applied)).await;
-                from_agent::Message::Ack(Ack { feed: Some(feed.into()), epoch: epoch.0, applied: applied.0, durable: kept.durable.0 })
+                Taken::Held { epoch, generation, applied, durable: kept.durable }
             }
             Err(refusal) => {
-                self.spool.raise("snapshot_refused", format!("{feed}: {refusal}"));
                 self.show(feed, Some(refusal.to_string()));
-                let generation = self.keepers[&feed].state().view().generation().0;
-                from_agent::Message::Refused(Refused {
-                    feed: Some(feed.into()),
-                    generation,
-                    reason: refusal.to_string(),
-                    want_full: full_may_help && refusal.wants_full(),
-                })
+                let held = self.keepers[&feed].state().view().generation();
+                Taken::Refused { held, reason: refusal.to_string(), wants_whole: refusal.wants_full() }
             }
-        };
-        Ok(session.outgoing.send(FromAgent { message: Some(message) }).await?)
+        }
     }
 
     /// What all living services of a feed have come to serve: `wanted`, as soon as they do, or the least of it after a while.
@@ -344,8 +339,8 @@ impl Uplink {
 
     /// A newer trust counts at once for what comes in. It is kept on disk only when all that is on the disk opens under it:
     /// a power cut in between must not leave snapshots that nobody vouches for any more.
-    fn on_trust(&mut self, update: &TrustUpdate) {
-        match self.identity.trust.walk(update.trusts.iter().map(Vec::as_slice)) {
+    fn on_trust(&mut self, offered: &[Vec<u8>]) {
+        match self.identity.trust.walk(offered.iter().map(Vec::as_slice)) {
             Ok(trust) if trust == self.identity.trust => {}
             Ok(trust) => {
                 tracing::info!(event = "trust_followed", version = trust.draft().version, "the root signed a newer trust");
@@ -368,13 +363,9 @@ impl Uplink {
         }
     }
 
-    fn on_report_ack(&mut self, ack: &ReportAck) {
-        self.outbox.delivered(&ack.spool_id, ack.sequence);
-    }
-
     /// Nothing before the line is known to be up: a master that never answers would be sent everything again and again.
     async fn deliver(&mut self, session: &mut Session) -> anyhow::Result<()> {
-        if !matches!(self.state.borrow().line, Line::Connected { .. }) {
+        if !matches!(self.state.borrow().line, LineState::Connected { .. }) {
             return Ok(());
         }
         for Delivery { log, number, kind, report, .. } in block_in_place(|| self.outbox.due()) {
@@ -409,9 +400,20 @@ impl Uplink {
     }
 }
 
-fn keeper_of<'a>(keepers: &'a mut BTreeMap<Feed, Keeper>, feed: Option<&holdfast_proto::control::Feed>) -> anyhow::Result<(Feed, &'a mut Keeper)> {
-    let feed = feed.and_then(|feed| feed.known()).context("the master sent a feed that this build does not know")?;
-    Ok((feed, keepers.get_mut(&feed).context("the master sent a feed that this box does not follow")?))
+/// Block by block, so that what the store keeps is what its head names.
+fn keep_whole(keeper: &mut Keeper, trust: &Trust, floor: Option<(Epoch, Generation)>, arrived: Arrived) -> Result<Kept, Refusal> {
+    let mut incoming = keeper.begin_full(trust, floor, &arrived.sealed, Some(&arrived.newest), &arrived.head)?;
+    for block in arrived.blocks.into_iter().skip(incoming.first_missing()) {
+        incoming.put(block).map_err(ApplyError::from)?;
+    }
+    keeper.take_full(incoming)
+}
+
+/// Whether the other end is there at all tells how long to wait.
+fn how_it_ended(error: &anyhow::Error) -> Ended {
+    let is_refused =
+        |cause: &(dyn std::error::Error + 'static)| cause.downcast_ref::<std::io::Error>().is_some_and(|io| io.kind() == std::io::ErrorKind::ConnectionRefused);
+    if error.chain().any(is_refused) { Ended::Refused } else { Ended::Lost }
 }
 
 fn position(keeper: &Keeper) -> Position {

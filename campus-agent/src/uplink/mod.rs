@@ -2,9 +2,15 @@
 //!
 //! Enrols the box, follows the master's generations, hands them to the store, and delivers reports. It refuses to be a
 //! dependency: no service can see this room, and all that a dead line changes is the age of what is served.
+//!
+//! [`line`] decides, [`Uplink`] does: it owns the stream, the store's keepers and the clock.
 
+mod backoff;
 mod enrol;
+mod fetch;
 mod follow;
+pub mod line;
+mod link;
 
 pub use enrol::{JoinError, enrol};
 pub use follow::Uplink;
@@ -18,6 +24,8 @@ use std::collections::BTreeMap;
 pub struct State {
     /// The master's address, and since when (trusted time) the line is as it is.
     pub line: Line,
+    /// The line stands and repeats the past: no newer signed time came over it for a while.
+    pub is_stale: bool,
     /// By feed.
     pub feeds: BTreeMap<Feed, FeedState>,
 }

@@ -62,6 +62,8 @@ pub struct Web {
 pub struct Control {
     /// gRPC over TLS.
     pub listen: SocketAddr,
+    /// What whole snapshots may take of the line, for all agents together, in bytes a second. Zero: no limit.
+    pub bulk_bytes_per_second: u64,
 }
 
 /// How long what the boxes report is kept.
@@ -200,7 +202,7 @@ impl Default for Web {
 
 impl Default for Control {
     fn default() -> Self {
-        Self { listen: SocketAddr::from(([0, 0, 0, 0], 7443)) }
+        Self { listen: SocketAddr::from(([0, 0, 0, 0], 7443)), bulk_bytes_per_second: 0 }
     }
 }
 

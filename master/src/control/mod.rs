@@ -1,20 +1,32 @@
 //! gRPC with our own boxes: enrol, follow, relay.
 //!
-//! An agent dials in and says what it has; from then on it gets, for every feed, the next generation or the whole
-//! snapshot, one at a time: its acknowledgement is the credit for the next, so a slow agent lags by its own frame and costs
-//! the master nothing. Nothing here knows edits or rows; nothing here can make a generation.
+//! An agent dials in and says what it has; from then on it gets, for every feed, one step at a time to the newest
+//! generation: its acknowledgement is the credit for the next, so a slow agent lags by its own frame and costs the master
+//! nothing. Nothing here knows edits or rows; nothing here can make a generation.
+//!
+//! [`line`] decides for one agent and [`canary`] for all of them; neither has a clock or a socket. [`follow`], [`gate`],
+//! [`pulse`] and [`bulk`] are the loops around them.
 
+mod bulk;
+pub mod canary;
 mod enrol;
 mod follow;
+mod gate;
+pub mod line;
+mod pulse;
 mod relay;
 
 pub use follow::{Acked, Connected};
+pub use gate::{GateDoor, GateKeeper, gate};
+pub use pulse::{pulse, sign};
 
 use crate::db::publish as db;
 use crate::keys::{Keys, caller};
 use crate::nodes::Revoked;
 use crate::publish::{Latest, RelayDoor};
 use crate::reports::Inbox;
+use bytes::Bytes;
+use holdfast_proto::control::bulk_server::BulkServer;
 use holdfast_proto::control::control_server::ControlServer;
 use holdfast_proto::control::enrolment_server::EnrolmentServer;
 use holdfast_proto::control::relay_server::RelayServer;
@@ -39,12 +51,18 @@ pub struct Control {
     pub revoked: Revoked,
     /// What is published.
     pub latest: watch::Receiver<Arc<Latest>>,
+    /// Who may have which generation.
+    pub gate: GateDoor,
+    /// The master's newest signed word on the time.
+    pub signed: watch::Receiver<Bytes>,
     /// The portal's way to the publisher.
     pub door: RelayDoor,
     /// What the boxes observed.
     pub inbox: Inbox,
     /// Which agents are connected, and what they serve.
     pub connected: Connected,
+    /// What whole snapshots may take of the line, in bytes a second; zero: all there is.
+    pub bulk_bytes_per_second: u64,
     /// Rung when a box came or went, so that the publisher gives it its keys.
     pub wake: Arc<Notify>,
 }
@@ -64,6 +82,7 @@ pub async fn serve(
         .max_concurrent_streams(8)
         .add_service(EnrolmentServer::new(control.clone()).max_decoding_message_size(MASTER_MESSAGE_LIMIT_BYTES))
         .add_service(ControlServer::new(control.clone()).max_decoding_message_size(MASTER_MESSAGE_LIMIT_BYTES))
+        .add_service(BulkServer::new(bulk::Bulk::new(control.clone(), control.bulk_bytes_per_second)).max_decoding_message_size(MASTER_MESSAGE_LIMIT_BYTES))
         .add_service(RelayServer::new(control).max_decoding_message_size(RELAY_MESSAGE_LIMIT_BYTES));
     Ok(server.serve_with_incoming_shutdown(accept(listener, tls), stopped).await?)
 }

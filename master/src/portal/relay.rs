@@ -103,7 +103,8 @@ async fn held(client: &mut RelayClient<Channel>) -> Result<(i32, i64), PortalErr
 
 async fn publish(client: &mut RelayClient<Channel>, row: GenerationRow) -> Result<(i32, i64), PortalError> {
     let sent = (row.epoch, row.generation);
-    let held = call(client.publish(Frame { feed: Some(Feed::PEOPLE.into()), sealed: row.sealed, payload: row.payload })).await?;
+    let held =
+        call(client.publish(Frame { feed: Some(Feed::PEOPLE.into()), sealed: row.sealed.into(), payload: row.payload.into(), ..Frame::default() })).await?;
     let held = numbers(&held);
     if held < sent { Err(PortalError::NotTaken { sent: sent.1, held: held.1 }) } else { Ok(held) }
 }

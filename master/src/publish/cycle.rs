@@ -381,7 +381,7 @@ impl Publisher {
                 let mut tx = lead.connection.begin().await?;
                 ensure!(db::hold_term(&mut tx).await? == lead.term, "another master has begun a term of its own");
                 let (parent, epoch, generation, needs_canary) = (manifest.parent, manifest.epoch, manifest.generation, is_large(&frame.payload));
-                let frame = Frame { parent, epoch, generation, sealed: frame.sealed, payload: frame.payload, needs_canary };
+                let frame = Frame { parent, epoch, generation, sealed: frame.sealed.into(), payload: frame.payload.into(), needs_canary };
                 db::put_round(&mut tx, &db::Round { generations: vec![frame.as_new(manifest.feed)], ..db::Round::default() }).await?;
                 tx.commit().await?;
                 self.announce(latest.with(frame, state));

@@ -20,4 +20,4 @@ mod round;
 pub use cycle::{Publications, Publisher, RelayDoor};
 pub use guard::{Hold, Limits, Verdict, subjects, verdict};
 pub use halt::Halt;
-pub use latest::{Frame, Latest, Published};
+pub use latest::{Frame, Latest, Outgoing, Published, Step};

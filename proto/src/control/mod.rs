@@ -2,6 +2,8 @@
 
 #[cfg(feature = "net")]
 pub mod enrol;
+mod payload;
+mod whole;
 
 use crate::snapshot::{CHAIN_LIMIT, Feed as SnapshotFeed, Trust};
 use crate::words::WordError;
@@ -9,6 +11,8 @@ use std::fmt;
 use std::str::FromStr;
 
 pub use generated::*;
+pub use payload::{Packed, UnpackError, pack, unpack};
+pub use whole::{Arrived, Gathered, PieceError, Whole};
 
 #[allow(missing_docs, clippy::all, reason = "generated; the contract is documented in wire/control.proto")]
 mod generated {
@@ -21,8 +25,10 @@ pub const AGENT_MESSAGE_LIMIT_BYTES: usize = 1 << 20;
 pub const MASTER_MESSAGE_LIMIT_BYTES: usize = 64 << 10;
 /// The longest generation the master takes from the portal in one piece.
 pub const RELAY_MESSAGE_LIMIT_BYTES: usize = 64 << 20;
-/// The size of the pieces of a whole snapshot. A longer delta is sent as a whole snapshot too.
+/// The longest payload of a frame. Where more is missing, the whole snapshot is fetched.
 pub const CHUNK_BYTES: usize = 256 << 10;
+/// The most rows that one frame unpacks to.
+pub const FRAME_LIMIT_BYTES: usize = 4 << 20;
 
 /// How much of a chain of trusts goes into one message: below the limit of either side.
 const CHAIN_PIECE_BYTES: usize = 256 << 10;

@@ -1,5 +1,6 @@
 //! TLS lines that come in: handshakes side by side, and who is at the other end of each.
 
+use super::tls::tune;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -73,7 +74,7 @@ fn refused(from: SocketAddr, why: &str) {
 }
 
 async fn handshake(acceptor: TlsAcceptor, stream: TcpStream, from: SocketAddr) -> io::Result<Line> {
-    stream.set_nodelay(true)?;
+    tune(&stream)?;
     let stream = acceptor.accept(stream).await?;
     let certificate = stream.get_ref().1.peer_certificates().and_then(|chain| Some(Arc::from(chain.first()?.as_ref())));
     Ok(Line { stream, info: LineInfo { from, certificate } })

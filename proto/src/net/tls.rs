@@ -6,6 +6,7 @@
 //! an expired certificate may make is for the master to decide, per call; here it only gets through the handshake.
 
 use hyper_util::rt::TokioIo;
+use nix::sys::socket::sockopt::TcpUserTimeout;
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::CryptoProvider;
@@ -29,6 +30,9 @@ pub const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(1);
 /// TCP connect and TLS handshake with a master that is there take milliseconds; one that is not must not hold us up.
 const CONNECT_TIMEOUT: Duration = Duration::from_millis(400);
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The kernel's word for a dead line, where bytes are under way; the keepalive's is for a silent one.
+const UNACKNOWLEDGED_LIMIT: Duration = Duration::from_secs(2);
 
 /// A certificate chain, leaf first, and its key.
 #[derive(Debug)]
@@ -126,9 +130,15 @@ pub async fn dial(address: &str, config: Arc<ClientConfig>) -> Result<Channel, t
     endpoint.connect_with_connector(connector).await
 }
 
+/// What both ends want of a line: small messages leave at once, and bytes that nobody acknowledges are given up soon.
+pub(super) fn tune(stream: &TcpStream) -> std::io::Result<()> {
+    stream.set_nodelay(true)?;
+    Ok(nix::sys::socket::setsockopt(stream, TcpUserTimeout, &(UNACKNOWLEDGED_LIMIT.as_millis() as u32))?)
+}
+
 async fn connect(address: &str, connector: TlsConnector) -> std::io::Result<tokio_rustls::client::TlsStream<TcpStream>> {
     let stream = tokio::time::timeout(CONNECT_TIMEOUT, TcpStream::connect(address)).await??;
-    stream.set_nodelay(true)?;
+    tune(&stream)?;
     let name = ServerName::try_from(MASTER_NAME).expect("a constant host name");
     tokio::time::timeout(HANDSHAKE_TIMEOUT, connector.connect(name, stream)).await?
 }

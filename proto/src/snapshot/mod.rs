@@ -21,6 +21,7 @@ mod buckets;
 mod crypt;
 mod feed;
 pub mod file;
+mod heartbeat;
 mod lthash;
 mod manifest;
 mod reader;
@@ -36,6 +37,7 @@ pub use base::{BLOCK_BYTES, Base, BaseError, BlockMark, BlockSource, Builder, Da
 pub use buckets::{BUCKETS, BucketError};
 pub use crypt::{DataKey, DataKeyRing, EncryptedField, FieldError, HpkePrivate, HpkePublic, KeyId, WRAPPED_KEYS, wrapped_key_row};
 pub use feed::{Family, Feed, Kind, Scope};
+pub use heartbeat::{HeartbeatError, Newest, SignedHeartbeat};
 pub use lthash::{Digest, LtHash};
 pub use manifest::{FORMAT, Hash, Institution, Manifest, ManifestError, PayloadForm, Sealed};
 pub use reader::{Reader, Writer, reader};

@@ -15,9 +15,9 @@ use serde_json::{Value, json};
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::time::{Duration, Instant};
 
-const HOST: &str = "bench.uni.example";
+pub(super) const HOST: &str = "bench.uni.example";
 /// In a part of the samples' first subnet where nobody lives.
-const ADDRESSES: [Ipv4Addr; 2] = [Ipv4Addr::new(10, 1, 7, 201), Ipv4Addr::new(10, 1, 7, 202)];
+pub(super) const ADDRESSES: [Ipv4Addr; 2] = [Ipv4Addr::new(10, 1, 7, 201), Ipv4Addr::new(10, 1, 7, 202)];
 /// Between two looks at the agents: fine enough for milliseconds, and the cores are left to those who are measured.
 const LOOK_EVERY: Duration = Duration::from_micros(200);
 /// A look that takes longer is tried again.
@@ -45,7 +45,7 @@ pub(super) fn measure(settings: &Settings) -> Result<Vec<Section>> {
     Ok(vec![alone, both])
 }
 
-fn host(address: Ipv4Addr) -> Value {
+pub(super) fn host(address: Ipv4Addr) -> Value {
     json!({ "name": HOST, "interfaces": [{ "mac": "02:00:00:00:be:4c", "addresses": [address.to_string()] }] })
 }
 
@@ -163,20 +163,20 @@ impl Watch {
 }
 
 /// The master's API over one connection that stays open.
-struct Api {
+pub(super) struct Api {
     agent: ureq::Agent,
     base: String,
     token: String,
 }
 
 impl Api {
-    fn of(lab: &Lab) -> Result<Self> {
+    pub(super) fn of(lab: &Lab) -> Result<Self> {
         let token = std::fs::read_to_string(lab.token_file()).context("the lab has no token")?;
         let agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
         Ok(Self { agent, base: format!("http://{}/api/v1", lab.ground().status(Part::Master)), token: format!("Bearer {}", token.trim()) })
     }
 
-    fn ask(&mut self, method: &str, path: &str, body: &Value) -> Result<()> {
+    pub(super) fn ask(&mut self, method: &str, path: &str, body: &Value) -> Result<()> {
         let request = ureq::http::Request::builder()
             .method(method)
             .uri(format!("{}{path}", self.base))
@@ -195,7 +195,7 @@ impl Api {
 }
 
 /// The lab's steps on standard error.
-struct Progress;
+pub(super) struct Progress;
 
 impl Audience for Progress {
     fn step(&mut self, what: &str) {

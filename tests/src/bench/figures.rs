@@ -53,6 +53,11 @@ impl FromIterator<f64> for Samples {
 }
 
 impl Line {
+    /// A line of one value.
+    pub fn from_one(what: impl Into<String>, value: f64, unit: &'static str) -> Self {
+        Samples(vec![value]).line(what, unit)
+    }
+
     /// What, n, min, median, p99, max, unit.
     fn cells(&self) -> [String; 7] {
         let samples = &self.samples;

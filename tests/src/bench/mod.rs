@@ -2,7 +2,7 @@
 //!
 //! Why it exists: numbers in a README are believed when one command prints them again. What it refuses: it never runs in CI,
 //! where a busy machine would make it lie, and it knows no bars; it prints, and people judge. How: [`edit`] times edits
-//! through the real API on a lab on the loopback, with one agent and with two; [`agent`] starts the real agent on a store
+//! through the real API on a lab on the loopback, with one agent and with two, [`fleet`] with a thousand; [`agent`] starts the real agent on a store
 //! that [`store`] writes for a hundred thousand hosts, and [`load`] asks it as fast as it answers.
 //!
 //! As root everything happens in a network box of its own, so that a demo on the same machine is not in the way.
@@ -12,6 +12,7 @@ mod base;
 mod cores;
 mod edit;
 mod figures;
+mod fleet;
 mod interruption;
 mod load;
 mod process;
@@ -28,7 +29,7 @@ use std::process::Command;
 use std::time::Duration;
 
 /// How much to measure.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Settings {
     /// Edits for each number of agents.
     pub edits: usize,
@@ -38,6 +39,8 @@ pub struct Settings {
     pub rounds: usize,
     /// How long a round of load takes.
     pub round_time: Duration,
+    /// How many agents in one process, in rising order; none leaves the fleet out.
+    pub fleet: Vec<usize>,
     /// Leave the edits out: they need Postgres.
     pub agent_only: bool,
 }
@@ -64,6 +67,7 @@ fn measure(settings: &Settings) -> Result<Vec<Section>> {
     let mut sections = Vec::new();
     if !settings.agent_only {
         sections.extend(edit::measure(settings)?);
+        sections.extend(fleet::measure(settings)?);
         sections.push(writers::measure(settings)?);
     }
     sections.push(base::measure(settings)?);

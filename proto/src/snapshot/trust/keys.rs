@@ -13,7 +13,7 @@ impl PublicKey {
         *blake3::hash(&self.0).as_bytes().first_chunk().expect("a hash has 32 bytes")
     }
 
-    pub(super) fn verify(&self, message: &[u8], signature: &[u8]) -> bool {
+    pub(in crate::snapshot) fn verify(&self, message: &[u8], signature: &[u8]) -> bool {
         UnparsedPublicKey::new(&ED25519, &self.0).verify(message, signature).is_ok()
     }
 }
@@ -51,7 +51,7 @@ impl SigningKey {
         PublicKey(self.0.public_key().as_ref().try_into().expect("an Ed25519 public key has 32 bytes"))
     }
 
-    pub(super) fn sign(&self, message: &[u8]) -> [u8; 64] {
+    pub(in crate::snapshot) fn sign(&self, message: &[u8]) -> [u8; 64] {
         self.0.sign(message).as_ref().try_into().expect("an Ed25519 signature has 64 bytes")
     }
 

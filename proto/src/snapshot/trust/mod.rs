@@ -12,6 +12,7 @@ mod open;
 mod tests;
 
 pub use keys::{PublicKey, SigningKey};
+pub(super) use open::print_id;
 pub use open::{OpenError, Opened};
 
 use super::manifest::Institution;

@@ -33,7 +33,7 @@ pub enum OpenError {
     OldEpoch(Epoch),
 }
 
-fn print_id(id: &[u8; 8]) -> String {
+pub(in crate::snapshot) fn print_id(id: &[u8; 8]) -> String {
     id.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 

@@ -1,0 +1,187 @@
+use super::*;
+use crate::publish::Frame;
+use holdfast_proto::snapshot::{Change, Institution, SigningKey, Stamp, State, Table};
+use holdfast_proto::words::{Epoch, UnixMillis};
+
+const NODES: [NodeId; 3] = [NodeId([1; 16]), NodeId([2; 16]), NodeId([3; 16])];
+
+/// A publisher, the machine and a clock.
+struct Bench {
+    key: SigningKey,
+    latest: Latest,
+    canaries: Canaries,
+    now: Instant,
+    rows: u32,
+}
+
+impl Bench {
+    fn new(agents: usize) -> Self {
+        let latest = Latest::empty();
+        let canaries = Canaries::new(Arc::new(latest.clone()));
+        let mut bench = Self { key: SigningKey::generate().unwrap().0, latest, canaries, now: Instant::now(), rows: 0 };
+        NODES[..agents].iter().for_each(|node| bench.line(*node, 1));
+        bench
+    }
+
+    fn line(&mut self, node: NodeId, number: u64) {
+        self.canaries.on_line(node, number, BTreeMap::new(), self.now);
+    }
+
+    fn publish(&mut self, rows: u32) {
+        let changes = (0..rows).map(|row| Change::put(Table(1), (self.rows + row).to_be_bytes(), "x")).collect();
+        self.rows += rows;
+        let stamp = Stamp { institution: Institution([1; 16]), epoch: Epoch(1), issued_at: UnixMillis(1), soft_age_s: 0, hard_age_s: 0 };
+        let state: &State = self.latest.state(Feed::ZONE);
+        let parent = state.view().generation();
+        let (sealed, payload, next) = state.compose(changes).unwrap().unwrap().seal(&self.key, stamp).unwrap();
+        let generation = next.view().generation();
+        self.latest =
+            self.latest.with(Frame { parent, epoch: Epoch(1), generation, sealed: sealed.bytes().to_vec(), payload, needs_canary: rows > 1000 }, next);
+        self.canaries.on_latest(Arc::new(self.latest.clone()), self.now);
+    }
+
+    fn after(&mut self, seconds: u64) {
+        self.now += Duration::from_secs(seconds);
+        self.canaries.on_tick(self.now);
+    }
+
+    fn durable(&mut self, node: NodeId, generation: u64) {
+        self.canaries.on_durable(node, Feed::ZONE, Generation(generation), self.now);
+    }
+
+    /// What each of the three may have; zero: nothing new.
+    fn offered(&self) -> [u64; 3] {
+        let gate = self.canaries.gate();
+        NODES.map(|node| gate.of(node, Feed::ZONE).map_or(0, |published| published.position().1.0))
+    }
+
+    fn has_failed(&mut self) -> bool {
+        self.canaries.songs().iter().any(|song| matches!(song, Song::Failed(..)))
+    }
+}
+
+#[test]
+fn a_small_generation_goes_to_all_at_once() {
+    let mut bench = Bench::new(3);
+    bench.publish(1000);
+    assert_eq!(bench.offered(), [1, 1, 1]);
+}
+
+#[test]
+fn a_grave_generation_goes_to_all_when_one_is_well_with_it() {
+    let mut bench = Bench::new(3);
+    bench.publish(1);
+    bench.publish(1001);
+    assert_eq!(bench.offered(), [2, 1, 1]);
+    bench.durable(NODES[1], 2);
+    bench.after(3);
+    assert_eq!(bench.offered(), [2, 1, 1], "another agent's word does not count");
+    bench.durable(NODES[0], 2);
+    bench.after(1);
+    assert_eq!(bench.offered(), [2, 1, 1]);
+    bench.after(1);
+    assert_eq!(bench.offered(), [2, 2, 2]);
+    assert!(!bench.has_failed());
+}
+
+#[test]
+fn small_edits_ride_along_and_do_not_start_the_wait_anew() {
+    let mut bench = Bench::new(3);
+    bench.publish(1001);
+    bench.durable(NODES[0], 1);
+    bench.after(1);
+    bench.publish(1);
+    assert_eq!(bench.offered(), [2, 0, 0]);
+    bench.after(1);
+    assert_eq!(bench.offered(), [2, 2, 2]);
+}
+
+#[test]
+fn the_next_grave_generation_waits_for_a_trial_of_its_own() {
+    let mut bench = Bench::new(3);
+    bench.publish(1001);
+    bench.publish(1);
+    bench.durable(NODES[0], 2);
+    bench.publish(1001);
+    assert_eq!(bench.offered(), [2, 0, 0]);
+    bench.after(2);
+    assert_eq!(bench.offered(), [3, 2, 2]);
+    bench.durable(NODES[0], 3);
+    bench.after(2);
+    assert_eq!(bench.offered(), [3, 3, 3]);
+}
+
+#[test]
+fn a_correction_takes_the_place_of_what_nobody_is_well_with_yet() {
+    let mut bench = Bench::new(3);
+    bench.publish(1001);
+    bench.publish(1001);
+    assert_eq!(bench.offered(), [2, 0, 0]);
+    bench.durable(NODES[0], 1);
+    bench.after(2);
+    assert_eq!(bench.offered(), [2, 0, 0], "the first was not what is tried");
+}
+
+#[test]
+fn a_generation_that_is_refused_is_held_until_there_is_a_newer_one() {
+    let mut bench = Bench::new(3);
+    bench.publish(1);
+    bench.publish(1001);
+    bench.canaries.on_refused(NODES[0], Feed::ZONE);
+    bench.after(60);
+    assert_eq!(bench.offered(), [1, 1, 1]);
+    assert!(bench.has_failed());
+    bench.publish(1);
+    assert_eq!(bench.offered(), [3, 1, 1], "it carries the held rows, so it is on trial too");
+    bench.durable(NODES[0], 3);
+    bench.after(2);
+    assert_eq!(bench.offered(), [3, 3, 3]);
+}
+
+#[test]
+fn a_canary_that_dies_takes_nobody_with_it() {
+    for (comes_back, seconds) in [(false, 11), (true, 1)] {
+        let mut bench = Bench::new(3);
+        bench.publish(1);
+        bench.publish(1001);
+        bench.canaries.on_gone(NODES[0], 1, bench.now);
+        if comes_back {
+            bench.line(NODES[0], 2);
+            bench.canaries.on_gone(NODES[0], 1, bench.now);
+            assert!(!bench.has_failed(), "the end of an old line says nothing of the new one");
+            bench.canaries.on_gone(NODES[0], 2, bench.now);
+        }
+        bench.after(seconds);
+        assert!(bench.has_failed());
+        assert_eq!(bench.offered()[1..], [1, 1]);
+    }
+}
+
+#[test]
+fn a_slow_canary_is_followed_by_the_next_and_an_absent_one_by_the_first_to_come() {
+    let mut bench = Bench::new(0);
+    bench.publish(1001);
+    assert_eq!(bench.offered(), [0, 0, 0]);
+    bench.line(NODES[1], 1);
+    assert_eq!(bench.offered(), [0, 1, 0]);
+    bench.line(NODES[2], 1);
+    bench.after(10);
+    assert_eq!(bench.offered(), [0, 0, 1]);
+    assert!(bench.canaries.songs().contains(&Song::Slow(Feed::ZONE, Generation(1), NODES[1])));
+    bench.durable(NODES[2], 1);
+    bench.after(2);
+    assert_eq!(bench.offered(), [1, 1, 1]);
+}
+
+#[test]
+fn a_restarted_master_tries_the_last_grave_generation_again() {
+    let mut bench = Bench::new(0);
+    bench.publish(1001);
+    bench.publish(1);
+    bench.canaries = Canaries::new(Arc::new(bench.latest.clone()));
+    assert_eq!(bench.offered(), [0, 0, 0]);
+    // Whoever has it on its disk already has only to stay well.
+    bench.canaries.on_line(NODES[1], 1, BTreeMap::from([(Feed::ZONE, Generation(1))]), bench.now);
+    bench.after(2);
+    assert_eq!(bench.offered(), [2, 2, 2]);
+}

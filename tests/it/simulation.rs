@@ -1,0 +1,35 @@
+//! Minutes of faults in a pretend world: see `holdfast_lab::simulation` for what may happen in it and what must not.
+
+use crate::is_long;
+use holdfast_lab::simulation::{Safeguard, run, run_on_disks};
+
+/// Worlds that are lived through: seconds of work, or minutes.
+fn seeds() -> std::ops::Range<u64> {
+    if is_long() { 0..500 } else { 0..8 }
+}
+
+#[test]
+fn no_promise_breaks_in_any_world() {
+    for seed in seeds() {
+        if let Err(violation) = run(seed, None) {
+            panic!("seed {seed}: after {:?}: {}", violation.after, violation.what);
+        }
+    }
+}
+
+#[test]
+fn the_store_on_a_real_disk_comes_to_the_same_in_any_world() {
+    for seed in 0..if is_long() { 50 } else { 2 } {
+        if let Err(violation) = run_on_disks(seed) {
+            panic!("seed {seed}: after {:?}: {}", violation.after, violation.what);
+        }
+    }
+}
+
+#[test]
+fn no_safeguard_can_be_left_out() {
+    for safeguard in Safeguard::ALL {
+        let fell = seeds().find_map(|seed| run(seed, Some(safeguard)).err());
+        assert!(fell.is_some(), "without the safeguard \"{safeguard:?}\" nothing fell in any world: it is not tried, or does nothing");
+    }
+}
