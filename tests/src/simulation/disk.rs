@@ -47,7 +47,7 @@ impl Disk {
         for feed in FEEDS {
             let dir = feed_dir(&folders.state, feed);
             let (keeper, _) = Keeper::open(&dir, &folders.run, feed, &self.trust, &self.key).expect("a store");
-            let Following { follower, .. } = Follower::open(&folders, feed, &service, &self.trust, &self.key);
+            let Following { follower, .. } = Follower::open(&folders, feed, &service, false, &self.trust, &self.key);
             self.boxes.insert(feed, (keeper, follower));
         }
     }
