@@ -137,7 +137,7 @@ fn forged_or_torn_snapshot_is_refused() {
 #[test]
 fn kill_at_any_point_of_a_burst_leaves_a_whole_generation() {
     let Some(mut lab) = two_campuses("kill -9 in a burst of pushes") else { return };
-    let kills = if crate::is_long() { 1000 } else { 200 };
+    let kills = if crate::is_long() { 1000 } else { 100 };
     let (admin, stop) = (lab.admin().unwrap(), Arc::new(AtomicBool::new(false)));
     let stopped = Arc::clone(&stop);
     let burst = std::thread::spawn(move || {

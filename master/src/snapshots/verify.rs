@@ -60,7 +60,7 @@ impl Snapshots {
         state = forward(connection, &self.open, state, newest, |step| match step {
             Step::Delta(_, generation) => {
                 (report.generations, report.to) = (report.generations + 1, generation.0);
-                if report.generations % TOLD_EVERY == 0 {
+                if report.generations.is_multiple_of(TOLD_EVERY) {
                     tracing::info!(event = "verify_progress", %feed, generation = report.to, "verified up to here");
                 }
             }
