@@ -3,6 +3,7 @@
 //! An edit goes one way: `http` parses it, `inventory` decides, `db` stores, `publish` numbers and signs, `control`
 //! hands it to the agents. Rooms meet in `run`.
 
+pub mod adopt;
 pub mod cli;
 pub mod commands;
 pub mod config;

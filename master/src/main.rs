@@ -2,7 +2,7 @@
 
 use clap::{CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
-use holdfast_master::commands::{self, AdminCommand, CaCommand, EngineCommand, InitArguments, NodeCommand, PortalCommand, RootCommand};
+use holdfast_master::commands::{self, AdminCommand, AdoptArguments, CaCommand, EngineCommand, InitArguments, NodeCommand, PortalCommand, RootCommand};
 use holdfast_master::config;
 use holdfast_master::{run, telemetry};
 use std::path::PathBuf;
@@ -31,6 +31,8 @@ enum Command {
     Ca(CaCommand),
     /// Serve until SIGTERM.
     Serve,
+    /// Take back from an agent what a master that was restored from a backup lacks: an agent's snapshots are a backup.
+    AdoptFromAgent(AdoptArguments),
     /// The boxes of the institution.
     #[command(subcommand)]
     Node(NodeCommand),
@@ -74,6 +76,7 @@ fn dispatch(arguments: Arguments) -> anyhow::Result<()> {
             let metrics = telemetry::start()?;
             runtime.block_on(run::serve(config::read(path)?, metrics))
         }
+        Command::AdoptFromAgent(arguments) => runtime.block_on(commands::adopt_from_agent(config::read(path)?, arguments)),
         Command::Node(command) => runtime.block_on(commands::node(config::read(path)?, command)),
         Command::Admin(command) => runtime.block_on(commands::admin(config::read(path)?, command)),
         Command::AuthPortal(command) => runtime.block_on(commands::portal(config::read(path)?, command)),

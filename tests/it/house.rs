@@ -32,6 +32,7 @@ master         main       -> * proto::net proto::control
 master         commands   -> * proto::net proto::control proto::snapshot
 master         run        -> * proto::*
 master         bin        -> cli
+master         adopt      -> publish snapshots keys db proto::*
 master         cli        ->
 master         config     ->
 master         telemetry  ->

@@ -1,7 +1,7 @@
 //! Minutes of faults in a pretend world: see `holdfast_lab::simulation` for what may happen in it and what must not.
 
 use crate::is_long;
-use holdfast_lab::simulation::{Safeguard, run};
+use holdfast_lab::simulation::{Safeguard, run, run_on_disks};
 
 /// Worlds that are lived through: seconds of work, or minutes.
 fn seeds() -> std::ops::Range<u64> {
@@ -12,6 +12,15 @@ fn seeds() -> std::ops::Range<u64> {
 fn no_promise_breaks_in_any_world() {
     for seed in seeds() {
         if let Err(violation) = run(seed, None) {
+            panic!("seed {seed}: after {:?}: {}", violation.after, violation.what);
+        }
+    }
+}
+
+#[test]
+fn the_store_on_a_real_disk_comes_to_the_same_in_any_world() {
+    for seed in 0..if is_long() { 50 } else { 2 } {
+        if let Err(violation) = run_on_disks(seed) {
             panic!("seed {seed}: after {:?}: {}", violation.after, violation.what);
         }
     }

@@ -168,22 +168,93 @@ fn roots_change_by_two_of_three_and_a_box_that_was_away_walks_after_them() {
     serves_edit(&lab, "roots.uni.example", "10.1.4.233");
 }
 
-#[test]
-fn a_master_that_was_put_back_publishes_nothing_until_a_new_epoch() {
-    let Some(mut lab) = two_campuses("a restored master") else { return };
-    let postgres = state_dir(&lab, Part::Master).join("postgres");
+/// Puts the master back to where it was before `edit`, which agents serve since.
+fn put_back_behind(lab: &mut Lab, edit: impl FnOnce(&Lab)) {
+    let postgres = state_dir(lab, Part::Master).join("postgres");
     let backup = lab.folder().path().join("backup");
     let copy = |from: &PathBuf, to: &PathBuf| assert!(Command::new("cp").arg("-a").arg(from).arg(to).status().unwrap().success());
     lab.stop(Part::Master).unwrap();
     copy(&postgres, &backup);
     lab.start(Part::Master).unwrap();
-    serves_edit(&lab, "lost.uni.example", "10.1.4.234");
+    edit(lab);
     lab.stop(Part::Master).unwrap();
     std::fs::remove_dir_all(&postgres).unwrap();
     copy(&backup, &postgres);
     lab.start(Part::Master).unwrap();
+}
 
-    let ready = || on_ground(lab.at(Place::Master), || get(lab.ground().status(Part::Master), "/readyz"))?;
+fn master_is_ready(lab: &Lab) -> Result<String> {
+    on_ground(lab.at(Place::Master), || get(lab.ground().status(Part::Master), "/readyz"))?
+}
+
+/// A master that lost an edit takes back what north holds, and runs again. Gives what the command said.
+fn adopts_from_north(lab: &mut Lab) -> String {
+    put_back_behind(lab, |lab| serves_edit(lab, "lost.uni.example", "10.1.4.234"));
+    eventually("it is halted", || Ok(master_is_ready(lab)?.contains("holds zone")));
+    let north = state_dir(lab, Part::Agent(NORTH)).display().to_string();
+    let wrong = lab.run(Part::Master, &["adopt-from-agent", &north]).unwrap_err().to_string();
+    assert!(wrong.contains("stop it first"), "{wrong}");
+    lab.stop(Part::Master).unwrap();
+    let said = lab.run(Part::Master, &["adopt-from-agent", &north]).unwrap();
+    lab.start(Part::Master).unwrap();
+    eventually("it is halted no longer", || Ok(master_is_ready(lab)?.starts_with("HTTP/1.1 200")));
+    said
+}
+
+#[test]
+fn a_master_that_was_put_back_takes_from_an_agent_what_it_lost_and_publishes_none_of_it_away() {
+    let Some(mut lab) = two_campuses("a restored master adopts") else { return };
+    let before = snapshot(&lab, NORTH, "zone")["applied"].as_u64().unwrap();
+    let said = adopts_from_north(&mut lab);
+    let held = snapshot(&lab, NORTH, "zone")["applied"].as_u64().unwrap();
+    assert!(said.contains(&format!("1.{before} -> 1.{held}")) && said.contains("- lost.uni.example. A 10.1.4.234"), "{said}");
+    let admin = lab.admin().unwrap();
+    let list = admin.holdfast(&["snapshot", "list"]).unwrap();
+    assert!(list.contains("lost.uni.example. A 10.1.4.234"), "it names what is missing: {list}");
+
+    admin.holdfast(&["host", "add", "after.uni.example", "--address", "10.1.4.235"]).unwrap();
+    let at = |campus: Campus, name: &str| names(lab.network(), campus, campus, name);
+    let is_taken_up = admin.holdfast(&["host", "add", "later.uni.example", "--address", "10.1.4.236", "--wait=2s"]);
+    assert!(format!("{is_taken_up:?}").contains("held"), "{is_taken_up:?}");
+    for campus in Campus::BOTH {
+        assert_eq!(at(campus, "lost.uni.example").unwrap(), ["10.1.4.234"], "agents stay where they are");
+        assert_eq!(at(campus, "after.uni.example").unwrap(), Vec::<String>::new());
+        assert_eq!(snapshot(&lab, campus, "zone")["applied"], held);
+    }
+
+    lab.run(Part::Master, &["adopt-from-agent", "--keep-database", "--reason", "the edit was a mistake"]).unwrap();
+    for campus in Campus::BOTH {
+        eventually("the database wins", || Ok(at(campus, "lost.uni.example")?.is_empty() && at(campus, "after.uni.example")? == ["10.1.4.235"]));
+        assert!(snapshot(&lab, campus, "zone")["applied"].as_u64().unwrap() > held, "under a higher number");
+        assert_eq!(snapshot(&lab, campus, "zone")["epoch"], 1);
+    }
+    let verified = admin.holdfast(&["snapshot", "verify", "zone"]).unwrap();
+    assert!(verified.contains("holds together") && verified.contains(&format!("took generation {held} from an agent")), "{verified}");
+    let newest = snapshot(&lab, NORTH, "zone")["applied"].as_u64().unwrap().to_string();
+    let diff = admin.holdfast(&["snapshot", "diff", "zone", &before.to_string(), &newest]).unwrap();
+    assert!(diff.contains("is missing") && diff.contains("+ after.uni.example. A 10.1.4.235") && !diff.contains("lost"), "{diff}");
+}
+
+#[test]
+fn what_is_entered_again_settles_what_was_adopted() {
+    let Some(mut lab) = two_campuses("a lost edit is entered again") else { return };
+    adopts_from_north(&mut lab);
+    let held = snapshot(&lab, NORTH, "zone")["applied"].clone();
+    let admin = lab.admin().unwrap();
+    admin.holdfast(&["host", "add", "lost.uni.example", "--address", "10.1.4.234"]).unwrap();
+    eventually("nothing is held", || Ok(!admin.holdfast(&["snapshot", "list"])?.contains("adopted")));
+    assert_eq!(snapshot(&lab, NORTH, "zone")["applied"], held, "agents have it already");
+    serves_edit(&lab, "next.uni.example", "10.1.4.235");
+    assert_eq!(names(lab.network(), SOUTH, SOUTH, "lost.uni.example").unwrap(), ["10.1.4.234"]);
+    assert!(snapshot(&lab, NORTH, "zone")["applied"].as_u64() > held.as_u64());
+}
+
+#[test]
+fn a_master_that_was_put_back_publishes_nothing_until_a_new_epoch() {
+    let Some(mut lab) = two_campuses("a restored master") else { return };
+    put_back_behind(&mut lab, |lab| serves_edit(lab, "lost.uni.example", "10.1.4.234"));
+
+    let ready = || master_is_ready(&lab);
     eventually("it says why it publishes nothing", || Ok(ready()?.contains("holds zone")));
     let held = snapshot(&lab, NORTH, "zone")["applied"].as_u64().unwrap();
     lab.admin().unwrap().holdfast(&["host", "add", "after.uni.example", "--address", "10.1.4.235"]).unwrap();

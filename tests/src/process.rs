@@ -174,12 +174,16 @@ impl Program {
     /// Takes its life without a word of warning (SIGKILL), as a power cut does.
     pub fn kill(&mut self) -> Result<ExitStatus> {
         // The power goes for all that it started, too.
-        let pid = self.pid();
-        let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
+        let children = children(self.pid());
         self.child.kill()?;
-        for child in children.split_whitespace().filter_map(|child| child.parse().ok()) {
+        for child in &children {
             // One that is gone already needs no killing.
-            let _ = kill(Pid::from_raw(child), Signal::SIGKILL);
+            let _ = kill(Pid::from_raw(*child as i32), Signal::SIGKILL);
+        }
+        // Their ports are free only when they are gone; they are nobody's children any more, so nobody can wait for them.
+        let deadline = Instant::now() + STOP_LIMIT;
+        while children.iter().any(|child| is_alive(*child)) && Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(1));
         }
         Ok(self.child.wait()?)
     }
@@ -223,6 +227,19 @@ impl Drop for Program {
 /// The lines that are written to their end.
 fn whole_lines(log: &str) -> impl Iterator<Item = &str> {
     log.split_inclusive('\n').filter_map(|line| line.strip_suffix('\n'))
+}
+
+/// Whether a process runs: one that ended and was not waited for does not.
+fn is_alive(pid: u32) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with('Z'))
+}
+
+/// The processes that a process started, by whichever of its threads.
+pub fn children(pid: u32) -> Vec<u32> {
+    let threads = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+    let lists = threads.filter_map(|thread| fs::read_to_string(thread.path().join("children")).ok());
+    lists.flat_map(|list| list.split_whitespace().filter_map(|child| child.parse().ok()).collect::<Vec<_>>()).collect()
 }
 
 #[cfg(test)]

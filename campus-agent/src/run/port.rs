@@ -4,7 +4,7 @@ use std::net::{SocketAddr, UdpSocket};
 use std::time::Duration;
 
 /// How often a port that was taken is tried again.
-const PORT_RETRY: Duration = Duration::from_secs(1);
+const PORT_RETRY: Duration = Duration::from_millis(100);
 
 /// A service on its way to its port. The first attempt is made at once, so that "ready" means bound wherever that is possible.
 pub(super) struct Port<T, B> {

@@ -118,6 +118,7 @@ impl Follower {
 
     /// Looks at the commit word and takes what is new. Gives what was kept out.
     pub fn poll(&mut self) -> Option<Finding> {
+        self.served.keep_lock();
         if self.state.base().is_damaged() && !self.repaired {
             return Some(self.repair());
         }

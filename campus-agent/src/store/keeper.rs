@@ -152,6 +152,21 @@ impl Keeper {
         Ok(self.keep(next, |keeper| keeper.append(frame)))
     }
 
+    /// As [`Self::take_frame`], for what comes over the line: what lies below `floor`, the highest that was ever durable here, is
+    /// refused. An empty store takes any first generation, and a disk that was lost must not open the door to the past.
+    pub fn take_frame_above(
+        &mut self,
+        trust: &Trust,
+        floor: Option<(Epoch, Generation)>,
+        sealed: &[u8],
+        merged: bool,
+        payload: &[u8],
+    ) -> Result<Kept, Refusal> {
+        // Whether the claims are true is looked at next.
+        self.refuse_the_past(&Sealed::from_bytes(sealed)?.claims()?, floor)?;
+        self.take_frame(trust, sealed, merged, payload)
+    }
+
     /// Begins to take a whole snapshot in blocks. `newest` is a manifest that names its root; without one, the rows are
     /// proven at the end. What lies below `floor`, the highest that was ever durable here, is refused: a disk that was lost
     /// must not open the door to the past.
@@ -165,8 +180,8 @@ impl Keeper {
     ) -> Result<Incoming, Refusal> {
         let opened = trust.open(&Sealed::from_bytes(sealed)?)?;
         let newest = newest.map(|newest| Ok::<Opened, Refusal>(trust.open(&Sealed::from_bytes(newest)?)?)).transpose()?;
-        // A snapshot from below the floor may still be the ground under a newer manifest.
-        self.refuse_the_past(newest.as_ref().unwrap_or(&opened).manifest(), floor)?;
+        // It is served as soon as it is here, so it must not lie below the floor, whatever newer manifest names it.
+        self.refuse_the_past(opened.manifest(), floor)?;
         Incoming::begin(opened, newest, head, self.dir.join("incoming")).ok_or(Refusal::OtherRoot)
     }
 

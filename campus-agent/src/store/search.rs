@@ -6,7 +6,7 @@
 
 use super::base_file::{on_disk, read_front};
 use super::slot::{Finding, Slot};
-use holdfast_proto::snapshot::file::{BaseFile, Chain, StoreKey, decode_frame, frames_unchained, v1};
+use holdfast_proto::snapshot::file::{self, BaseFile, Chain, StoreKey, decode_frame, v1};
 use holdfast_proto::snapshot::{Feed, Hash, Opened, Sealed, State, Trust};
 use holdfast_proto::words::{Epoch, Generation};
 use std::fs;
@@ -186,27 +186,11 @@ fn follow_chain(question: Question<'_>, newest: Candidate, mut findings: Vec<Fin
 fn prove_log(question: Question<'_>, slot: Slot, found: &mut Found) {
     let path = slot.log(question.dir);
     let log = read_log(&path, &mut Vec::new());
-    let first_version = v1::frames(&log).map(|frame| (frame.sealed, frame.payload, false));
-    let frames = frames_unchained(&log).map(|frame| (frame.sealed, frame.payload, frame.merged));
-    for (sealed, payload, merged) in first_version.chain(frames) {
-        let Ok(claims) = sealed.claims() else { return };
-        let claimed = (claims.epoch, claims.generation);
-        if claimed <= at(&found.state) || question.below.is_some_and(|below| claimed >= below) {
-            continue;
-        }
-        let next = open(question, &sealed).and_then(|opened| {
-            let next = if merged { found.state.advance_merged(&opened, payload) } else { found.state.advance(&opened, payload) };
-            next.map_err(|wrong| format!("generation {}: {wrong}", claims.generation))
-        });
-        match next {
-            Ok(next) => found.state = next,
-            Err(what) => {
-                let finding = Finding { path: path.clone(), what };
-                if !found.findings.contains(&finding) {
-                    found.findings.push(finding);
-                }
-                return;
-            }
+    let wanted = |claimed| question.below.is_none_or(|below| claimed < below);
+    if let Err(what) = file::prove_log(&mut found.state, &log, |sealed| question.trust.open(sealed), wanted) {
+        let finding = Finding::new(path, what);
+        if !found.findings.contains(&finding) {
+            found.findings.push(finding);
         }
     }
 }

@@ -406,3 +406,18 @@ fn a_power_cut_leaves_the_exact_generation_that_was_synced_or_a_later_one() {
         assert!(found >= 2 + synced as u64, "cut {cut}: {synced} frames were synced, generation {found} is left");
     }
 }
+
+#[test]
+fn a_snapshot_from_below_the_floor_is_not_taken_even_where_a_newer_manifest_names_it() {
+    let mut bench = six();
+    let based = bench.published[5].2.rebased().unwrap();
+    let stamp = Stamp { institution: INSTITUTION, epoch: Epoch(1), issued_at: UnixMillis(7), soft_age_s: 0, hard_age_s: 0 };
+    let (newest, payload, next) = based.compose(vec![Change::put(T, "counter", "7")]).unwrap().unwrap().seal(&bench.key, stamp).unwrap();
+    bench.published.push((newest.bytes().to_vec(), payload, next));
+    let (sealed, head) = (bench.published[5].0.clone(), based.base().head().encode());
+    fs::remove_dir_all(bench.folder()).unwrap();
+    let keeper = bench.keeper();
+    let begin = |floor| keeper.begin_full(&bench.trust, Some((Epoch(1), Generation(floor))), &sealed, Some(newest.bytes()), &head);
+    assert!(begin(6).is_ok());
+    assert!(begin(7).is_err(), "what was revoked in generation 7 would be back until the next frame");
+}

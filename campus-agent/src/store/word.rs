@@ -12,9 +12,13 @@ use std::fs::{self, File, TryLockError};
 use std::io;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 const MAGIC: &[u8; 4] = b"HFCW";
 const COMMIT_BYTES: usize = 4 + 1 + 4 + 8 + 8 + 32 + 16 + 32;
+/// A look takes microseconds.
+const LOCK_TRIES: usize = 20;
+const LOCK_PAUSE: Duration = Duration::from_micros(200);
 const SERVED_BYTES: usize = 4 + 4 + 8 + 32;
 
 /// How far a feed's files may be read.
@@ -86,11 +90,12 @@ impl CommitWord {
 pub(super) struct ServedWord {
     path: PathBuf,
     file: Option<File>,
+    is_locked: bool,
 }
 
 impl ServedWord {
     pub(super) fn of(run_dir: &Path, feed: Feed, service: &str) -> Self {
-        Self { path: run_dir.join(format!("{feed}.{service}.served")), file: None }
+        Self { path: run_dir.join(format!("{feed}.{service}.served")), file: None, is_locked: false }
     }
 
     pub(super) fn write(&mut self, (epoch, generation): (Epoch, Generation)) -> io::Result<()> {
@@ -98,12 +103,14 @@ impl ServedWord {
         bytes.extend_from_slice(&epoch.0.to_le_bytes());
         bytes.extend_from_slice(&generation.0.to_le_bytes());
         close(&mut bytes);
-        let is_new = self.file.is_none();
         write_at_start(&mut self.file, &self.path, &bytes)?;
-        match &self.file {
-            Some(file) if is_new => file.try_lock().map_err(io::Error::from),
-            _ => Ok(()),
-        }
+        self.keep_lock();
+        Ok(())
+    }
+
+    /// Takes the lock where somebody who looked was in the way the last time. Costs nothing once it is there.
+    pub(super) fn keep_lock(&mut self) {
+        self.is_locked = self.is_locked || self.file.as_ref().is_some_and(lock);
     }
 
     /// What the service of before came to serve.
@@ -127,6 +134,17 @@ impl ServedWord {
         let (generation, _) = rest.split_first_chunk()?;
         Some((Epoch(u32::from_le_bytes(*epoch)), Generation(u64::from_le_bytes(*generation))))
     }
+}
+
+/// Whoever looks whether we live holds the lock for a moment; one that is held for longer is another process's of our name.
+fn lock(file: &File) -> bool {
+    (0..LOCK_TRIES).any(|_| {
+        let locked = file.try_lock().is_ok();
+        if !locked {
+            std::thread::sleep(LOCK_PAUSE);
+        }
+        locked
+    })
 }
 
 /// What the living services serve of a feed, by service.
@@ -201,5 +219,19 @@ mod tests {
         assert_eq!(served(dir.path(), Feed::ZONE), [("dns".to_owned(), (Epoch(1), Generation(5)))]);
         drop(dns);
         assert_eq!(served(dir.path(), Feed::ZONE), []);
+        let stop = std::sync::atomic::AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+                    served(dir.path(), Feed::ZONE);
+                }
+            });
+            for start in 6..200 {
+                let mut dns = ServedWord::of(dir.path(), Feed::ZONE, "dns");
+                dns.write((Epoch(1), Generation(start))).unwrap();
+                assert_eq!(served(dir.path(), Feed::ZONE).len(), 1, "start {start}, while somebody looked");
+            }
+            stop.store(true, std::sync::atomic::Ordering::Relaxed);
+        });
     }
 }

@@ -4,6 +4,7 @@ use holdfast_proto::control::bulk_client::BulkClient;
 use holdfast_proto::control::{FetchRequest, Gathered};
 use holdfast_proto::net::tls;
 use holdfast_proto::snapshot::Feed;
+use holdfast_proto::words::{Epoch, Generation};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::time::timeout;
@@ -18,19 +19,28 @@ const RETRY: Duration = Duration::from_millis(500);
 /// What is gathered so far: it outlives the line that it was asked over.
 pub(super) type Gathering = Arc<Mutex<Gathered>>;
 
-/// Fetches until all is there, going on after every break where it was; ends with whoever wanted it.
-pub(super) async fn fetch(address: String, tls: Arc<rustls::ClientConfig>, feed: Feed, gathering: Gathering) -> Feed {
-    while let Err(error) = attempt(&address, Arc::clone(&tls), feed, &gathering).await {
-        tracing::info!(event = "transfer_broke_off", %feed, error = format!("{error:#}"), "the snapshot is asked for again from where it broke off");
-        tokio::time::sleep(RETRY).await;
-    }
-    feed
+/// What is to be fetched.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Wanted {
+    pub feed: Feed,
+    /// The highest that this box holds or once held: nothing older helps.
+    pub once_held: (Epoch, Generation),
 }
 
-async fn attempt(address: &str, tls: Arc<rustls::ClientConfig>, feed: Feed, gathering: &Gathering) -> anyhow::Result<()> {
+/// Fetches until all is there, going on after every break where it was; ends with whoever wanted it.
+pub(super) async fn fetch(address: String, tls: Arc<rustls::ClientConfig>, wanted: Wanted, gathering: Gathering) -> Feed {
+    while let Err(error) = attempt(&address, Arc::clone(&tls), wanted, &gathering).await {
+        tracing::info!(event = "transfer_broke_off", feed = %wanted.feed, error = format!("{error:#}"), "the snapshot is asked for again from where it broke off");
+        tokio::time::sleep(RETRY).await;
+    }
+    wanted.feed
+}
+
+async fn attempt(address: &str, tls: Arc<rustls::ClientConfig>, wanted: Wanted, gathering: &Gathering) -> anyhow::Result<()> {
     let channel = tls::dial(address, tls).await?;
     let (root, first_block) = lock(gathering).wanted();
-    let request = FetchRequest { feed: Some(feed.into()), root: root.to_vec(), first_block };
+    let (epoch, generation) = (wanted.once_held.0.0, wanted.once_held.1.0);
+    let request = FetchRequest { feed: Some(wanted.feed.into()), root: root.to_vec(), first_block, epoch, generation };
     let mut client = BulkClient::new(channel).max_decoding_message_size(PIECE_MESSAGE_LIMIT_BYTES);
     let mut pieces = timeout(PIECE_TIMEOUT, client.fetch(request)).await??.into_inner();
     while let Some(piece) = timeout(PIECE_TIMEOUT, pieces.message()).await?? {

@@ -1,5 +1,5 @@
 use super::backoff::{Backoff, Ended};
-use super::fetch::{Gathering, fetch};
+use super::fetch::{Gathering, Wanted, fetch};
 use super::line::{Line, Output, SILENCE_LIMIT, Taken};
 use super::{FeedState, Line as LineState, State, link};
 use crate::config::Folders;
@@ -198,7 +198,10 @@ impl Uplink {
                     changed.context("the spool is gone")?;
                     self.deliver(&mut session).await?;
                 }
-                _ = tick.tick() => self.deliver(&mut session).await?,
+                _ = tick.tick() => {
+                    block_in_place(|| self.keepers.values_mut().for_each(Keeper::tick));
+                    self.deliver(&mut session).await?;
+                }
             }
             // What is done may give more to do: the store's answer is a message to the master.
             while !out.is_empty() {
@@ -219,14 +222,16 @@ impl Uplink {
         match output {
             Output::Send(message) => session.outgoing.send(message).await?,
             Output::Take { feed, sealed, payload, merged } => {
-                let (keeper, trust) = (self.keepers.get_mut(&feed).context("no keeper")?, &self.identity.trust);
-                let taken = block_in_place(|| keeper.take_frame(trust, &sealed, merged, &payload));
+                let (keeper, trust, floor) = (self.keepers.get_mut(&feed).context("no keeper")?, &self.identity.trust, self.floor.of(feed));
+                let taken = block_in_place(|| keeper.take_frame_above(trust, floor, &sealed, merged, &payload));
                 let taken = self.settle(feed, taken).await;
                 session.line.on_taken(feed, taken, out);
             }
             Output::Fetch(feed) => {
                 let gathering = Arc::clone(self.gathering.entry(feed).or_default());
-                session.fetches.spawn(fetch(self.address.clone(), self.tls()?, feed, gathering));
+                let view = self.keepers.get(&feed).context("no keeper")?.state().view();
+                let once_held = self.floor.of(feed).unwrap_or((Epoch(0), Generation(0))).max((view.epoch(), view.generation()));
+                session.fetches.spawn(fetch(self.address.clone(), self.tls()?, Wanted { feed, once_held }, gathering));
             }
             Output::Connected => self.on_connected(session).await?,
             Output::Wanted(latest) => self.on_wanted(&latest),

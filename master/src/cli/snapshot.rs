@@ -92,8 +92,13 @@ fn diff(client: &Client, output: Output, feed: &str, from: u64, to: u64) -> Resu
     let answer = client.get(&path(feed, "/diff"), vec![("from", from.to_string()), ("to", to.to_string())])?;
     print::result(output, &answer.body, |body| {
         let more = if body["truncated"] == true { "... and more\n" } else { "" };
-        lines(&body["lines"]) + more
+        missing(body) + &lines(&body["lines"]) + more
     })
+}
+
+/// The sentences on generations that are not kept.
+fn missing(body: &Value) -> String {
+    body["missing"].as_array().into_iter().flatten().map(|line| format!("{}\n", print::cell(line))).collect()
 }
 
 fn lines(lines: &Value) -> String {
@@ -118,6 +123,7 @@ fn verify(client: &Client, output: Output, feed: Option<String>) -> Result<(), F
             columns.into_iter().chain([verdict]).collect()
         };
         print::table(&["snapshot", "from", "to", "generations", "rows", "verdict"], &print::items(body).iter().map(row).collect::<Vec<_>>())
+            + &print::items(body).iter().map(missing).collect::<String>()
     })?;
     if is_whole { Ok(()) } else { Err(Failure::Failed("the kept history does not hold together".into())) }
 }

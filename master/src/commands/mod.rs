@@ -1,8 +1,10 @@
 //! What `holdfast-master` does besides serving: the tools for whoever sits at this host. Wiring only, like `run`.
 
+mod adopt;
 mod node;
 mod root;
 
+pub use adopt::{AdoptArguments, adopt_from_agent};
 pub use node::{CaCommand, NodeCommand, ca, node};
 pub use root::{InitArguments, RootCommand, init, root};
 

@@ -32,6 +32,7 @@ pub struct Bulk {
 #[derive(Clone)]
 struct Kept {
     at: (Epoch, Generation),
+    sealed: Sealed,
     whole: Arc<Whole>,
 }
 
@@ -42,18 +43,20 @@ impl Bulk {
         Self { control, places: Arc::new(Semaphore::new(TRANSFERS_LIMIT)), pace: Arc::new(pace), kept: Arc::default() }
     }
 
-    /// The snapshot that is at hand, where it still leads to the newest; else the newest.
-    fn whole(&self, feed: Feed, published: &Published) -> Result<Arc<Whole>, Status> {
+    /// The snapshot that is at hand, where it is of today's trust, takes nobody back and leads to the newest; else the newest.
+    fn whole(&self, feed: Feed, published: &Published, once_held: (Epoch, Generation)) -> Result<Arc<Whole>, Status> {
         // Held while a snapshot is made: whoever asks for the same waits for it.
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        let leads_on = |kept: &&Kept| !matches!(published.step(kept.at.0, kept.at.1), Step::Whole) && kept.at <= published.position();
-        if let Some(kept) = kept.get(&feed).filter(leads_on) {
+        let trust = &self.control.keys().trust;
+        let leads_on = |kept: &Kept| !matches!(published.step(kept.at.0, kept.at.1), Step::Whole) && kept.at <= published.position();
+        let is_good = |kept: &&Kept| kept.at >= once_held && trust.open(&kept.sealed).is_ok() && leads_on(kept);
+        if let Some(kept) = kept.get(&feed).filter(is_good) {
             return Ok(Arc::clone(&kept.whole));
         }
         let sealed = published.state.sealed().ok_or_else(|| Status::not_found("nothing was published of this feed yet"))?;
         let folded = published.state.rebased().map_err(|wrong| Status::internal(wrong.to_string()))?;
         let whole = Arc::new(Whole::new(sealed.clone(), Arc::clone(folded.base())));
-        kept.insert(feed, Kept { at: published.position(), whole: Arc::clone(&whole) });
+        kept.insert(feed, Kept { at: published.position(), sealed: sealed.clone(), whole: Arc::clone(&whole) });
         Ok(whole)
     }
 }
@@ -70,8 +73,8 @@ impl BulkService for Bulk {
         let gate = Arc::clone(&self.control.gate.subscribe().borrow());
         let published = gate.of(NodeId(*node.id.as_bytes()), feed).cloned().ok_or_else(|| Status::unavailable("the newest generation is held back for now"))?;
         let newest = published.state.sealed().cloned().ok_or_else(|| Status::not_found("nothing was published of this feed yet"))?;
-        let bulk = self.clone();
-        let made = tokio::task::spawn_blocking(move || bulk.whole(feed, &published)).await;
+        let (bulk, once_held) = (self.clone(), (Epoch(request.epoch), Generation(request.generation)));
+        let made = tokio::task::spawn_blocking(move || bulk.whole(feed, &published, once_held)).await;
         let whole = made.map_err(|_| Status::internal("the snapshot could not be made"))??;
         let first = if request.root == whole.root() { request.first_block as usize } else { 0 };
         tracing::info!(event = "whole_snapshot_sent", agent = node.name, %feed, first_block = first, "sending the whole snapshot");

@@ -220,7 +220,9 @@ impl Session {
         if gate.is_canary(self.node, feed) {
             self.control.gate.tell(News::Durable { node: self.node, feed, durable }).await;
         }
-        if let Err(error) = db::put_served(&self.control.pool, self.node, feed, applied, durable, Utc::now()).await {
+        if applied > Generation(0)
+            && let Err(error) = db::put_served(&self.control.pool, self.node, feed, applied, durable, Utc::now()).await
+        {
             tracing::error!(event = "database_failed", %error, "what an agent serves could not be written down");
         }
         self.control.connected.acknowledged();

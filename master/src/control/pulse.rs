@@ -12,12 +12,15 @@ use tokio::sync::watch;
 /// An agent takes a line for stale when it misses three of these.
 const EVERY: Duration = Duration::from_secs(10);
 
-/// Signs a word every ten seconds, for as long as somebody listens.
-pub async fn pulse(keys: watch::Receiver<Arc<Keys>>, latest: watch::Receiver<Arc<Latest>>, now: impl Fn() -> UnixMillis, signed: watch::Sender<Bytes>) {
+/// Signs a word every ten seconds, and at once with a new key, for as long as somebody listens.
+pub async fn pulse(mut keys: watch::Receiver<Arc<Keys>>, latest: watch::Receiver<Arc<Latest>>, now: impl Fn() -> UnixMillis, signed: watch::Sender<Bytes>) {
     let mut tick = tokio::time::interval(EVERY);
     while !signed.is_closed() {
-        tick.tick().await;
-        let word = sign(&keys.borrow(), &latest.borrow(), now());
+        tokio::select! {
+            _ = tick.tick() => {}
+            Ok(()) = keys.changed() => {}
+        }
+        let word = sign(&keys.borrow_and_update(), &latest.borrow(), now());
         signed.send_replace(word);
     }
 }

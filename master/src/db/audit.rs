@@ -13,7 +13,8 @@ use uuid::Uuid;
 pub async fn newest(db: &mut PgConnection, feed: Feed) -> Result<(Epoch, Generation), DbError> {
     let (kind, family, cut) = numbers(feed);
     let sql = query!(
-        "select epoch, generation from publish.generation where (kind, family, cut) = ($1, $2, $3) order by epoch desc, generation desc limit 1",
+        r#"select epoch as "epoch!", generation as "generation!" from publish.kept where (kind, family, cut) = ($1, $2, $3)
+           order by epoch desc, generation desc limit 1"#,
         kind,
         family,
         cut

@@ -26,8 +26,8 @@ pub async fn page(pool: &PgPool, feed: Feed, below: Option<(Epoch, Generation)>,
     let (kind, family, cut) = numbers(feed);
     let sql = query_as!(
         KeptRow,
-        "select epoch, generation, sealed, at from publish.generation
-         where (kind, family, cut) = ($1, $2, $3) and ($4::int is null or (epoch, generation) < ($4, $5)) order by epoch desc, generation desc limit $6",
+        r#"select epoch as "epoch!", generation as "generation!", sealed as "sealed!", at as "at!" from publish.kept
+         where (kind, family, cut) = ($1, $2, $3) and ($4::int is null or (epoch, generation) < ($4, $5)) order by epoch desc, generation desc limit $6"#,
         kind,
         family,
         cut,
@@ -43,8 +43,8 @@ pub async fn find(pool: &PgPool, feed: Feed, generation: Generation) -> Result<O
     let (kind, family, cut) = numbers(feed);
     let sql = query_as!(
         KeptRow,
-        "select epoch, generation, sealed, at from publish.generation
-         where (kind, family, cut, generation) = ($1, $2, $3, $4) order by epoch desc limit 1",
+        r#"select epoch as "epoch!", generation as "generation!", sealed as "sealed!", at as "at!" from publish.kept
+         where (kind, family, cut, generation) = ($1, $2, $3, $4) order by epoch desc limit 1"#,
         kind,
         family,
         cut,
@@ -102,10 +102,8 @@ pub async fn checkpoint(connection: &mut PgConnection, feed: Feed, at: (Epoch, G
 pub async fn oldest(pool: &PgPool, feed: Feed) -> Result<Option<(Epoch, Generation)>, DbError> {
     let (kind, family, cut) = numbers(feed);
     let sql = query!(
-        r#"select epoch as "epoch!", generation as "generation!" from (
-             select epoch, generation from publish.generation where (kind, family, cut) = ($1, $2, $3)
-             union all select epoch, generation from publish.base where (kind, family, cut) = ($1, $2, $3)) kept
-           order by epoch, generation limit 1"#,
+        r#"select epoch as "epoch!", generation as "generation!" from publish.kept
+           where (kind, family, cut) = ($1, $2, $3) order by epoch, generation limit 1"#,
         kind,
         family,
         cut
@@ -114,7 +112,8 @@ pub async fn oldest(pool: &PgPool, feed: Feed) -> Result<Option<(Epoch, Generati
 }
 
 /// Keeps the checkpoint before the newest one only where the deltas up to it are longer than itself: so checkpoints never
-/// take more room than the deltas, and rebuilding a generation never reads more than about two checkpoints' worth.
+/// take more room than the deltas, and rebuilding a generation never reads more than about two checkpoints' worth. One that no
+/// delta leads to stays: what comes after it starts from it.
 pub async fn thin(connection: &mut PgConnection, feed: Feed) -> Result<(), DbError> {
     let (kind, family, cut) = numbers(feed);
     query!(
@@ -125,7 +124,8 @@ pub async fn thin(connection: &mut PgConnection, feed: Feed) -> Result<(), DbErr
            where (g.kind, g.family, g.cut) = ($1, $2, $3) and (g.epoch, g.generation) <= (c.epoch, c.generation)
              and not exists (select from kept k where k.age = 3 and (g.epoch, g.generation) <= (k.epoch, k.generation)))
          delete from publish.base b using candidate c, deltas d
-         where (b.kind, b.family, b.cut) = ($1, $2, $3) and (b.epoch, b.generation) = (c.epoch, c.generation) and d.bytes < c.bytes",
+         where (b.kind, b.family, b.cut) = ($1, $2, $3) and (b.epoch, b.generation) = (c.epoch, c.generation) and d.bytes < c.bytes
+           and exists (select from publish.generation g where (g.kind, g.family, g.cut, g.epoch, g.generation) = ($1, $2, $3, c.epoch, c.generation))",
         kind,
         family,
         cut

@@ -5,7 +5,7 @@ use chrono::{DateTime, Utc};
 use holdfast_proto::snapshot::{Feed, KeyId};
 use holdfast_proto::words::{Epoch, Generation, NodeId};
 use sqlx::postgres::PgListener;
-use sqlx::{PgConnection, PgPool, query, query_as, query_scalar};
+use sqlx::{PgConnection, PgExecutor, PgPool, query, query_as, query_scalar};
 use uuid::Uuid;
 
 /// Where [`listen`] hears of boxes that came or went.
@@ -216,7 +216,7 @@ pub struct NodeLineRow {
 }
 
 /// Every box, or the one of a name, with what is remembered of it.
-pub async fn with_lines(pool: &PgPool, name: Option<&str>) -> Result<Vec<NodeLineRow>, DbError> {
+pub async fn with_lines(db: impl PgExecutor<'_>, name: Option<&str>) -> Result<Vec<NodeLineRow>, DbError> {
     let rows = query_as!(
         NodeLineRow,
         r#"select n.id, n.name, n.role, c.name as "campus?", n.hpke_public, n.enrolled_at, n.revoked_at, l.build as "build?", l.connected_at as "connected_at?",
@@ -226,7 +226,7 @@ pub async fn with_lines(pool: &PgPool, name: Option<&str>) -> Result<Vec<NodeLin
            where $1::text is null or n.name = $1 order by n.name"#,
         name
     );
-    Ok(rows.fetch_all(pool).await?)
+    Ok(rows.fetch_all(db).await?)
 }
 
 /// How far a box has a feed.
@@ -257,9 +257,9 @@ pub async fn positions(pool: &PgPool, node: Uuid) -> Result<Vec<PositionRow>, Db
     let rows = query_as!(
         PositionRow,
         r#"select f.kind as "kind!", f.family as "family!", f.cut as "cut!", f.wanted as "wanted!", s.applied as "applied?", s.durable as "durable?",
-             (select g.sealed from publish.generation g
+             (select g.sealed from publish.kept g
               where (g.kind, g.family, g.cut, g.generation) = (f.kind, f.family, f.cut, s.applied) order by g.epoch desc limit 1) as "sealed?"
-           from (select kind, family, cut, max(generation) as wanted from publish.generation group by kind, family, cut) f
+           from (select kind, family, cut, max(generation) as wanted from publish.kept group by kind, family, cut) f
            left join lateral (
              select max(generation) as applied, max(generation) filter (where durable_at is not null) as durable
              from publish.served s where s.node_id = $1 and (s.kind, s.family, s.cut) = (f.kind, f.family, f.cut)) s on true
@@ -355,7 +355,7 @@ pub async fn halts(db: &mut PgConnection) -> Result<Vec<HaltRow>, DbError> {
         HaltRow,
         r#"select h.kind, h.family, h.cut, h.epoch, h.generation, n.name as agent, h.sealed, g.sealed as "published?"
            from publish.halt h join publish.node n on n.id = h.node_id
-           left join publish.generation g on (g.kind, g.family, g.cut, g.epoch, g.generation) = (h.kind, h.family, h.cut, h.epoch, h.generation)
+           left join publish.kept g on (g.kind, g.family, g.cut, g.epoch, g.generation) = (h.kind, h.family, h.cut, h.epoch, h.generation)
            order by h.kind, h.family, h.cut"#
     );
     Ok(rows.fetch_all(db).await?)

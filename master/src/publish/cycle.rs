@@ -7,6 +7,7 @@ use super::holds::Holds;
 use super::latest::{Frame, Latest, is_large};
 use super::roster;
 use super::round::{self, Cut, Released};
+use super::unsettled::{Standing, Unsettled};
 use crate::db::changes::OutboxKey;
 use crate::db::zones::{self, ZoneIndex};
 use crate::db::{holds, nodes, publish as db};
@@ -68,6 +69,8 @@ pub struct Publisher {
     since_base: BTreeMap<Feed, SinceBase>,
     limits: Limits,
     holds: Holds,
+    /// What was adopted from an agent waits to be settled.
+    unsettled: Option<Unsettled>,
     /// All zones as of the last round; nothing where they have to be read.
     zones: Option<ZoneIndex>,
 }
@@ -112,7 +115,7 @@ impl Publisher {
         let (halt, halt_seen) = watch::channel(None);
         let (door, relayed) = mpsc::channel(RELAY_LIMIT);
         let published = Publications { latest: latest_seen, door: RelayDoor(door), access_key: access.watch(), halt: halt_seen };
-        Ok((Self { pool, keys, access, wake, heard, latest, halt, relayed, since_base, limits, holds, zones: None }, published))
+        Ok((Self { pool, keys, access, wake, heard, latest, halt, relayed, since_base, limits, holds, unsettled: None, zones: None }, published))
     }
 
     /// Publishes for ever: leads when nobody else does, and begins again when the database went away.
@@ -137,7 +140,11 @@ impl Publisher {
         // Another master may have published since this one looked.
         let (latest, since_base) = history::restore(&mut connection, &self.held()).await?;
         self.since_base = since_base;
+        self.unsettled = Unsettled::read(&mut connection).await?;
         self.holds = Holds::read(&mut connection).await?;
+        if self.unsettled.is_some() {
+            self.holds.close_for_everything();
+        }
         self.zones = None;
         self.latest.send_replace(Arc::new(latest.holding(self.holds.published())));
         self.access.learn(&mut connection).await?;
@@ -187,7 +194,7 @@ impl Publisher {
 
     /// What is due beside edits, unless something stands against publishing. An edit does not wait for this.
     async fn tend(&mut self, lead: &mut Lead) -> anyhow::Result<()> {
-        if self.look_for_halt(lead).await? {
+        if self.look_for_halt(lead).await? || self.is_unsettled(lead).await? {
             return Ok(());
         }
         self.renew(lead).await?;
@@ -207,6 +214,23 @@ impl Publisher {
             is_new
         });
         Ok(halt.is_some())
+    }
+
+    /// Whether something that was adopted waits to be settled; looks again where something moved.
+    async fn is_unsettled(&mut self, lead: &mut Lead) -> anyhow::Result<bool> {
+        let Some(unsettled) = &mut self.unsettled else { return Ok(false) };
+        let latest = Arc::clone(&self.latest.borrow());
+        let standing = unsettled.look(&mut lead.connection, &latest).await?;
+        if standing == Standing::AsBefore {
+            return Ok(true);
+        }
+        self.holds = Holds::read(&mut lead.connection).await?;
+        match standing {
+            Standing::Settled => self.unsettled = None,
+            _ => self.holds.close_for_everything(),
+        }
+        self.announce(latest.holding(self.holds.published()));
+        Ok(self.unsettled.is_some())
     }
 
     /// What an older key or an ended epoch vouches for is signed anew: the rows stay, the number rises. The people's feed is
@@ -241,7 +265,7 @@ impl Publisher {
     /// whether there is anything.
     async fn rounds(&mut self, lead: &mut Lead, woken: bool) -> anyhow::Result<()> {
         let (mut is_sure, mut rotation) = (woken, false);
-        while self.halt.borrow().is_none() {
+        while self.halt.borrow().is_none() && !self.is_unsettled(lead).await? {
             let closed = self.holds.closed(&mut lead.connection).await?;
             if !is_sure {
                 let due = db::due(&mut lead.connection, &closed).await?;

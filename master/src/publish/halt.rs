@@ -1,7 +1,7 @@
 //! Why this master must not publish: an agent holds something newer that was signed by us, or the same number with other
 //! contents. Then the database went back (a backup was put in), or two masters published. Whatever would be published now
-//! would be a second truth under numbers that are taken, so nothing is, until the root begins a new epoch or the agent's
-//! generation is taken back.
+//! would be a second truth under numbers that are taken, so nothing is, until the agent's generation is taken back
+//! (`adopt`) or the root begins a new epoch.
 
 use super::latest::Latest;
 use crate::db::nodes::{self, HaltRow};
@@ -30,7 +30,8 @@ impl fmt::Display for Halt {
         write!(
             f,
             "{agent} holds {feed} {}.{}, signed by this institution, and this master has {}.{}: its database went back, or another master published. \
-             Nothing is published until the root begins a new epoch (`holdfast-master root draft --new-epoch`)",
+             Nothing is published until that is taken back (`holdfast-master adopt-from-agent`) or the root begins a new epoch \
+             (`holdfast-master root draft --new-epoch`)",
             held.0, held.1, ours.0, ours.1
         )
     }

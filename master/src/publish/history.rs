@@ -31,6 +31,11 @@ impl SinceBase {
     }
 }
 
+/// What was published, for whoever takes it further without publishing.
+pub async fn read_back(connection: &mut PgConnection, keys: &Keys) -> anyhow::Result<Latest> {
+    Ok(restore(connection, keys).await?.0)
+}
+
 /// Reads back everything that was published, verifying it as an agent would, by the trust of its time: what was signed is
 /// what is served on.
 pub(super) async fn restore(connection: &mut PgConnection, keys: &Keys) -> anyhow::Result<(Latest, BTreeMap<Feed, SinceBase>)> {

@@ -40,6 +40,13 @@ impl Holds {
         self.0.iter().map(|(feed, held)| (*feed, Arc::clone(&held.hold))).collect()
     }
 
+    /// No key that waits or will wait can lift these: they stand until what was adopted is settled.
+    pub fn close_for_everything(&mut self) {
+        for held in self.0.values_mut() {
+            held.hold = Arc::new(Hold { seen: i64::MAX, ..Hold::clone(&held.hold) });
+        }
+    }
+
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

@@ -16,8 +16,12 @@ mod holds;
 mod latest;
 mod roster;
 mod round;
+mod unsettled;
 
 pub use cycle::{Publications, Publisher, RelayDoor};
 pub use guard::{Hold, Limits, Verdict, subjects, verdict};
 pub use halt::Halt;
+pub use history::read_back;
 pub use latest::{Frame, Latest, Outgoing, Published, Step};
+pub use roster::rows as roster_rows;
+pub use unsettled::BOX;

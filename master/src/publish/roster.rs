@@ -5,7 +5,7 @@ use holdfast_proto::snapshot::{Change, Damaged, NODE, Node, NodeRole, NodeStatus
 use holdfast_proto::words::NodeId;
 
 /// What must change so that the feed says what the database says.
-pub(super) fn rows(view: &View, nodes: &[NodeLineRow]) -> Result<Vec<Change>, Damaged> {
+pub fn rows(view: &View, nodes: &[NodeLineRow]) -> Result<Vec<Change>, Damaged> {
     let mut changes = Vec::new();
     for row in nodes {
         let key = node_key(NodeId(*row.id.as_bytes()));

@@ -111,20 +111,7 @@ impl Snapshots {
                 }
             }
         };
-        let others = db::others(&mut tx).await?;
-        add(composed(&mut tx, &zones, &others).await?);
-        let mut after = String::new();
-        while let names @ [.., last] = &db::names(&mut tx, &after, PAGE).await?[..] {
-            after = last.clone();
-            let keys: Vec<OutboxKey> = names.iter().map(|name| OutboxKey { subject: "name".to_owned(), key: name.clone() }).collect();
-            add(composed(&mut tx, &zones, &keys).await?);
-        }
-        let mut after = None;
-        while let addresses @ [.., (last, _)] = &db::addresses(&mut tx, after, PAGE).await?[..] {
-            after = Some(*last);
-            let keys: Vec<OutboxKey> = addresses.iter().flat_map(|(_, keys)| keys.clone()).collect();
-            add(composed(&mut tx, &zones, &keys).await?);
-        }
+        every_row(&mut tx, &zones, &mut add).await?;
         tx.rollback().await?;
         Ok(comparisons.into_iter().map(|(feed, comparison)| comparison.end(&latest, feed)).collect())
     }
@@ -138,6 +125,25 @@ impl Snapshots {
         let found = tokio::time::timeout(ANNOUNCE_LIMIT, latest.wait_for(has_all)).await.map_err(|_| late())?.map_err(|_| late())?;
         Ok(Arc::clone(&found))
     }
+}
+
+/// Composes every row that the database makes, in pages; some come more than once.
+pub(super) async fn every_row(tx: &mut PgConnection, zones: &ZoneIndex, add: &mut impl FnMut(Vec<ComposedRow>)) -> Result<(), PastError> {
+    let others = db::others(tx).await?;
+    add(composed(tx, zones, &others).await?);
+    let mut after = String::new();
+    while let names @ [.., last] = &db::names(tx, &after, PAGE).await?[..] {
+        after = last.clone();
+        let keys: Vec<OutboxKey> = names.iter().map(|name| OutboxKey { subject: "name".to_owned(), key: name.clone() }).collect();
+        add(composed(tx, zones, &keys).await?);
+    }
+    let mut after = None;
+    while let addresses @ [.., (last, _)] = &db::addresses(tx, after, PAGE).await?[..] {
+        after = Some(*last);
+        let keys: Vec<OutboxKey> = addresses.iter().flat_map(|(_, keys)| keys.clone()).collect();
+        add(composed(tx, zones, &keys).await?);
+    }
+    Ok(())
 }
 
 async fn composed(tx: &mut PgConnection, zones: &ZoneIndex, keys: &[OutboxKey]) -> Result<Vec<ComposedRow>, PastError> {

@@ -1,12 +1,13 @@
 //! What differs between two generations of a feed, in words.
 
-use super::past::{PastError, forward, state_at};
+use super::past::{PastError, Step, forward, state_at};
 use super::{Place, Snapshots, tell};
 use crate::db::generations;
 use holdfast_proto::snapshot::{Feed, PayloadForm, Rows, State};
 use holdfast_proto::words::{Epoch, Generation};
 use serde::Serialize;
 use std::collections::BTreeSet;
+use std::fmt;
 
 /// More lines than this are for a program that reads the database, not for people.
 const LINES_LIMIT: usize = 10_000;
@@ -20,6 +21,9 @@ pub struct Diff {
     pub from: u64,
     /// The generation looked at second.
     pub to: u64,
+    /// Generations between them that are missing, in sentences.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub missing: Vec<String>,
     /// What differs, by key.
     pub lines: Vec<Line>,
     /// Whether there are more lines than are told.
@@ -49,11 +53,30 @@ pub enum Sign {
     Changed,
 }
 
+/// Two states of a feed, the rows that were touched on the way from one to the other, and what is missing on it.
+struct Two {
+    before: State,
+    after: State,
+    places: BTreeSet<Place>,
+    missing: Vec<String>,
+}
+
+impl fmt::Display for Line {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let sign = match self.sign {
+            Sign::Gone => '-',
+            Sign::New => '+',
+            Sign::Changed => '*',
+        };
+        write!(f, "{sign} {}", self.text)
+    }
+}
+
 impl Snapshots {
     /// What differs between two kept generations of a feed.
     pub async fn diff(&self, feed: Feed, from: Generation, to: Generation) -> Result<Diff, PastError> {
         let (older, newer) = (from.min(to), from.max(to));
-        let (before, after, mut places) = self.two(feed, older, newer).await?;
+        let Two { before, after, mut places, missing } = self.two(feed, older, newer).await?;
         places.retain(|place| value(&before, place) != value(&after, place));
         let (before, after) = if from <= to { (before, after) } else { (after, before) };
         let mut lines = Vec::new();
@@ -65,27 +88,31 @@ impl Snapshots {
         }
         let truncated = lines.len() > LINES_LIMIT;
         lines.truncate(LINES_LIMIT);
-        Ok(Diff { feed: feed.to_string(), from: from.0, to: to.0, lines, truncated })
+        Ok(Diff { feed: feed.to_string(), from: from.0, to: to.0, missing, lines, truncated })
     }
 
-    /// Two states of a feed, and the rows that were touched on the way from one to the other.
-    async fn two(&self, feed: Feed, older: Generation, newer: Generation) -> Result<(State, State, BTreeSet<Place>), PastError> {
+    async fn two(&self, feed: Feed, older: Generation, newer: Generation) -> Result<Two, PastError> {
         let (older, newer) = (self.position(feed, older).await?, self.position(feed, newer).await?);
         let mut connection = self.pool.acquire().await?;
         let before = state_at(&mut connection, &self.open, feed, older).await?;
-        let (mut places, mut is_anew) = (BTreeSet::new(), false);
-        let after = forward(&mut connection, &self.open, before.clone(), newer, |row| {
-            is_anew |= super::past::opened(&self.open, row).is_ok_and(|opened| opened.manifest().form == PayloadForm::Full);
-            places.extend(Rows::new(&row.payload).flatten().map(|row| (row.table, row.key.to_vec())));
+        let (mut places, mut is_anew, mut missing) = (BTreeSet::new(), false, Vec::new());
+        let after = forward(&mut connection, &self.open, before.clone(), newer, |step| match step {
+            Step::Delta(row, _) => {
+                is_anew |= super::past::opened(&self.open, row).is_ok_and(|opened| opened.manifest().form == PayloadForm::Full);
+                places.extend(Rows::new(&row.payload).flatten().map(|row| (row.table, row.key.to_vec())));
+            }
+            Step::Gap(gap) => missing.push(gap.to_string()),
         });
         let after = after.await?;
-        if is_anew {
-            // A new epoch says what there is, not what went.
-            for table in tell::table_ids(feed) {
-                places.extend(before.view().iter(table).flatten().map(|(key, _)| (table, key.to_vec())));
+        if is_anew || !missing.is_empty() {
+            // A new epoch, or a generation that was adopted, says what there is, not what went.
+            for state in [&before, &after] {
+                for table in tell::table_ids(feed) {
+                    places.extend(state.view().iter(table).flatten().map(|(key, _)| (table, key.to_vec())));
+                }
             }
         }
-        Ok((before, after, places))
+        Ok(Two { before, after, places, missing })
     }
 
     /// Epoch and number of a kept generation; zero is the time before the first.
@@ -100,7 +127,7 @@ impl Snapshots {
 
     /// What differs between two generations apart from what rises or is wrapped anew by itself.
     pub(super) async fn remaining(&self, feed: Feed, from: Generation, to: Generation) -> Result<Vec<Line>, PastError> {
-        let (before, after, places) = self.two(feed, from.min(to), from.max(to)).await?;
+        let Two { before, after, places, .. } = self.two(feed, from.min(to), from.max(to)).await?;
         let mut lines = Vec::new();
         for place in places.iter().filter(|place| !tell::is_aside(feed, place.0)) {
             let (before, after) = (value(&before, place), value(&after, place));
@@ -118,7 +145,7 @@ fn value<'a>(state: &'a State, (table, key): &Place) -> Option<&'a [u8]> {
 }
 
 /// The lines of one row that differs: what went, what came; its TTLs where only they changed.
-fn row(feed: Feed, (table, key): &Place, before: Option<&[u8]>, after: Option<&[u8]>, out: &mut Vec<Line>) {
+pub(super) fn row(feed: Feed, (table, key): &Place, before: Option<&[u8]>, after: Option<&[u8]>, out: &mut Vec<Line>) {
     for with_ttl in [false, true] {
         let of = |value: Option<&[u8]>| value.map(|value| tell::lines(feed, *table, key, value, with_ttl)).unwrap_or_default();
         let (before, after) = (of(before), of(after));
@@ -145,12 +172,7 @@ mod tests {
     fn check(feed: Feed, place: &Place, before: &[u8], after: &[u8], expected: &[&str]) {
         let mut lines = Vec::new();
         row(feed, place, Some(before), Some(after), &mut lines);
-        let sign = |line: &Line| match line.sign {
-            Sign::Gone => "-",
-            Sign::New => "+",
-            Sign::Changed => "*",
-        };
-        let told: Vec<String> = lines.iter().map(|line| format!("{} {}", sign(line), line.text)).collect();
+        let told: Vec<String> = lines.iter().map(Line::to_string).collect();
         assert_eq!(told, expected);
     }
 

@@ -7,6 +7,7 @@
 
 mod audit;
 mod diff;
+mod difference;
 mod past;
 mod rollback;
 mod tell;
@@ -15,6 +16,7 @@ mod verify;
 pub use crate::db::generations::ChangeSetRow as ChangeSet;
 pub use audit::{Audit, FeedAudit, every_night};
 pub use diff::{Diff, Line, Sign};
+pub use difference::{Difference, differences};
 pub use past::PastError;
 pub use rollback::{Outcome, Undoing};
 pub use verify::Verified;

@@ -1,12 +1,15 @@
 //! Going through the kept history of a feed once more: signatures, parents, payloads, and the digest from nothing.
 
 use super::Snapshots;
-use super::past::{PAGE, PastError, opened};
-use crate::db::generations;
+use super::past::{PastError, Step, forward, opened};
+use crate::db::{audit, generations};
 use holdfast_proto::snapshot::{Feed, LtHash, RowRef, State};
 use holdfast_proto::words::{Epoch, Generation};
 use serde::Serialize;
 use sqlx::PgConnection;
+
+/// After so many generations a line goes to the log.
+const TOLD_EVERY: u64 = 256;
 
 /// What came of it.
 #[derive(Debug, Serialize)]
@@ -21,6 +24,9 @@ pub struct Verified {
     pub generations: u64,
     /// Rows of the last one.
     pub rows: u64,
+    /// Generations that are missing because a later one was adopted, in sentences. What is kept holds together all the same.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub missing: Vec<String>,
     /// What is wrong, and where; nothing where all holds together.
     pub wrong: Option<String>,
 }
@@ -29,7 +35,7 @@ impl Snapshots {
     /// Verifies the kept history of a feed, as an agent that had nothing would, and computes the digest of its end from every
     /// row. Goes on line by line in the log, because a long history takes a while.
     pub async fn verify(&self, feed: Feed) -> Result<Verified, PastError> {
-        let mut report = Verified { feed: feed.to_string(), from: 0, to: 0, generations: 0, rows: 0, wrong: None };
+        let mut report = Verified { feed: feed.to_string(), from: 0, to: 0, generations: 0, rows: 0, missing: Vec::new(), wrong: None };
         let Some(oldest) = generations::oldest(&self.pool, feed).await? else { return Ok(report) };
         report.from = oldest.1.0;
         let mut connection = self.pool.acquire().await?;
@@ -49,20 +55,18 @@ impl Snapshots {
             Some(row) => State::restore(&opened(&self.open, &row)?, &row.payload)?,
             None => State::empty(feed),
         };
-        let end = (Epoch(i32::MAX as u32), Generation(i64::MAX as u64));
-        loop {
-            let here = (state.view().epoch(), state.view().generation());
-            let rows = generations::between(connection, feed, here, end, PAGE).await?;
-            if rows.is_empty() {
-                break;
+        report.to = state.view().generation().0;
+        let newest = audit::newest(connection, feed).await?;
+        state = forward(connection, &self.open, state, newest, |step| match step {
+            Step::Delta(_, generation) => {
+                (report.generations, report.to) = (report.generations + 1, generation.0);
+                if report.generations.is_multiple_of(TOLD_EVERY) {
+                    tracing::info!(event = "verify_progress", %feed, generation = report.to, "verified up to here");
+                }
             }
-            for row in rows {
-                state = state.advance(&opened(&self.open, &row)?, &row.payload)?;
-                report.generations += 1;
-                report.to = state.view().generation().0;
-            }
-            tracing::info!(event = "verify_progress", %feed, generation = report.to, "verified up to here");
-        }
+            Step::Gap(missing) => report.missing.push(missing.to_string()),
+        })
+        .await?;
         (report.to, report.rows) = (state.view().generation().0, state.view().row_count());
         recompute(&state)
     }

@@ -1,7 +1,7 @@
 //! The whole room at once: what is composed and sealed is opened and applied, and nothing else is.
 
 use super::file::v1::{decode_base, encode_base as encode_v1_base, encode_frame as encode_v1_frame, frames};
-use super::file::{BaseFile, BaseFileError, Chain, HEADER_BYTES, StoreKey, decode_frame, encode_base, encode_frame};
+use super::file::{BaseFile, BaseFileError, Chain, HEADER_BYTES, SlotFiles, StoreKey, decode_frame, encode_base, encode_frame, prove};
 use super::*;
 use crate::words::{Epoch, Generation, UnixMillis};
 use proptest::prelude::*;
@@ -347,6 +347,66 @@ fn a_log_cut_or_flipped_anywhere_ends_with_the_frame_before() {
     }
     assert!(decode_frame(&mut Chain::after([8; 32], key.clone()), &log).is_none(), "the log of another base");
     assert!(decode_frame(&mut Chain::after([9; 32], key.clone()), &frames[1]).is_none(), "a frame was left out");
+}
+
+/// A slot as a box with a key of its own left it: the base of one generation, and the frames of those after it.
+fn slot(all: &[(Sealed, Vec<u8>, State)], base: usize, frames: std::ops::Range<usize>) -> SlotFiles {
+    let key = StoreKey::from_bytes([5; 32]);
+    let mut slot = SlotFiles::default();
+    let mac = encode_base(&all[base].0, all[base].2.rebased().unwrap().base(), &key, &mut slot.base).unwrap();
+    let mut chain = Chain::after(mac, key);
+    slot.log = all[frames].iter().flat_map(|(sealed, payload, _)| encode_frame(&mut chain, sealed, false, Generation(1), payload)).collect();
+    slot
+}
+
+#[test]
+fn files_of_another_box_are_proven_without_its_key() {
+    let site = site();
+    let all = several_blocks(&site);
+    let proven = |slots: &[SlotFiles]| prove(Feed::ZONE, slots, |sealed| site.trust.open(sealed));
+    let number = |slots: &[SlotFiles]| proven(slots).0.view().generation().0;
+    let (state, wrong) = proven(&[slot(&all, 0, 1..3), slot(&all, 2, 3..4)]);
+    assert_eq!((state.digest(), &wrong[..]), (all[3].2.digest(), &[][..]));
+    // A damaged newer base: the older one's log leads up to it, and its own log goes on.
+    let mut damaged = slot(&all, 2, 3..4);
+    *damaged.base.last_mut().unwrap() ^= 1;
+    let (state, wrong) = proven(&[slot(&all, 0, 1..3), damaged.clone()]);
+    assert_eq!((state.digest(), wrong.len()), (all[3].2.digest(), 1));
+    assert_eq!(number(&[damaged]), 0, "and alone it proves nothing");
+    // Rows that somebody merged are proven by the state that they lead to.
+    let merged = merge_payloads(all[1..4].iter().map(|(_, payload, _)| &payload[..])).unwrap();
+    let mut chain = Chain::after([0; 32], StoreKey::from_bytes([5; 32]));
+    let log = encode_frame(&mut chain, &all[3].0, true, Generation(1), &merged);
+    assert_eq!(number(&[SlotFiles { log, ..slot(&all, 0, 0..0) }]), 4);
+    // Another feed's files, and another institution's.
+    assert_eq!(prove(Feed::ACCESS, &[slot(&all, 0, 1..3)], |sealed| site.trust.open(sealed)).0.sealed(), None);
+    let other = self::site();
+    assert_eq!(prove(Feed::ZONE, &[slot(&all, 0, 1..3)], |sealed| other.trust.open(sealed)).0.sealed(), None);
+}
+
+#[test]
+fn no_damage_makes_files_prove_what_was_never_signed() {
+    let site = site();
+    let all = several_blocks(&site);
+    let whole = slot(&all, 0, 1..4);
+    let check = |files: SlotFiles, what: &str| {
+        let (state, _) = prove(Feed::ZONE, &[files], |sealed| site.trust.open(sealed));
+        let signed =
+            state.sealed().is_none() || all.iter().any(|(sealed, _, signed)| state.sealed() == Some(sealed) && state.encode_rows() == signed.encode_rows());
+        assert!(signed, "{what}");
+    };
+    for at in (0..whole.base.len()).step_by(997) {
+        let mut base = whole.base.clone();
+        base[at] ^= 1 << (at % 8);
+        check(SlotFiles { base, log: whole.log.clone() }, &format!("byte {at} of the base flipped"));
+        check(SlotFiles { base: whole.base[..at].to_vec(), log: whole.log.clone() }, &format!("the base cut at {at}"));
+    }
+    for at in (0..whole.log.len()).step_by(13) {
+        let mut log = whole.log.clone();
+        log[at] ^= 1 << (at % 8);
+        check(SlotFiles { base: whole.base.clone(), log }, &format!("byte {at} of the log flipped"));
+        check(SlotFiles { base: whole.base.clone(), log: whole.log[..at].to_vec() }, &format!("the log cut at {at}"));
+    }
 }
 
 #[test]

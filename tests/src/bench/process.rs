@@ -1,5 +1,6 @@
 //! What the kernel knows of a process: the memory it holds and the time it has had.
 
+use crate::process::children;
 use anyhow::{Context, Result};
 use std::fs;
 use std::time::Duration;
@@ -19,15 +20,13 @@ pub(super) struct Memory {
 }
 
 /// A process and those that it started: an agent is several.
-fn family(pid: u32) -> Result<Vec<u32>> {
-    let children = read(pid, &format!("task/{pid}/children"))?;
-    let children = children.split_whitespace().map(str::parse::<u32>);
-    children.fold(Ok(vec![pid]), |known, child| Ok([known?, family(child?)?].concat()))
+fn family(pid: u32) -> Vec<u32> {
+    [pid].into_iter().chain(children(pid).into_iter().flat_map(family)).collect()
 }
 
 /// What a process and those that it started hold now.
 pub(super) fn memory(pid: u32) -> Result<Memory> {
-    let parts = family(pid)?.into_iter().map(memory_of).collect::<Result<Vec<Memory>>>()?;
+    let parts = family(pid).into_iter().map(memory_of).collect::<Result<Vec<Memory>>>()?;
     let sum = |part: fn(&Memory) -> f64| parts.iter().map(part).sum();
     Ok(Memory { proportional: sum(|memory| memory.proportional), resident: sum(|memory| memory.resident), peak: sum(|memory| memory.peak) })
 }
@@ -40,7 +39,7 @@ fn memory_of(pid: u32) -> Result<Memory> {
 
 /// What a process and those that it started have had of the cores, in user and kernel.
 pub(super) fn cpu_time(pid: u32) -> Result<Duration> {
-    family(pid)?.into_iter().map(cpu_time_of).sum()
+    family(pid).into_iter().map(cpu_time_of).sum()
 }
 
 fn cpu_time_of(pid: u32) -> Result<Duration> {

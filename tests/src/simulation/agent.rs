@@ -1,5 +1,6 @@
 //! A box: the real line machine and real states, around a pretend disk.
 
+use super::disk::Disk;
 use super::{FEEDS, POISON, Safeguard};
 use holdfast_agent::uplink::line::{Line, Output, Taken};
 use holdfast_proto::control::{FromAgent, FromMaster, Hello, Position, from_agent, from_master};
@@ -46,6 +47,8 @@ pub(super) struct Agent {
     /// What the box believes when it believes everybody.
     credulous: Trust,
     trust: Trust,
+    /// A real store that must come to the same; then everything is synced at once.
+    pub real: Option<Disk>,
 }
 
 fn position(state: &State) -> (Epoch, Generation) {
@@ -74,7 +77,14 @@ impl Agent {
     pub fn new(number: u8, trust: Trust, credulous: Trust, without: Option<Safeguard>, now: Instant) -> Self {
         let stores = FEEDS.into_iter().map(|feed| (feed, Store::new(feed))).collect();
         let (line, dial_at, signed_time) = (None, now, UnixMillis(0));
-        Self { node: NodeId([number; 16]), stores, line, dial_at, is_stale: false, signed_time, fetches: BTreeSet::new(), without, credulous, trust }
+        let (is_stale, fetches, real) = (false, BTreeSet::new(), None);
+        Self { node: NodeId([number; 16]), stores, line, dial_at, is_stale, signed_time, fetches, without, credulous, trust, real }
+    }
+
+    /// Gives the box a real store.
+    pub fn on_disk(self) -> Self {
+        let real = Some(Disk::new(self.trust.clone()));
+        Self { real, ..self }
     }
 
     /// Opens a line; gives its first words.
@@ -178,13 +188,16 @@ impl Agent {
             let next = if merged { state.advance_merged(&opened, payload) } else { state.advance(&opened, payload) };
             next.inspect_err(|wrong| store.force(without, &opened, payload, wrong)).map_err(|wrong| wrong.to_string())
         });
+        if let Some(real) = &mut self.real {
+            real.take_frame(feed, floor, (sealed, merged, payload), &next);
+        }
         let next = match next {
             Ok(next) => next,
             Err(reason) => return refused(store, reason),
         };
         store.state = next;
         store.forced = None;
-        let sync_first = feed.kind == Kind::Auth && without != Some(Safeguard::SyncFirst);
+        let sync_first = self.real.is_some() || feed.kind == Kind::Auth && without != Some(Safeguard::SyncFirst);
         if sync_first {
             store.sync()
         } else {
@@ -212,6 +225,9 @@ impl Agent {
             }
             State::restore(&opened, &rows).map_err(|wrong| wrong.to_string())
         });
+        if let Some(real) = &mut self.real {
+            real.take_whole(feed, floor, sealed, &rows, &next);
+        }
         match next {
             Ok(next) => {
                 store.state = next;
@@ -237,6 +253,13 @@ impl Agent {
             store.state = store.disk.clone();
             store.sync_at = None;
             store.forced = None;
+        }
+        let Some(real) = &mut self.real else { return };
+        real.lose_power(disk_too);
+        for (feed, store) in &self.stores {
+            if real.held(*feed) != position(&store.disk) {
+                real.differs = Some(format!("after a power cut the store holds {:?} of {feed} in place of {:?}", real.held(*feed), position(&store.disk)));
+            }
         }
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! Why it exists: the faults that matter come together, a power cut while a frame is under way while the master restarts,
 //! and no lab can try ten thousand such minutes. What it refuses: to be a model of Holdfast. The states, manifests, rings,
-//! canaries and both ends of the line are the real ones; pretended are wires, disks, processes and time.
+//! canaries and both ends of the line are the real ones; pretended are wires, processes, time, and the disks but for the
+//! worlds of [`run_on_disks`].
 //!
 //! How: [`World`] moves in steps of 50 ms. In each, [`Dice`] may cut, hold, freeze or break a wire, restart somebody, take a
 //! box's power or disk, turn the master's clock to 1970 or 2099, or let somebody on the wire repeat, alter or forge what
@@ -21,6 +22,7 @@
 mod agent;
 mod attacker;
 mod dice;
+mod disk;
 mod master;
 mod wire;
 mod world;
@@ -77,6 +79,13 @@ impl Safeguard {
         Self::SignedTime,
         Self::Silence,
     ];
+}
+
+/// Runs one world whose boxes have a real store each, which must come to the same as the pretended one.
+pub fn run_on_disks(seed: u64) -> Result<(), Violation> {
+    let mut world = World::on_disks(seed);
+    world.live(Duration::from_secs(90))?;
+    world.settle()
 }
 
 /// Runs one world: a minute and a half of faults, then calm. Gives the first broken promise.

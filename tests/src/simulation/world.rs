@@ -48,6 +48,8 @@ pub struct World {
     poisoned_at: Option<Instant>,
     /// The faults have ended.
     is_calm: bool,
+    /// The boxes have real stores, on which everything is synced at once: nothing falls before its disk has what fells it.
+    has_disks: bool,
     /// Who has ever applied what fells them.
     felled: BTreeSet<NodeId>,
     /// The highest that each has served and must not fall below.
@@ -77,10 +79,19 @@ impl World {
             master_back_at: None,
             poisoned_at: None,
             is_calm: false,
+            has_disks: false,
             felled: BTreeSet::new(),
             seen: BTreeMap::new(),
             checked: BTreeMap::new(),
         }
+    }
+
+    /// A world whose boxes have a real store each.
+    pub fn on_disks(seed: u64) -> Self {
+        let mut world = Self::new(seed, None);
+        world.agents = world.agents.into_iter().map(Agent::on_disk).collect();
+        world.has_disks = true;
+        world
     }
 
     /// Lives this long with all its faults.
@@ -313,7 +324,7 @@ impl World {
         if self.poisoned_at.is_some_and(|at| self.now.duration_since(at) > Duration::from_secs(15)) {
             self.poisoned_at = None;
             self.master.publish(Feed::ZONE, Master::cure(), true, self.now);
-        } else if self.poisoned_at.is_none() && self.master.canaries.on_trial().next().is_none() && self.dice.once_in(600) {
+        } else if !self.has_disks && self.poisoned_at.is_none() && self.master.canaries.on_trial().next().is_none() && self.dice.once_in(600) {
             self.poisoned_at = Some(self.now);
             self.master.named.clear();
             self.felled.clear();
@@ -392,6 +403,9 @@ impl World {
                 self.check_served(index, feed)?;
             }
             self.check_line(index)?;
+        }
+        if let Some(differs) = self.agents.iter().find_map(|agent| agent.real.as_ref()?.differs.clone()) {
+            return Err(self.violation(differs));
         }
         match self.felled.iter().find(|node| !self.master.named.contains(*node)) {
             Some(node) => Err(self.violation(format!("poison reached agent {node}, whom nobody asked to try it"))),

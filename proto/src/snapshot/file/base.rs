@@ -33,6 +33,15 @@ pub enum BaseFileError {
     OtherIndex,
 }
 
+impl From<super::v1::FileError> for BaseFileError {
+    fn from(error: super::v1::FileError) -> Self {
+        match error {
+            super::v1::FileError::NoBase => Self::NoBase,
+            super::v1::FileError::Torn => Self::Torn,
+        }
+    }
+}
+
 /// The front of a base file, read: enough to serve from the rest of it block by block.
 #[derive(Debug, Clone)]
 pub struct BaseFile {
@@ -82,6 +91,15 @@ impl BaseFile {
             rows_at: index_at + u64::from(index_blocks) * INDEX_BLOCK_BYTES as u64,
             verdict,
         })
+    }
+
+    /// Takes a whole file apart for somebody who lacks the key of the box that wrote it: the manifest, and rows that have to be
+    /// proven by it.
+    pub fn split(bytes: &[u8]) -> Result<(Sealed, &[u8]), BaseFileError> {
+        let (_, index_blocks) = lengths(bytes)?;
+        let rows_at = Self::front_len(bytes)? + u64::from(index_blocks) * INDEX_BLOCK_BYTES as u64;
+        let rows = usize::try_from(rows_at).ok().and_then(|at| bytes.get(at..)).ok_or(BaseFileError::Torn)?;
+        Ok((Sealed::from_bytes(&bytes[MAGIC.len()..HEAD_LEN_AT]).map_err(|_| BaseFileError::Torn)?, rows))
     }
 
     /// Whether this box wrote it, after proving it. Otherwise its rows have to be proven anew.

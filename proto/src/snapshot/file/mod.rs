@@ -12,10 +12,12 @@
 
 mod base;
 mod log;
+mod proof;
 pub mod v1;
 
 pub use base::{BaseFile, BaseFileError, HEADER_BYTES, INDEX_BLOCK_BYTES, encode_base};
 pub use log::{Chain, FRAME_LIMIT_BYTES, LogFrame, decode_frame, encode_frame, frames_unchained};
+pub use proof::{ProofError, SlotFiles, prove, prove_base, prove_log};
 
 use crate::words::Secret;
 
