@@ -5,7 +5,9 @@ use super::slot::{Finding, Slot};
 use super::sync_parent;
 use super::word::{Commit, CommitWord};
 use holdfast_proto::snapshot::file::{Chain, FRAME_LIMIT_BYTES, StoreKey, encode_frame};
-use holdfast_proto::snapshot::{ApplyError, Base, Feed, Kind, Manifest, ManifestError, OpenError, Opened, Reader, Sealed, State, Trust, Writer, reader};
+use holdfast_proto::snapshot::{
+    ApplyError, Base, Feed, Kind, Manifest, ManifestError, OpenError, Opened, PayloadForm, Reader, Sealed, State, Trust, Writer, reader,
+};
 use holdfast_proto::words::{Epoch, Generation};
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -250,7 +252,9 @@ impl Keeper {
     }
 
     fn append(&mut self, frame: Frame) -> io::Result<()> {
-        if frame.payload.len() > FRAME_LIMIT_BYTES || self.log.is_none() {
+        // Replaying a log adds to what came before; a generation that starts from nothing needs a ground of its own.
+        let starts_from_nothing = frame.sealed.claims().is_ok_and(|claims| claims.form == PayloadForm::Full);
+        if starts_from_nothing || frame.payload.len() > FRAME_LIMIT_BYTES || self.log.is_none() {
             return self.write_base();
         }
         if let Some(folding) = self.folding.as_mut() {

@@ -304,6 +304,20 @@ fn an_older_signed_disk_image_is_served_and_the_floor_tells() {
 }
 
 #[test]
+fn a_new_epoch_starts_on_a_ground_of_its_own() {
+    let bench = six();
+    let mut keeper = bench.keeper();
+    let stamp = Stamp { institution: INSTITUTION, epoch: Epoch(2), issued_at: UnixMillis(9), soft_age_s: 0, hard_age_s: 0 };
+    let held = bench.published[5].2.compose(vec![Change::delete(T, "row 3")]).unwrap().unwrap();
+    let (sealed, payload, next) = held.seal(&bench.key, stamp).unwrap();
+    keeper.take_frame(&bench.trust, sealed.bytes(), false, &payload).unwrap();
+    drop(keeper);
+    let (state, findings) = bench.found();
+    assert_eq!((state.encode_rows(), findings), (next.encode_rows(), vec![]));
+    assert_eq!(bench.follow().reader.current().get(T, b"row 3"), Ok(None), "a row of the epoch before");
+}
+
+#[test]
 fn a_lost_disk_does_not_open_the_door_to_the_past() {
     let mut bench = six();
     let (old, rows) = (bench.published[2].0.clone(), bench.rows(3));
