@@ -229,10 +229,11 @@ fn whole_lines(log: &str) -> impl Iterator<Item = &str> {
     log.split_inclusive('\n').filter_map(|line| line.strip_suffix('\n'))
 }
 
-/// Whether a process runs: one that ended and was not waited for does not.
+/// Whether a process runs, or a thread of it that has still to let go of its sockets: one that ended and was not waited for does not.
 fn is_alive(pid: u32) -> bool {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with('Z'))
+    let threads = fs::read_dir(format!("/proc/{pid}/task")).map_or(0, Iterator::count);
+    stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with('Z') || threads > 1)
 }
 
 /// The processes that a process started, by whichever of its threads.

@@ -3,7 +3,7 @@
 use super::Snapshots;
 use super::past::{PastError, Step, forward, opened};
 use crate::db::{audit, generations};
-use holdfast_proto::snapshot::{Feed, LtHash, RowRef, State};
+use holdfast_proto::snapshot::{Feed, LtHash, State};
 use holdfast_proto::words::{Epoch, Generation};
 use serde::Serialize;
 use sqlx::PgConnection;
@@ -75,11 +75,9 @@ impl Snapshots {
 /// The digest from every row, against the one that was carried along.
 fn recompute(state: &State) -> Result<(), PastError> {
     let (mut sum, mut scratch) = (LtHash::empty(), Vec::new());
-    let feed = state.view().feed();
-    for table in super::tell::table_ids(feed) {
-        for (key, value) in state.view().iter(table).flatten() {
-            sum.add(feed.kind, RowRef { table, key, value: Some(value) }, &mut scratch);
-        }
+    let kind = state.view().feed().kind;
+    for row in state.view().rows() {
+        sum.add(kind, row.map_err(|damaged| PastError::Wrong(damaged.to_string()))?, &mut scratch);
     }
     let (found, carried) = (sum.fold(), state.digest());
     if found == carried { Ok(()) } else { Err(PastError::Wrong(format!("its rows have the digest {found}, but {carried} was carried along"))) }
