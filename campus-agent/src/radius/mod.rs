@@ -55,7 +55,8 @@ impl RadiusServer {
     /// Serves until `cancelled` resolves; returns earlier only where one of its own tasks panicked, which is logged. The readers are of the people and the access feed; `node` and `private` open their data keys.
     /// Whom it refuses goes into the spool.
     pub async fn serve(self, people: Reader, access: Reader, node: NodeId, private: HpkePrivate, spool: Spool, cancelled: impl Future<Output = ()>) {
-        let world = Arc::new(ArcSwap::from_pointee(World::default()));
+        // Opened before the first packet is read: a NAS that asks at once must not be met with silence.
+        let world = Arc::new(ArcSwap::from_pointee(World::open(people.current(), access.current(), node, &private)));
         let pool = HashPool::new();
         let mut tasks = JoinSet::<Infallible>::new();
         tasks.spawn(world::follow(people, access, node, private, Arc::clone(&world)));

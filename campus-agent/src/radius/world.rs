@@ -24,7 +24,8 @@ impl Default for World {
 }
 
 impl World {
-    fn open(people: Arc<View>, access: Arc<View>, node: NodeId, private: &HpkePrivate) -> Self {
+    /// Opens the data keys of these views.
+    pub(super) fn open(people: Arc<View>, access: Arc<View>, node: NodeId, private: &HpkePrivate) -> Self {
         let open = |view: &View| {
             let (ring, failed) = DataKeyRing::open(view, node, private);
             if failed > 0 {
