@@ -90,7 +90,8 @@ pub fn udhcpc(from: From<'_>, tries: u32, args: &[&str]) -> Result<Option<Lease>
 pub fn dhclient(from: From<'_>, limit_s: u32) -> Result<Option<Lease>> {
     let folder = Folder::new("dhclient")?;
     let told = folder.path().join("lease");
-    let script = format!("#!/bin/sh\n[ \"$reason\" = BOUND ] && env > '{}'\nexit 0\n", told.display());
+    // Its appearing is the sign that it is whole, so it appears by a rename.
+    let script = format!("#!/bin/sh\n[ \"$reason\" = BOUND ] && env > '{0}.new' && mv '{0}.new' '{0}'\nexit 0\n", told.display());
     let script = folder.script("script", &script)?;
     let conf = folder.write("conf", &format!("timeout {limit_s};\ninitial-interval 1;\nbackoff-cutoff 2;\n"))?;
     let (leases, pid) = (folder.path().join("leases"), folder.path().join("pid"));
