@@ -123,13 +123,18 @@ impl Identity {
         write_secret(&dir.join("tls.key"), self.tls_key.expose())?;
         write_whole(&dir.join("hpke.key"), self.hpke.expose())?;
         Self::keep_trust(state_dir, &self.trust)?;
+        self.keep_card(state_dir)
+    }
+
+    /// Keeps what a renewed certificate changes. The keys are left alone: who may read their files was set when the box was set up.
+    pub fn keep_card(&self, state_dir: &Path) -> io::Result<()> {
         let card = Card {
             node_id: self.node_id.to_string(),
             name: self.name.clone(),
             master: self.master.clone(),
             chain: self.chain.iter().map(hex::encode).collect(),
         };
-        write_whole(&dir.join("card.json"), &serde_json::to_vec_pretty(&card).map_err(io::Error::other)?)
+        write_whole(&Card::path(&folder(state_dir)), &serde_json::to_vec_pretty(&card).map_err(io::Error::other)?)
     }
 
     /// Keeps a newer trust.

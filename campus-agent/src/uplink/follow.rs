@@ -171,7 +171,7 @@ impl Uplink {
                 return false;
             }
         }
-        if let Err(error) = block_in_place(|| self.identity.keep(&self.state_dir)) {
+        if let Err(error) = block_in_place(|| self.identity.keep_card(&self.state_dir)) {
             tracing::error!(event = "disk_failed", %error, "the renewed certificate cannot be kept");
         }
         tracing::info!(event = "certificate_renewed", "the master renewed this box's certificate");
@@ -313,7 +313,7 @@ impl Uplink {
 
     fn on_kept(&mut self, feed: Feed, kept: &Kept) {
         if let Some(error) = &kept.disk_error {
-            self.spool.raise("disk_failed", format!("{feed}: generation {} is served but not kept: {error}", kept.applied));
+            self.spool.raise("disk_failed", format!("{feed}: generation {} cannot be kept, so the services go on with the one before: {error}", kept.applied));
         } else {
             self.floor_is_due |= self.floor.raise(feed, self.keepers[&feed].durable());
             self.keep_trust();

@@ -4,14 +4,13 @@
 //! than the kernel waits for the other side's TCP to confirm it. Whatever was written later than that is written again on
 //! the next connection: at least once, in order, and none lost between the two ends of the line.
 
-use super::tls::{Identity, provider};
+use super::tls::{ClockTolerant, Forgives, Identity, provider};
 use nix::sys::socket::{setsockopt, sockopt};
 use rustls::client::WebPkiServerVerifier;
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::time_provider::TimeProvider;
-use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
+use rustls::{ClientConfig, Error, RootCertStore};
 use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::io;
@@ -63,7 +62,7 @@ impl Receiver {
         let roots = Arc::new(roots(authorities)?);
         let inner = WebPkiServerVerifier::builder_with_provider(roots, provider()).build().map_err(|wrong| Error::General(wrong.to_string()))?;
         let builder = ClientConfig::builder_with_details(provider(), time).with_safe_default_protocol_versions()?;
-        let builder = builder.dangerous().with_custom_certificate_verifier(Arc::new(LateClock(inner)));
+        let builder = builder.dangerous().with_custom_certificate_verifier(Arc::new(ClockTolerant { inner, forgives: Forgives::NotYetValid }));
         let config = match identity {
             Some((chain, key)) => {
                 let Identity { chain, key } = pem_identity(chain, key)?;
@@ -149,39 +148,4 @@ fn pem_identity(chain: &[u8], key: &[u8]) -> Result<Identity, Error> {
     let unreadable = |wrong| Error::General(format!("the certificate or its key cannot be read: {wrong}"));
     let chain = CertificateDer::pem_slice_iter(chain).collect::<Result<_, _>>().map_err(unreadable)?;
     Ok(Identity { chain, key: PrivateKeyDer::from_pem_slice(key).map_err(unreadable)? })
-}
-
-/// Verifies as usual, except that a certificate that is not valid *yet* counts: trusted time may lag behind reality while a
-/// box is cut off from its master, and never runs ahead of it.
-#[derive(Debug)]
-struct LateClock(Arc<WebPkiServerVerifier>);
-
-impl ServerCertVerifier for LateClock {
-    fn verify_server_cert(
-        &self,
-        end_entity: &CertificateDer<'_>,
-        intermediates: &[CertificateDer<'_>],
-        server_name: &ServerName<'_>,
-        ocsp_response: &[u8],
-        now: UnixTime,
-    ) -> Result<ServerCertVerified, Error> {
-        match self.0.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now) {
-            Err(Error::InvalidCertificate(CertificateError::NotValidYetContext { not_before, .. })) => {
-                self.0.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, not_before)
-            }
-            verdict => verdict,
-        }
-    }
-
-    fn verify_tls12_signature(&self, message: &[u8], cert: &CertificateDer<'_>, dss: &DigitallySignedStruct) -> Result<HandshakeSignatureValid, Error> {
-        self.0.verify_tls12_signature(message, cert, dss)
-    }
-
-    fn verify_tls13_signature(&self, message: &[u8], cert: &CertificateDer<'_>, dss: &DigitallySignedStruct) -> Result<HandshakeSignatureValid, Error> {
-        self.0.verify_tls13_signature(message, cert, dss)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.supported_verify_schemes()
-    }
 }
