@@ -14,8 +14,11 @@ fn a_cable_carries_until_it_is_unplugged_and_again_when_plugged_in() {
     assert!(network.reaches(Place::Host(north), north.agent()).unwrap(), "the campus");
     assert!(network.reaches(Place::Host(north), south.agent()).unwrap(), "the other campus");
     assert!(network.reaches(agent, south.agent()).unwrap(), "from agent to agent");
-    for end in [End::Far, End::Own] {
+    for end in [End::Far, End::Own, End::Port] {
         network.unplug(Cable::Uplink(north), end).unwrap();
+        let has_carrier = |place, interface| network.at(place).ip(&["link", "show", "dev", interface]).unwrap().contains("LOWER_UP");
+        let carriers = (has_carrier(agent, "uplink"), has_carrier(Place::Master, "to-north"));
+        assert_eq!(carriers, (end == End::Port, true), "whose carrier goes at the {end:?} end");
         assert!(!network.reaches(agent, Network::MASTER).unwrap(), "the uplink is out at its {end:?} end");
         assert!(network.reaches(Place::Agent(south), Network::MASTER).unwrap(), "the other uplink is not");
         assert!(network.reaches(Place::Host(north), north.agent()).unwrap(), "nor is the campus");

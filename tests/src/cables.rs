@@ -17,7 +17,8 @@
 //! Unplugging the *far* end is what a pulled cable looks like: the box sees no carrier and keeps its addresses. Taking the
 //! *own* end down is the harsher case: the kernel deletes the box's static IPv6 addresses and its routes, and gives open
 //! packet sockets one "Network is down". [`Network::plug_in`] puts the routes back, as a router's advertisement would; the IPv6
-//! address stays away, because it is the agent's to bring back.
+//! address stays away, because it is the agent's to bring back. Taking the far end's *port* out of its switch is the silent
+//! case: both sides keep their carrier, and nothing arrives any more.
 
 use crate::netns::{self, Netns};
 use anyhow::{Context, Result, ensure};
@@ -73,6 +74,8 @@ pub enum End {
     Far,
     /// The box's: its interface goes down.
     Own,
+    /// The switch that the far end is plugged into forgets the port: nobody loses carrier.
+    Port,
 }
 
 impl Campus {
@@ -184,7 +187,17 @@ impl Cable {
     fn end(self, end: End) -> (Place, &'static str) {
         match end {
             End::Own => self.own(),
-            End::Far => self.far(),
+            End::Far | End::Port => self.far(),
+        }
+    }
+
+    /// The switch (a bridge) that its far end is plugged into.
+    fn switch(self) -> Option<&'static str> {
+        match self {
+            Self::Uplink(Campus::North) => Some("to-north"),
+            Self::Uplink(Campus::South) => Some("to-south"),
+            Self::Lan(_) | Self::Host(_) | Self::Nas(_) => Some("lan"),
+            Self::Core => None,
         }
     }
 
@@ -227,11 +240,17 @@ impl Network {
     /// Unplugs a cable at one end.
     pub fn unplug(&self, cable: Cable, end: End) -> Result<()> {
         let (place, interface) = cable.end(end);
-        self.at(place).ip(&["link", "set", interface, "down"]).map(drop)
+        let how: &[&str] = if end == End::Port { &["nomaster"] } else { &["down"] };
+        ensure!(end != End::Port || cable.switch().is_some(), "the cable {cable:?} leads to no switch");
+        self.at(place).ip(&[&["link", "set", interface], how].concat()).map(drop)
     }
 
     /// Plugs a cable in again, at both ends, and gives the boxes on it the routes that went with it.
     pub fn plug_in(&self, cable: Cable) -> Result<()> {
+        if let Some(switch) = cable.switch() {
+            let (place, interface) = cable.far();
+            self.at(place).ip(&["link", "set", interface, "master", switch])?;
+        }
         for (place, interface) in [cable.far(), cable.own()] {
             self.at(place).ip(&["link", "set", interface, "up"])?;
             self.route(place)?;
@@ -334,9 +353,18 @@ fn forward() -> std::io::Result<()> {
 /// What is said to `ip` for each box.
 fn plan(place: Place) -> Vec<String> {
     let lines = match place {
-        Place::Master => "link set north up\n link set south up\n addr add 10.0.0.1/32 dev lo\n\
-                          addr add 10.0.1.1/30 dev north\n addr add 10.0.2.1/30 dev south"
-            .to_owned(),
+        Place::Master => {
+            // A port where nobody is plugged in keeps the switch's own carrier when the other one goes.
+            let switches = Campus::BOTH.map(|campus| {
+                let (n, name) = (campus as u8, campus.name());
+                format!(
+                    "link add to-{name} type bridge stp_state 0 forward_delay 0 mcast_snooping 0\n link add spare-{n} type veth peer name idle-{n}\n\
+                     link set idle-{n} up\n link set spare-{n} master to-{name} up\n link set {name} master to-{name} up\n\
+                     link set to-{name} up\n addr add 10.0.{n}.1/30 dev to-{name}"
+                )
+            });
+            format!("addr add 10.0.0.1/32 dev lo\n {}", switches.join("\n"))
+        }
         Place::Agent(campus) => {
             let n = campus as u8;
             format!("link set uplink up\n addr add 10.0.{n}.2/30 dev uplink\n {}", on_lan(campus, 2))

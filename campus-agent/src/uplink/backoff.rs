@@ -8,7 +8,7 @@ const FIRST: Duration = Duration::from_millis(100);
 /// Nobody knows when the other end comes back, so it is asked now and then.
 const LIMIT: Duration = Duration::from_secs(5);
 /// With a link of our own the master may be back at any moment: after a re-plug further away nothing here tells us of it.
-const LIMIT_WITH_LINK: Duration = Duration::from_millis(800);
+const LIMIT_WITH_LINK: Duration = Duration::from_millis(500);
 /// A master that says goodbye, or that is there and does not listen yet, starts anew: all its boxes come at once.
 const RESTART: Duration = Duration::from_secs(2);
 /// A line that stood for this long was a good one.
