@@ -51,7 +51,7 @@ impl Log {
         DirBuilder::new().recursive(true).mode(0o750).create(dir)?;
         let lock = File::open(dir)?;
         lock.lock()?;
-        let segments = list(dir)?.into_iter().map(|segment| Kept::read(dir, segment)).collect::<io::Result<VecDeque<_>>>()?;
+        let segments: VecDeque<_> = list(dir)?.into_iter().map(|segment| Kept::read(dir, segment)).collect();
         let last = segments.back().map_or(0, |kept| kept.segment.ordinal).max(read_up_to.segment);
         Ok(Self { dir: dir.to_owned(), id, bounds, segments, next_ordinal: last + 1, open: None, _lock: lock })
     }
@@ -63,14 +63,18 @@ impl Log {
         let Some((last, _)) = frames.last() else { return Ok(()) };
         let mut bytes = Vec::new();
         frames.iter().for_each(|(number, payload)| encode(self.id, *number, payload, &mut bytes));
+        let segments = self.segments.len();
         let written = self.write(&bytes);
-        if let Some(kept) = self.segments.back_mut().filter(|_| self.open.is_some()) {
+        if written.is_err() {
+            self.open = None;
+            // A disk that fails for an hour must not be left with a segment for each attempt.
+            for begun in self.segments.drain(segments.min(self.segments.len())..) {
+                drop(fs::remove_file(begun.segment.path(&self.dir)));
+            }
+        } else if let Some(kept) = self.segments.back_mut() {
             kept.bytes += bytes.len() as u64;
             kept.frames += frames.len() as u64;
             kept.last = *last;
-        }
-        if written.is_err() {
-            self.open = None;
         }
         written
     }
@@ -108,7 +112,7 @@ impl Log {
             }
             let after = if oldest.segment.ordinal == taken.segment { taken.number } else { 0 };
             if !is_taken {
-                lost += numbers(oldest.segment, &oldest.segment.read(&self.dir)?).filter(|number| *number > after).count() as u64;
+                lost += numbers(oldest.segment, &oldest.segment.read(&self.dir).unwrap_or_default()).filter(|number| *number > after).count() as u64;
             }
             fs::remove_file(oldest.segment.path(&self.dir)).or_else(|error| if error.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(error) })?;
             self.segments.pop_front();
@@ -124,9 +128,10 @@ impl Log {
 }
 
 impl Kept {
-    fn read(dir: &Path, segment: Segment) -> io::Result<Self> {
-        let bytes = segment.read(dir)?;
+    /// One that the disk does not give back holds nothing that anybody could still get.
+    fn read(dir: &Path, segment: Segment) -> Self {
+        let bytes = segment.read(dir).unwrap_or_default();
         let (frames, last) = numbers(segment, &bytes).fold((0, 0), |(count, _), number| (count + 1, number));
-        Ok(Self { segment, bytes: bytes.len() as u64, frames, last })
+        Self { segment, bytes: bytes.len() as u64, frames, last }
     }
 }
