@@ -4,6 +4,7 @@
 use metrics_exporter_prometheus::PrometheusHandle;
 use std::collections::BTreeMap;
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -18,7 +19,12 @@ pub async fn offer_counters(run_dir: PathBuf, name: &'static str, metrics: Prome
     let path = run_dir.join(format!("{name}.{SUFFIX}"));
     // A socket that a process of before has left.
     drop(fs::remove_file(&path));
-    let listener = match UnixListener::bind(&path) {
+    let bound = UnixListener::bind(&path).and_then(|listener| {
+        // To connect is to write, and the window is in this process's group alone.
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o660))?;
+        Ok(listener)
+    });
+    let listener = match bound {
         Ok(listener) => listener,
         Err(error) => {
             tracing::warn!(event = "counters_not_offered", %error, "this process's counters cannot be looked at");
