@@ -68,6 +68,9 @@ pub enum BaseError {
     /// A whole snapshot takes nothing away.
     #[error("a whole snapshot holds a deletion at byte {0}")]
     Deletion(u64),
+    /// The rows of one block do not follow those of the block before.
+    #[error("the rows from byte {0} on come before those that stand there")]
+    Order(u64),
     /// A block is not the one that its head names.
     #[error("block {0} is not the one that was signed")]
     Block(usize),
@@ -255,13 +258,15 @@ pub struct Builder {
     blocks: Vec<Block>,
     filling: Vec<u8>,
     index: IndexBuilder,
+    /// The last row that [`Self::push_rows`] took: each call is ordered in itself, and so are all of them.
+    last: Option<(Table, Vec<u8>)>,
 }
 
 impl Builder {
     /// Starts a base of this generation.
     pub fn new(feed: Feed, epoch: Epoch, generation: Generation) -> Self {
         let head = Head { feed, epoch, generation, row_count: 0, rows_len: 0, sum: LtHash::empty(), blocks: Vec::new() };
-        Self { head, blocks: Vec::new(), filling: Vec::new(), index: IndexBuilder::default() }
+        Self { head, blocks: Vec::new(), filling: Vec::new(), index: IndexBuilder::default(), last: None }
     }
 
     /// Adds the next row, in its encoding. The caller vouches for the order.
@@ -276,16 +281,24 @@ impl Builder {
 
     /// Adds encoded rows, checking them.
     pub fn push_rows(&mut self, rows: &[u8]) -> Result<(), BaseError> {
-        let mut walk = Rows::new(rows);
+        let (mut walk, mut last) = (Rows::new(rows), None);
         loop {
             let start = walk.offset();
-            let Some(row) = walk.next() else { return Ok(()) };
+            let Some(row) = walk.next() else { break };
             let row = row?;
+            if start == 0 && self.last.as_ref().is_some_and(|(table, key)| (row.table, row.key) <= (*table, key)) {
+                return Err(BaseError::Order(self.head.rows_len));
+            }
+            last = Some((row.table, row.key));
             if row.value.is_none() {
                 return Err(BaseError::Deletion(self.head.rows_len + start as u64));
             }
             self.push(row, &rows[start..walk.offset()]);
         }
+        if let Some((table, key)) = last {
+            self.last = Some((table, key.to_vec()));
+        }
+        Ok(())
     }
 
     fn close_block(&mut self) {
