@@ -26,7 +26,7 @@ fn identity(lab: &Lab, campus: Campus) -> Identity {
 fn readable_secrets(lab: &Lab, reader: &Identity) -> (usize, usize) {
     let north = identity(lab, NORTH);
     let folder = state_dir(lab, Part::Agent(NORTH)).join("snapshots").join(Feed::ACCESS.to_string());
-    let (state, _) = best_state(&folder, Feed::ACCESS, &north.trust, &store_key(&state_dir(lab, Part::Agent(NORTH))));
+    let (state, _) = best_state(&folder, Feed::ACCESS, &north.trust.clone().into(), &store_key(&state_dir(lab, Part::Agent(NORTH))));
     let (ring, _) = DataKeyRing::open(state.view(), reader.node_id, &reader.hpke);
     let rows: Vec<(Vec<u8>, Nas)> = state.view().iter(NAS).map(|row| row.map(|(key, value)| (key.to_vec(), Nas::decode(value).unwrap())).unwrap()).collect();
     (rows.iter().filter(|(key, nas)| ring.decrypt(NAS, key, &nas.secret).is_ok()).count(), rows.len())
@@ -35,7 +35,7 @@ fn readable_secrets(lab: &Lab, reader: &Identity) -> (usize, usize) {
 /// For how many boxes the people's data key is wrapped in what north holds on its disk.
 fn people_readers(lab: &Lab) -> usize {
     let folder = state_dir(lab, Part::Agent(NORTH)).join("snapshots").join(Feed::PEOPLE.to_string());
-    best_state(&folder, Feed::PEOPLE, &identity(lab, NORTH).trust, &store_key(&state_dir(lab, Part::Agent(NORTH)))).0.view().iter(WRAPPED_KEYS).count()
+    best_state(&folder, Feed::PEOPLE, &identity(lab, NORTH).trust.into(), &store_key(&state_dir(lab, Part::Agent(NORTH)))).0.view().iter(WRAPPED_KEYS).count()
 }
 
 fn logs_in(lab: &Lab, campus: Campus) -> Result<bool> {

@@ -19,11 +19,11 @@ use crate::config::Config;
 use crate::config::Folders;
 use crate::reports::{Spool, caller};
 use crate::status::offer_counters;
-use crate::store::{self, Follower, Following, Identity, store_key};
+use crate::store::{self, Follower, Following, Trusts, store_key};
 use anyhow::Context;
 use holdfast_proto::net::clock::TrustedClock;
 use holdfast_proto::snapshot::file::StoreKey;
-use holdfast_proto::snapshot::{Feed, Reader, Trust};
+use holdfast_proto::snapshot::{Feed, Reader};
 use metrics_exporter_prometheus::PrometheusHandle;
 use std::fs::{File, TryLockError};
 use std::io::Read;
@@ -45,7 +45,7 @@ struct Process {
     name: &'static str,
     config: Config,
     folders: Folders,
-    trust: Trust,
+    trusts: Trusts,
     key: StoreKey,
     /// The one before ended by a fault of its own.
     fell: bool,
@@ -62,7 +62,7 @@ impl Process {
         let started = Instant::now();
         let folders = config.folders();
         std::fs::create_dir_all(&folders.run).with_context(|| format!("making {}", folders.run.display()))?;
-        let trust = Identity::read_trust(&folders.state)?;
+        let trusts = Trusts::read(&folders.state)?;
         let key = store_key(&folders.state);
         let clock = Arc::new(TrustedClock::new(crate::store::FloorFile::open(&folders.state).1.time));
         let fell = store::fell_over(&folders.run, name) || std::env::var_os(FELL).is_some();
@@ -70,12 +70,12 @@ impl Process {
         spool.audit("service_started", format!("{name}, by {}", caller()));
         let mut tasks = JoinSet::new();
         tasks.spawn(offer_counters(folders.run.clone(), name, metrics));
-        Ok(Self { name, config, folders, trust, key, fell, spool, clock, tasks, stop: watch::channel(false).0, started })
+        Ok(Self { name, config, folders, trusts, key, fell, spool, clock, tasks, stop: watch::channel(false).0, started })
     }
 
     /// A feed from the disk, followed from now on.
     fn follow(&mut self, feed: Feed) -> Reader {
-        let Following { follower, reader, findings } = Follower::open(&self.folders, feed, self.name, self.fell, &self.trust, &self.key);
+        let Following { follower, reader, findings } = Follower::open(&self.folders, feed, self.name, self.fell, &self.trusts, &self.key);
         let (epoch, generation) = follower.serves();
         tracing::info!(event = "snapshot_opened", %feed, epoch = epoch.0, generation = generation.0, "verified from disk");
         let spool = self.spool.clone();

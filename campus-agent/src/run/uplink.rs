@@ -27,8 +27,15 @@ pub async fn uplink(config: Config, metrics: PrometheusHandle) -> anyhow::Result
     let (config, clock, spool) = (process.config.clone(), Arc::clone(&process.clock), process.spool.clone());
     let master = config.uplink.master.clone().unwrap_or_else(|| identity.master.clone());
     let name = identity.name.clone();
-    let line =
-        Uplink::new(identity, master.clone(), process.folders.clone(), keepers, FloorFile::open(&process.folders.state), spool.clone(), Arc::clone(&clock));
+    let line = Uplink::new(
+        (identity, process.trusts.clone()),
+        master.clone(),
+        process.folders.clone(),
+        keepers,
+        FloorFile::open(&process.folders.state),
+        spool.clone(),
+        Arc::clone(&clock),
+    );
     let board = Board { name, master, uplink: line.state(), spool: spool.clone(), clock, services: services(&config), run_dir: process.folders.run.clone() };
     watch_peers(&mut process, &keepers_readers);
     forward_reports(&mut process)?;
@@ -80,7 +87,7 @@ fn open_store(process: &Process) -> anyhow::Result<Vec<Keeper>> {
     let open = |feed| {
         let dir = feed_dir(&process.folders.state, feed);
         let (keeper, findings) =
-            Keeper::open(&dir, &process.folders.run, feed, &process.trust, &process.key).with_context(|| format!("opening {}", dir.display()))?;
+            Keeper::open(&dir, &process.folders.run, feed, &process.trusts, &process.key).with_context(|| format!("opening {}", dir.display()))?;
         for finding in findings {
             process.spool.raise("snapshot_refused", format!("{}: {}", finding.path.display(), finding.what));
         }

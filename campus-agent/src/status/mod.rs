@@ -107,7 +107,7 @@ fn answer(is_well: bool, word: &str, otherwise: impl FnOnce() -> String) -> (Sta
 impl Board {
     /// The generation that a living service serves.
     fn serves(&self, service: &str, feed: Feed) -> Option<u64> {
-        served(&self.run_dir, feed).into_iter().find(|(name, _)| name == service).map(|(_, (_, generation))| generation.0)
+        served(&self.run_dir, feed).into_iter().find(|(name, _)| name == service).map(|(_, served)| served.at.1.0)
     }
 
     fn lives(&self, service: &str, feed: Feed) -> bool {
@@ -131,7 +131,7 @@ impl Board {
             applied: state.applied.1.0,
             durable: state.durable.1.0,
             digest: state.digest,
-            serving: served(&self.run_dir, feed).into_iter().map(|(service, (_, generation))| (service, generation.0)).collect(),
+            serving: served(&self.run_dir, feed).into_iter().map(|(service, served)| (service, served.at.1.0)).collect(),
             issued_at_ms: state.issued_at_ms,
             age_s: now_ms.saturating_sub(state.issued_at_ms) / 1000,
             last_error: state.last_error,

@@ -1,4 +1,4 @@
-use crate::store::{Finding, FloorFile, Identity, IdentityError, best_state, feed_dir, store_key};
+use crate::store::{Finding, FloorFile, Identity, IdentityError, Trusts, best_state, feed_dir, store_key};
 use crate::telemetry::BUILD;
 use anyhow::Context;
 use holdfast_proto::snapshot::{Feed, PublicKey, State, Trust};
@@ -25,9 +25,9 @@ struct Verified {
 pub fn read_offline(state_dir: &Path) -> Result<OfflineStatus, IdentityError> {
     let identity = Identity::read(state_dir)?;
     let (_, floor) = FloorFile::open(state_dir);
-    let key = store_key(state_dir);
+    let (key, trusts) = (store_key(state_dir), Trusts::read(state_dir)?);
     let snapshots = Feed::ALL.into_iter().map(|feed| {
-        let (state, findings) = best_state(&feed_dir(state_dir, feed), feed, &identity.trust, &key);
+        let (state, findings) = best_state(&feed_dir(state_dir, feed), feed, &trusts, &key);
         Verified { state, findings, floor: floor.of(feed) }
     });
     Ok(OfflineStatus { snapshots: snapshots.collect(), identity })
@@ -37,10 +37,10 @@ pub fn read_offline(state_dir: &Path) -> Result<OfflineStatus, IdentityError> {
 pub fn show_offline(state_dir: &Path, feed: &str) -> anyhow::Result<String> {
     let known = Feed::ALL.into_iter().find(|known| known.to_string() == feed);
     let feed = known.with_context(|| format!("there is no snapshot \"{feed}\": they are {}", Feed::ALL.map(|feed| feed.to_string()).join(", ")))?;
-    let trust = Identity::read_trust(state_dir)?;
-    let (state, _) = best_state(&feed_dir(state_dir, feed), feed, &trust, &store_key(state_dir));
+    let trusts = Trusts::read(state_dir)?;
+    let (state, _) = best_state(&feed_dir(state_dir, feed), feed, &trusts, &store_key(state_dir));
     let sealed = state.sealed().with_context(|| format!("this box holds no {feed} yet"))?;
-    let manifest = trust.open(sealed)?.manifest().clone();
+    let manifest = trusts.open(sealed)?.manifest().clone();
     let head = state.base().head();
     Ok(format!(
         "feed         {feed}\nepoch        {}\ngeneration   {}\nparent       {}\nrows         {}\ndigest       {}\nissued at    {} ms\nsigned by    {}\n\

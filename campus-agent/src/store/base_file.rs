@@ -1,9 +1,10 @@
 //! A base on the disk: read in front, served block by block, written aside and renamed.
 
-use super::{GROUP_READS, sync_parent, write_aside};
+use super::{GROUP_READS, into_place};
 use holdfast_proto::snapshot::file::{BaseFile, BaseFileError, HEADER_BYTES, INDEX_BLOCK_BYTES, StoreKey, encode_base};
 use holdfast_proto::snapshot::{Base, BlockSource, Hash, Sealed};
-use std::fs::{self, File};
+use nix::sys::statvfs::statvfs;
+use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
@@ -11,6 +12,8 @@ use std::sync::Arc;
 
 /// How much is written at once: a base of 300 MB is a few hundred writes.
 const WRITE_BYTES: usize = 1 << 20;
+/// What a base leaves free for logs and reports.
+const RESERVE_BYTES: u64 = 16 << 20;
 
 /// The file behind a base. It is never written again once it has its name, so a reader's open file stays what it was.
 #[derive(Debug)]
@@ -68,12 +71,25 @@ pub(super) fn reopen(path: &Path, key: &StoreKey) -> io::Result<Base> {
 
 /// Writes a base aside, syncs it and gives it its name; gives its MAC. What stood there before is whole until the rename.
 pub(super) fn write(path: &Path, sealed: &Sealed, base: &Base, key: &StoreKey) -> io::Result<Hash> {
-    let (aside, file) = write_aside(path, GROUP_READS)?;
-    let mut out = BufWriter::with_capacity(WRITE_BYTES, file);
-    let mac = encode_base(sealed, base, key, &mut out)?;
-    out.flush()?;
-    out.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()?;
-    fs::rename(&aside, path)?;
-    sync_parent(path)?;
-    Ok(mac)
+    leave_room(path, base)?;
+    into_place(path, GROUP_READS, |file| {
+        let mut out = BufWriter::with_capacity(WRITE_BYTES, file);
+        let mac = encode_base(sealed, base, key, &mut out)?;
+        out.flush()?;
+        out.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()?;
+        Ok(mac)
+    })
+}
+
+/// A disk that is filled by a base cannot take the next change either, nor a report of it.
+fn leave_room(path: &Path, base: &Base) -> io::Result<()> {
+    let Some(folder) = path.parent() else { return Ok(()) };
+    // A file system that does not say is tried.
+    let Ok(stat) = statvfs(folder) else { return Ok(()) };
+    let (free, needed) = (stat.blocks_available() as u64 * stat.fragment_size() as u64, base.head().rows_len / 8 * 9 + RESERVE_BYTES);
+    if free < needed {
+        let what = format!("{} MiB are free where a snapshot of {} MiB is to be written", free >> 20, base.head().rows_len >> 20);
+        return Err(io::Error::new(io::ErrorKind::StorageFull, what));
+    }
+    Ok(())
 }

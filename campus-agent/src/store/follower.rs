@@ -8,11 +8,12 @@ use super::crashes::Crashes;
 use super::scrub;
 use super::search::{Found, Question, Resting, search};
 use super::slot::{Finding, Slot};
-use super::word::{Commit, CommitWord, ServedWord};
-use super::{Identity, feed_dir, wake};
+use super::trusts::Trusts;
+use super::word::{Commit, CommitWord, Served, ServedWord};
+use super::{feed_dir, store_key, wake};
 use crate::config::Folders;
 use holdfast_proto::snapshot::file::{Chain, StoreKey, decode_frame};
-use holdfast_proto::snapshot::{Feed, Hash, Opened, Reader, Sealed, State, Trust, Writer, reader};
+use holdfast_proto::snapshot::{Feed, Hash, Opened, Reader, Sealed, State, Writer, reader};
 use holdfast_proto::words::{Epoch, Generation};
 use std::convert::Infallible;
 use std::fs::File;
@@ -30,7 +31,7 @@ pub struct Follower {
     folders: Folders,
     dir: PathBuf,
     feed: Feed,
-    trust: Trust,
+    trusts: Trusts,
     key: StoreKey,
     word: CommitWord,
     served: ServedWord,
@@ -41,6 +42,10 @@ pub struct Follower {
     crashes: Crashes,
     /// Damage that was found is searched for once, not at every tick.
     repaired: bool,
+    /// The base that it was got over.
+    damaged: Option<Hash>,
+    /// What was told last: a fault that lasts is told once.
+    told: Option<Finding>,
 }
 
 #[derive(Debug)]
@@ -63,8 +68,9 @@ pub struct Following {
 }
 
 impl Follower {
-    /// `fell` says that the process before this one ended by a fault of its own. Opens a feed and serves the newest proven state at once, however the disk is.
-    pub fn open(folders: &Folders, feed: Feed, service: &str, fell: bool, trust: &Trust, key: &StoreKey) -> Following {
+    /// Opens a feed and serves the newest proven state at once, however the disk is. `fell` says that the process before this
+    /// one ended by a fault of its own.
+    pub fn open(folders: &Folders, feed: Feed, service: &str, fell: bool, trusts: &Trusts, key: &StoreKey) -> Following {
         let dir = feed_dir(&folders.state, feed);
         let (word, served) = (CommitWord::of(&folders.run, feed), ServedWord::of(&folders.run, feed, service));
         let crashes = Crashes::open(&folders.state, feed, service, served.last().filter(|_| fell));
@@ -73,10 +79,12 @@ impl Follower {
             // Nobody vouches for what the kernel may still hold in memory alone.
             Slot::BOTH.into_iter().for_each(|slot| drop(File::open(slot.log(&dir)).and_then(|log| log.sync_data())));
         }
-        let (state, reading) = match word.read().and_then(|commit| read_committed(&dir, feed, trust, key, commit)) {
+        let commit = word.read();
+        let (state, reading) = match commit.and_then(|commit| read_committed(&dir, feed, trusts, key, commit)) {
             Some(found) if crashes.allow((found.0.view().epoch(), found.0.view().generation())) => (found.0, Some(found.1)),
             _ => {
-                let Found { state, findings: found, resting, .. } = search(Question { dir: &dir, feed, trust, key, thorough: false, below: crashes.limit() });
+                let (below, up_to) = (crashes.limit(), commit.map(|commit| commit.at()));
+                let Found { state, findings: found, resting, .. } = search(Question { dir: &dir, feed, trusts, key, thorough: false, below, up_to });
                 findings = found;
                 (state, resting.map(Reading::from))
             }
@@ -88,8 +96,8 @@ impl Follower {
             )
         }));
         let (writer, reader) = reader(feed);
-        let (trust, key, folders) = (trust.clone(), key.clone(), folders.clone());
-        let mut follower = Self { folders, dir, feed, trust, key, word, served, writer, state, reading, crashes, repaired: false };
+        let (trusts, key, folders) = (trusts.clone(), key.clone(), folders.clone());
+        let mut follower = Self { folders, dir, feed, trusts, key, word, served, writer, state, reading, crashes, repaired: false, damaged: None, told: None };
         follower.publish();
         Following { follower, reader, findings }
     }
@@ -116,15 +124,26 @@ impl Follower {
         }
     }
 
-    /// Looks at the commit word and takes what is new. Gives what was kept out.
+    /// Looks at the commit word and takes what is new. Gives what was kept out; what stays as it was is given once.
     pub fn poll(&mut self) -> Option<Finding> {
         self.served.keep_lock();
-        if self.state.base().is_damaged() && !self.repaired {
+        let found = self.look();
+        let is_news = found.is_some() && found != self.told;
+        self.told.clone_from(&found);
+        found.filter(|_| is_news)
+    }
+
+    fn look(&mut self) -> Option<Finding> {
+        let is_damaged = self.state.base().is_damaged();
+        if is_damaged && !self.repaired {
             return Some(self.repair());
         }
-        let commit = self.word.read()?;
-        let offered = (commit.epoch, commit.generation);
-        if offered <= self.serves() || !self.crashes.allow(offered) {
+        // What this process got over is still on the disk: `uplink` writes it anew, and what follows is taken from there.
+        let commit = self.word.read().filter(|commit| Some(commit.base_mac) != self.damaged)?;
+        // The same generation in other files is how `uplink` mends what was damaged.
+        let is_elsewhere = self.reading.as_ref().is_none_or(|reading| !reading.is_of(commit));
+        let is_mended = self.repaired && is_elsewhere && commit.at() == self.serves();
+        if !(commit.at() > self.serves() || is_mended) || !self.crashes.allow(commit.at()) {
             return None;
         }
         match self.advance(commit) {
@@ -137,20 +156,19 @@ impl Follower {
     }
 
     fn advance(&mut self, commit: Commit) -> Result<(), Finding> {
-        let goes_on = self.reading.as_mut().filter(|reading| reading.slot == commit.slot && reading.base_mac == commit.base_mac);
-        if let Some(reading) = goes_on {
+        if let Some(reading) = self.reading.as_mut().filter(|reading| reading.is_of(commit)) {
             let tail = read_range(&commit.slot.log(&self.dir), reading.end, commit.log_end);
             let tail = tail.map_err(|error| Finding::new(commit.slot.log(&self.dir), error))?;
             return self.take(&tail);
         }
-        let found = read_committed(&self.dir, self.feed, &self.trust, &self.key, commit);
+        let found = read_committed(&self.dir, self.feed, &self.trusts, &self.key, commit);
         let found = found.or_else(|| {
-            self.read_trust_again();
-            read_committed(&self.dir, self.feed, &self.trust, &self.key, commit)
+            self.read_identity_again();
+            read_committed(&self.dir, self.feed, &self.trusts, &self.key, commit)
         });
         let (state, reading) = found.ok_or_else(|| Finding::new(commit.slot.base(&self.dir), "does not lead to what was committed"))?;
         scrub::start(state.base().clone());
-        (self.state, self.reading, self.repaired) = (state, Some(reading), false);
+        (self.state, self.reading, self.repaired, self.damaged) = (state, Some(reading), false, None);
         Ok(())
     }
 
@@ -165,9 +183,9 @@ impl Follower {
             last = Some(frame.sealed);
         }
         let Some(last) = last.filter(|_| at == tail.len()) else { return Err(Finding::new(path, "the log's next frame is damaged")) };
-        let opened = open(&self.trust, self.feed, &last).or_else(|| {
-            self.trust = Identity::read_trust(&self.folders.state).ok()?;
-            open(&self.trust, self.feed, &last)
+        let opened = open(&self.trusts, self.feed, &last).or_else(|| {
+            self.trusts = Trusts::read(&self.folders.state).ok()?;
+            open(&self.trusts, self.feed, &last)
         });
         let opened = opened.ok_or_else(|| Finding::new(path.clone(), "the log's next frame is not signed by anybody who may"))?;
         self.state = self.state.replay(&opened, payloads).map_err(|wrong| Finding::new(path, wrong))?;
@@ -175,21 +193,28 @@ impl Follower {
         Ok(())
     }
 
-    fn read_trust_again(&mut self) {
-        if let Ok(trust) = Identity::read_trust(&self.folders.state) {
-            self.trust = trust;
+    /// The root may have signed a newer trust; and whoever started before `uplink` did not find this box's key.
+    fn read_identity_again(&mut self) {
+        if let Ok(trusts) = Trusts::read(&self.folders.state) {
+            self.trusts = trusts;
         }
+        self.key = store_key(&self.folders.state);
     }
 
     /// The disk has lost a part of the base: reads everything anew, from whichever files still lead to a whole state.
     fn repair(&mut self) -> Finding {
         self.repaired = true;
-        let question = Question { dir: &self.dir, feed: self.feed, trust: &self.trust, key: &self.key, thorough: true, below: self.crashes.limit() };
-        let found = search(question);
+        let (below, up_to) = (self.crashes.limit(), self.word.read().map(|commit| commit.at()));
+        let found = search(Question { dir: &self.dir, feed: self.feed, trusts: &self.trusts, key: &self.key, thorough: true, below, up_to });
         let at = (found.state.view().epoch(), found.state.view().generation());
-        if at >= self.serves() {
+        let is_whole = at >= self.serves();
+        if is_whole {
+            let before = self.reading.take().map(|reading| reading.base_mac);
             (self.state, self.reading) = (found.state, found.resting.map(Reading::from));
-            self.publish();
+            self.damaged = before.filter(|mac| self.reading.as_ref().is_none_or(|reading| reading.base_mac != *mac));
+        }
+        self.publish();
+        if is_whole {
             return Finding::new(self.dir.clone(), "a block of the snapshot was damaged; the other files led to the same generation");
         }
         Finding::new(self.dir.clone(), "a block of the snapshot is damaged; what lies in it is not answered until the line brings it anew")
@@ -198,7 +223,8 @@ impl Follower {
     fn publish(&mut self) {
         self.crashes.moved_to(self.serves());
         self.writer.publish(self.state.view().clone());
-        if let Err(error) = self.served.write(self.serves()) {
+        // Damage that this process got over is still on the disk.
+        if let Err(error) = self.served.write(Served { at: self.serves(), is_damaged: self.repaired }) {
             tracing::error!(event = "runtime_directory_failed", %error, "what is served cannot be told");
         }
     }
@@ -210,18 +236,24 @@ impl From<Resting> for Reading {
     }
 }
 
-fn open(trust: &Trust, feed: Feed, sealed: &Sealed) -> Option<Opened> {
-    trust.open(sealed).ok().filter(|opened| opened.manifest().feed == feed)
+impl Reading {
+    fn is_of(&self, commit: Commit) -> bool {
+        (self.slot, self.base_mac) == (commit.slot, commit.base_mac)
+    }
+}
+
+fn open(trusts: &Trusts, feed: Feed, sealed: &Sealed) -> Option<Opened> {
+    trusts.open(sealed).ok().filter(|opened| opened.manifest().feed == feed)
 }
 
 /// Exactly what a commit word names; `None` where the files do not lead there.
-fn read_committed(dir: &Path, feed: Feed, trust: &Trust, key: &StoreKey, commit: Commit) -> Option<(State, Reading)> {
+fn read_committed(dir: &Path, feed: Feed, trusts: &Trusts, key: &StoreKey, commit: Commit) -> Option<(State, Reading)> {
     let (front, file) = super::base_file::read_front(&commit.slot.base(dir), key).ok()?.ok()?;
     front.vouched().ok()?;
     if front.mac != commit.base_mac {
         return None;
     }
-    let opened = open(trust, feed, &front.sealed)?;
+    let opened = open(trusts, feed, &front.sealed)?;
     let mut state = State::of_base(&opened, super::base_file::on_disk(&front, file)).ok()?;
     let log = read_range(&commit.slot.log(dir), 0, commit.log_end).ok()?;
     let (mut chain, mut at, mut payloads, mut last) = (Chain::after(front.mac, key.clone()), 0, Vec::new(), None);
@@ -231,7 +263,7 @@ fn read_committed(dir: &Path, feed: Feed, trust: &Trust, key: &StoreKey, commit:
         last = Some(frame.sealed);
     }
     if let Some(last) = last {
-        state = state.replay(&open(trust, feed, &last)?, payloads).ok()?;
+        state = state.replay(&open(trusts, feed, &last)?, payloads).ok()?;
     }
     let reaches = at == log.len() && (state.view().epoch(), state.view().generation()) == (commit.epoch, commit.generation);
     reaches.then_some((state, Reading { slot: commit.slot, base_mac: front.mac, chain, end: commit.log_end }))

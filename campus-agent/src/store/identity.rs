@@ -1,11 +1,9 @@
-use super::{write_secret, write_whole};
+use super::{store_key, write_secret, write_whole};
 use holdfast_proto::net::tls;
-use holdfast_proto::snapshot::file::StoreKey;
 use holdfast_proto::snapshot::{HpkePrivate, Trust, TrustError};
 use holdfast_proto::words::{NodeId, Secret};
 use std::fs;
-use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::io;
 use std::path::{Path, PathBuf};
 
 /// Who this box is: given at enrolment, kept under `identity/`, owner-readable only.
@@ -107,7 +105,7 @@ impl Identity {
         Ok((Card::read(&dir)?.number(&dir)?, HpkePrivate::from_bytes(&read(&dir.join("hpke.key"))?)))
     }
 
-    /// Reads only whom this box believes: enough to verify and to serve what needs no secret.
+    /// Reads only whom this box believes.
     pub fn read_trust(state_dir: &Path) -> Result<Trust, IdentityError> {
         let path = folder(state_dir).join("trust");
         if !exists(&path)? {
@@ -122,7 +120,9 @@ impl Identity {
         fs::create_dir_all(&dir)?;
         write_secret(&dir.join("tls.key"), self.tls_key.expose())?;
         write_whole(&dir.join("hpke.key"), self.hpke.expose())?;
-        Self::keep_trust(state_dir, &self.trust)?;
+        write_whole(&dir.join("trust"), self.trust.bytes())?;
+        // Before any service looks for it: they start at once, and may not make it.
+        store_key(state_dir);
         self.keep_card(state_dir)
     }
 
@@ -137,41 +137,13 @@ impl Identity {
         write_whole(&Card::path(&folder(state_dir)), &serde_json::to_vec_pretty(&card).map_err(io::Error::other)?)
     }
 
-    /// Keeps a newer trust.
-    pub fn keep_trust(state_dir: &Path, trust: &Trust) -> io::Result<()> {
-        write_whole(&folder(state_dir).join("trust"), trust.bytes())
-    }
-
     /// What this box shows in TLS.
     pub fn tls(&self) -> Result<tls::Identity, rustls::Error> {
         tls::Identity::new(self.chain.clone(), self.tls_key.expose())
     }
 }
 
-/// The key under which this box vouches for what it has proven. Made where there is none; a process that may neither read nor
-/// make it gets one of its own, and proves everything by signatures and sums instead.
-pub fn store_key(state_dir: &Path) -> StoreKey {
-    let path = folder(state_dir).join("store.key");
-    let kept = || fs::read(&path).ok()?.try_into().ok();
-    let made = || {
-        let mut key = [0; 32];
-        aws_lc_rs::rand::fill(&mut key).ok()?;
-        fs::create_dir_all(folder(state_dir)).ok()?;
-        // Whoever comes second takes the key of whoever came first.
-        match fs::OpenOptions::new().write(true).create_new(true).mode(0o640).open(&path).and_then(|mut file| file.write_all(&key)) {
-            Ok(()) => Some(key),
-            Err(_) => kept(),
-        }
-    };
-    StoreKey::from_bytes(kept().or_else(made).unwrap_or_else(|| {
-        let mut key = [0; 32];
-        // Without randomness the key is known to be no secret, and only vouches for what this process itself has proven.
-        let _ = aws_lc_rs::rand::fill(&mut key);
-        key
-    }))
-}
-
-fn folder(state_dir: &Path) -> PathBuf {
+pub(super) fn folder(state_dir: &Path) -> PathBuf {
     state_dir.join("identity")
 }
 

@@ -1,25 +1,32 @@
 use super::base_file;
 use super::incoming::Incoming;
+use super::log::{Frame, Log};
+use super::retry::Retry;
 use super::search::{Found, Question, Resting, search};
 use super::slot::{Finding, Slot};
-use super::sync_parent;
+use super::trusts::Trusts;
 use super::word::{Commit, CommitWord};
-use holdfast_proto::snapshot::file::{Chain, FRAME_LIMIT_BYTES, StoreKey, encode_frame};
+use holdfast_proto::snapshot::file::{Chain, FRAME_LIMIT_BYTES, StoreKey};
 use holdfast_proto::snapshot::{
     ApplyError, Base, Feed, Kind, Manifest, ManifestError, OpenError, Opened, PayloadForm, Reader, Sealed, State, Trust, Writer, reader,
 };
 use holdfast_proto::words::{Epoch, Generation};
-use std::fs::{self, File};
-use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 /// A log is folded into a new base when it has grown to a tenth of its base, but not below this: replaying it takes milliseconds.
 const LOG_FLOOR_BYTES: u64 = 4 << 20;
 const LOG_LIMIT_BYTES: u64 = 64 << 20;
 const LOG_SHARE_OF_BASE: u64 = 10;
+/// What waits for a disk that takes nothing; with more, a new base is shorter.
+const PENDING_LIMIT: usize = 1000;
+/// Between two attempts on a disk that fails: at first, and at most.
+const DISK_RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
+/// Between two attempts to fold, or to mend damage: each reads and writes a whole base.
+const BASE_RETRY: (Duration, Duration) = (Duration::from_secs(15), Duration::from_secs(900));
 
 /// The one owner of a feed's files and of its state. Everything that it lets the readers see was proven by it.
 #[derive(Debug)]
@@ -29,22 +36,21 @@ pub struct Keeper {
     word: CommitWord,
     writer: Writer,
     state: State,
-    /// `None` while the disk fails: readers keep what they have, and nothing is promised.
+    /// `None` where nothing of what is there is believed any more: readers keep what they have, and a new base is due.
     log: Option<Log>,
+    /// Held, and not in the log yet: the disk did not take it.
+    pending: Vec<Frame>,
+    /// The readers do not know yet how far they may read.
+    is_untold: bool,
     base_bytes: u64,
     has_fallback: bool,
     durable: (Epoch, Generation),
     folding: Option<Folding>,
-}
-
-/// The live slot and its log, open for appending.
-#[derive(Debug)]
-struct Log {
-    slot: Slot,
-    base_mac: [u8; 32],
-    chain: Chain,
-    file: File,
-    end: u64,
+    /// The base has a damaged block, and so have the other files: only the line can help.
+    wants_whole: bool,
+    disk: Retry,
+    fold: Retry,
+    mend: Retry,
 }
 
 /// A new base on its way into the other slot, and what came in meanwhile.
@@ -55,21 +61,12 @@ struct Folding {
     since: Vec<Frame>,
 }
 
-/// A generation as it goes into a log.
-#[derive(Debug, Clone)]
-struct Frame {
-    sealed: Sealed,
-    merged: bool,
-    from: Generation,
-    payload: Vec<u8>,
-}
-
 /// What became of an accepted generation.
 #[derive(Debug)]
 pub struct Kept {
     /// In the readers' reach from now on; what they serve, they say themselves.
     pub applied: Generation,
-    /// Survives a power cut.
+    /// Of this epoch, what survives a power cut; zero where nothing of it does.
     pub durable: Generation,
     /// Why it does not survive one yet.
     pub disk_error: Option<io::Error>,
@@ -105,12 +102,28 @@ impl Refusal {
 impl Keeper {
     /// Opens a feed's folder and lets the readers see the newest proven state in it at once, however the disk is. Gives what
     /// was kept out. Fails only where the folder cannot be made.
-    pub fn open(dir: &Path, run_dir: &Path, feed: Feed, trust: &Trust, key: &StoreKey) -> io::Result<(Self, Vec<Finding>)> {
+    pub fn open(dir: &Path, run_dir: &Path, feed: Feed, trusts: &Trusts, key: &StoreKey) -> io::Result<(Self, Vec<Finding>)> {
         Slot::BOTH.into_iter().try_for_each(|slot| slot.create(dir))?;
-        let Found { state, mut findings, resting, has_fallback } = search(Question { dir, feed, trust, key, thorough: false, below: None });
+        let Found { state, mut findings, resting, has_fallback } = search(Question { dir, feed, trusts, key, thorough: false, below: None, up_to: None });
         let durable = (state.view().epoch(), state.view().generation());
-        let (word, (writer, _)) = (CommitWord::of(run_dir, feed), reader(feed));
-        let mut keeper = Self { dir: dir.to_owned(), key: key.clone(), word, writer, state, log: None, base_bytes: 0, has_fallback, durable, folding: None };
+        let mut keeper = Self {
+            dir: dir.to_owned(),
+            key: key.clone(),
+            word: CommitWord::of(run_dir, feed),
+            writer: reader(feed).0,
+            state,
+            log: None,
+            pending: Vec::new(),
+            is_untold: false,
+            base_bytes: 0,
+            has_fallback,
+            durable,
+            folding: None,
+            wants_whole: false,
+            disk: Retry::new(DISK_RETRY),
+            fold: Retry::new(BASE_RETRY),
+            mend: Retry::new(BASE_RETRY),
+        };
         // A state that one slot alone does not lead to gets a base of its own before anything is appended.
         let settled = match resting {
             Some(resting) => keeper.reopen(resting),
@@ -119,6 +132,7 @@ impl Keeper {
         if let Err(error) = settled {
             keeper.log = None;
             keeper.durable = (Epoch(0), Generation(0));
+            keeper.disk.failed();
             findings.push(Finding { path: dir.to_owned(), what: format!("cannot be written: {error}") });
         }
         keeper.commit();
@@ -138,6 +152,27 @@ impl Keeper {
     /// The generation that survives a power cut.
     pub fn durable(&self) -> (Epoch, Generation) {
         self.durable
+    }
+
+    /// What is held.
+    fn held(&self) -> (Epoch, Generation) {
+        (self.state.view().epoch(), self.state.view().generation())
+    }
+
+    /// Of the epoch that is held, what survives a power cut; zero where nothing of it does.
+    pub fn durable_of_epoch(&self) -> Generation {
+        if self.durable.0 == self.state.view().epoch() { self.durable.1 } else { Generation(0) }
+    }
+
+    /// Whether nothing on this disk leads on: its base is damaged, and the other files are no better.
+    pub fn wants_whole(&self) -> bool {
+        self.wants_whole
+    }
+
+    /// The manifests that everything on the disk rests on.
+    pub fn manifests(&self) -> Vec<Sealed> {
+        let bases = Slot::BOTH.into_iter().filter_map(|slot| base_file::read_front(&slot.base(&self.dir), &self.key).ok()?.ok());
+        self.state.sealed().cloned().into_iter().chain(bases.map(|(front, _)| front.sealed)).collect()
     }
 
     /// Whether the disk takes what it is given.
@@ -213,40 +248,48 @@ impl Keeper {
         Ok(self.keep(next, Self::write_base))
     }
 
-    /// Lets the readers see it and syncs it, in the order that the kind asks for: a name may be served before it is synced,
-    /// because it comes again; a revoked password must not come back after a power cut, so it is synced before anyone sees it.
     fn keep(&mut self, next: State, write: impl FnOnce(&mut Self) -> io::Result<()>) -> Kept {
-        let sync_first = matches!(next.view().feed().kind, Kind::Auth | Kind::Trust);
-        let at = (next.view().epoch(), next.view().generation());
         self.state = next;
-        let mut written = write(self);
+        let written = write(self);
+        self.secure(written)
+    }
+
+    /// Lets the readers see what was written and syncs it, in the order that the kind asks for: a name may be served before it
+    /// is synced, because it comes again; a revoked password must not come back after a power cut, so it is synced before
+    /// anyone sees it.
+    fn secure(&mut self, mut written: io::Result<()>) -> Kept {
+        let sync_first = matches!(self.state.view().feed().kind, Kind::Auth | Kind::Trust);
         if written.is_ok() && !sync_first {
             self.commit();
         }
         if written.is_ok() {
-            written = self.log.as_ref().map_or(Ok(()), |log| log.file.sync_data());
-        }
-        match &written {
-            Ok(()) => {
-                self.durable = at;
-                if sync_first {
-                    self.commit();
-                }
-                self.fold_if_long();
+            written = self.log.as_ref().map_or(Ok(()), Log::sync);
+            if written.is_err() {
+                // After a failed sync nothing of that file is believed any more.
+                self.log = None;
             }
-            // After a failed sync nothing of that file is believed any more: the next generation starts a new base.
-            Err(_) => self.log = None,
         }
-        Kept { applied: at.1, durable: self.durable.1, disk_error: written.err() }
+        if written.is_ok() {
+            self.durable = self.held();
+            self.disk.succeeded();
+            if sync_first {
+                self.commit();
+            }
+            self.fold_if_long();
+        } else {
+            self.disk.failed();
+        }
+        Kept { applied: self.state.view().generation(), durable: self.durable_of_epoch(), disk_error: written.err() }
     }
 
     /// Tells the readers how far they may read.
     fn commit(&mut self) {
         self.writer.publish(self.state.view().clone());
         let Some(log) = &self.log else { return };
-        let (epoch, generation) = (self.state.view().epoch(), self.state.view().generation());
-        let commit = Commit { slot: log.slot, epoch, generation, log_end: log.end, base_mac: log.base_mac };
-        if let Err(error) = self.word.write(commit) {
+        let (epoch, generation) = self.held();
+        let told = self.word.write(Commit { slot: log.slot, epoch, generation, log_end: log.end, base_mac: log.base_mac });
+        self.is_untold = told.is_err();
+        if let Err(error) = told {
             tracing::error!(event = "runtime_directory_failed", %error, "the services are not told of a new generation");
         }
     }
@@ -254,18 +297,37 @@ impl Keeper {
     fn append(&mut self, frame: Frame) -> io::Result<()> {
         // Replaying a log adds to what came before; a generation that starts from nothing needs a ground of its own.
         let starts_from_nothing = frame.sealed.claims().is_ok_and(|claims| claims.form == PayloadForm::Full);
-        if starts_from_nothing || frame.payload.len() > FRAME_LIMIT_BYTES || self.log.is_none() {
+        if starts_from_nothing || frame.payload.len() > FRAME_LIMIT_BYTES {
             return self.write_base();
         }
         if let Some(folding) = self.folding.as_mut() {
             folding.since.push(frame.clone());
-            if self.finish_folding(false)? {
-                // The new log holds the frame as well.
-                return Ok(());
-            }
+        }
+        if self.log.is_some() {
+            self.pending.push(frame);
+        } else if !self.disk.is_due() {
+            // A whole base for each change of a burst would keep a disk busy that has just failed.
+            return Err(io::Error::other("the disk has failed; it is tried again in a moment"));
+        }
+        self.flush()
+    }
+
+    /// Brings the disk up to what is held.
+    fn flush(&mut self) -> io::Result<()> {
+        if self.pending.len() > PENDING_LIMIT {
+            self.log = None;
+            self.pending.clear();
+        }
+        // The new log of a fold holds what is pending as well.
+        if self.log.is_some() && self.go_over() {
+            return Ok(());
         }
         let Some(log) = self.log.as_mut() else { return self.write_base() };
-        log.append(&frame)
+        while let Some(frame) = self.pending.first() {
+            log.append(frame)?;
+            self.pending.remove(0);
+        }
+        Ok(())
     }
 
     /// Folds a long log into a new base in the other slot, beside the service. The first change after the first base makes
@@ -273,7 +335,7 @@ impl Keeper {
     fn fold_if_long(&mut self) {
         let Some(log) = &self.log else { return };
         let long = log.end > LOG_FLOOR_BYTES.max(self.base_bytes / LOG_SHARE_OF_BASE).min(LOG_LIMIT_BYTES);
-        if self.folding.is_some() || !(long || (!self.has_fallback && log.end > 0)) {
+        if self.folding.is_some() || !self.fold.is_due() || !(long || (!self.has_fallback && log.end > 0)) {
             return;
         }
         let (state, slot, dir, key) = (self.state.clone(), log.slot.other(), self.dir.clone(), self.key.clone());
@@ -294,35 +356,80 @@ impl Keeper {
         let (base, mac) = folding.work.join().unwrap_or_else(|_| Err(io::Error::other("folding the log ended in a panic")))?;
         let mut log = Log::create(&self.dir, folding.slot, mac, Chain::after(mac, self.key.clone()))?;
         folding.since.iter().try_for_each(|frame| log.append(frame))?;
-        log.file.sync_data()?;
+        log.sync()?;
         let payloads = folding.since.iter().map(|frame| &frame.payload[..]);
         self.base_bytes = base.head().rows_len;
         self.state = self.state.onto(Arc::new(base), payloads).map_err(io::Error::other)?;
         self.has_fallback = true;
         self.log = Some(log);
+        self.pending.clear();
+        self.durable = self.held();
+        self.fold.succeeded();
         self.commit();
         Ok(true)
     }
 
-    /// Ends what is done beside the service, at the latest now: for whoever stops, and for tests.
-    pub fn settle(&mut self) -> io::Result<()> {
-        let settled = self.finish_folding(true).map(drop);
-        if settled.is_err() {
-            self.log = None;
-        }
-        settled
+    /// Goes over to a folded base if one is ready. One that could not be written costs nothing: the log that is there goes on,
+    /// and is folded later.
+    fn go_over(&mut self) -> bool {
+        self.finish_folding(false).unwrap_or_else(|error| {
+            self.fold.failed();
+            tracing::error!(event = "disk_failed", %error, "a log could not be folded into a new base");
+            false
+        })
     }
 
-    /// Goes over to a folded base that is ready: called when nothing else is to be done.
-    pub fn tick(&mut self) {
-        if let Err(error) = self.finish_folding(false) {
-            // The log that is there goes on; it is folded at the next occasion.
-            tracing::error!(event = "disk_failed", %error, "a log could not be folded into a new base");
+    /// Ends what is done beside the service, at the latest now: for whoever stops, and for tests.
+    pub fn settle(&mut self) -> io::Result<()> {
+        self.finish_folding(true).map(drop)
+    }
+
+    /// What is to be done when nothing else is: a folded base that is ready is gone over to, a disk that failed is tried again,
+    /// damage is mended. `is_damaged` says that a service has met a damaged block.
+    pub fn tick(&mut self, trusts: &Trusts, is_damaged: bool) {
+        if (is_damaged || self.state.base().is_damaged()) && self.mend.is_due() {
+            self.mend(trusts);
         }
+        let is_behind = self.durable != self.held() || (self.log.is_none() && self.state.sealed().is_some());
+        if is_behind && self.disk.is_due() {
+            let written = self.flush();
+            match self.secure(written).disk_error {
+                None => tracing::info!(event = "disk_is_well", feed = %self.state.view().feed(), "what the disk did not take is kept now"),
+                Some(error) => tracing::error!(event = "disk_failed", %error, "a generation cannot be kept, and is tried again"),
+            }
+        } else if self.is_untold {
+            self.commit();
+        } else if self.log.is_some() {
+            self.go_over();
+        }
+    }
+
+    /// Reads everything anew, from whichever files still lead to what is held, and writes it as a new base.
+    fn mend(&mut self, trusts: &Trusts) {
+        self.mend.failed();
+        let found = search(Question { dir: &self.dir, feed: self.state.view().feed(), trusts, key: &self.key, thorough: true, below: None, up_to: None });
+        let (epoch, generation) = (found.state.view().epoch(), found.state.view().generation());
+        self.wants_whole = (epoch, generation) != self.held();
+        if self.wants_whole {
+            tracing::error!(event = "snapshot_damaged", feed = %self.state.view().feed(), "a block of the snapshot is damaged on this disk: it is asked for anew");
+            return;
+        }
+        self.state = found.state;
+        // In the place of the damaged one, so that the other slot stays what it is.
+        let slot = self.log.take().map_or_else(|| self.slot_to_overwrite(), |log| log.slot);
+        let written = self.write_base_to(slot);
+        self.secure(written);
+        tracing::warn!(event = "snapshot_mended", feed = %self.state.view().feed(), "a block of the snapshot was damaged; the other files led to the same generation");
     }
 
     /// Writes the state as a base into the other slot and makes that slot the live one. The old slot stays: it is the one before.
     fn write_base(&mut self) -> io::Result<()> {
+        // Until it is written, the log that is there leads no further than it did.
+        let slot = self.log.take().map_or_else(|| self.slot_to_overwrite(), |log| log.slot.other());
+        self.write_base_to(slot)
+    }
+
+    fn write_base_to(&mut self, slot: Slot) -> io::Result<()> {
         // A base that is being folded has the same place; it is of no use any more.
         if let Some(folding) = self.folding.take() {
             drop(folding.work.join());
@@ -331,7 +438,6 @@ impl Keeper {
         if self.state.view().overlay_len() > 0 || self.state.base().head().generation != self.state.view().generation() {
             self.state = self.state.rebased().map_err(io::Error::other)?;
         }
-        let slot = self.log.as_ref().map_or_else(|| self.slot_to_overwrite(), |log| log.slot.other());
         slot.create(&self.dir)?;
         let path = slot.base(&self.dir);
         let mac = base_file::write(&path, &sealed, self.state.base(), &self.key)?;
@@ -340,6 +446,8 @@ impl Keeper {
         self.has_fallback = slot.other().base(&self.dir).exists();
         self.base_bytes = self.state.base().head().rows_len;
         self.log = Some(Log::create(&self.dir, slot, mac, Chain::after(mac, self.key.clone()))?);
+        self.pending.clear();
+        self.wants_whole = false;
         Ok(())
     }
 
@@ -354,45 +462,10 @@ impl Keeper {
     }
 
     fn reopen(&mut self, resting: Resting) -> io::Result<()> {
-        let Resting { slot, base_mac, chain, log_end } = resting;
-        let path = slot.log(&self.dir);
-        let file = append_to(&path)?;
-        if file.metadata()?.len() != log_end {
-            file.set_len(log_end)?;
-        }
-        file.sync_all()?;
-        sync_parent(&path)?;
+        self.log = Some(Log::reopen(&self.dir, resting)?);
         self.base_bytes = self.state.base().head().rows_len;
-        self.log = Some(Log { slot, base_mac, chain, file, end: log_end });
         Ok(())
     }
-}
-
-impl Log {
-    /// An empty log after a base that has its name already. Until then, the log there may be part of what leads to the state.
-    fn create(dir: &Path, slot: Slot, base_mac: [u8; 32], chain: Chain) -> io::Result<Self> {
-        let path = slot.log(dir);
-        if let Err(error) = fs::remove_file(&path)
-            && error.kind() != io::ErrorKind::NotFound
-        {
-            return Err(error);
-        }
-        let file = append_to(&path)?;
-        file.sync_all()?;
-        sync_parent(&path)?;
-        Ok(Self { slot, base_mac, chain, file, end: 0 })
-    }
-
-    fn append(&mut self, frame: &Frame) -> io::Result<()> {
-        let bytes = encode_frame(&mut self.chain, &frame.sealed, frame.merged, frame.from, &frame.payload);
-        self.file.write_all(&bytes)?;
-        self.end += bytes.len() as u64;
-        Ok(())
-    }
-}
-
-fn append_to(path: &Path) -> io::Result<File> {
-    fs::OpenOptions::new().create(true).append(true).mode(0o640).open(path)
 }
 
 impl Drop for Keeper {

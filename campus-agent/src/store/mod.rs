@@ -19,25 +19,30 @@ pub mod framed;
 mod identity;
 mod incoming;
 mod keeper;
+mod log;
+mod retry;
 mod scrub;
 mod search;
 mod slot;
+mod store_key;
 #[cfg(test)]
 mod tests;
+mod trusts;
 mod wake;
 mod word;
 
 pub use crashes::fell_over;
 pub use floor::{Floor, FloorFile};
 pub use follower::{Follower, Following};
-pub use identity::store_key;
 pub use identity::{Identity, IdentityError};
 pub use incoming::Incoming;
 pub use keeper::{Keeper, Kept, Refusal};
 pub use search::best_state;
 pub use slot::Finding;
+pub use store_key::store_key;
+pub use trusts::Trusts;
 pub use wake::{Changes, on_changes_in};
-pub use word::served;
+pub use word::{Served, served};
 
 use holdfast_proto::snapshot::Feed;
 use std::fs::{self, File};
@@ -54,13 +59,6 @@ pub fn feed_dir(state_dir: &Path, feed: Feed) -> PathBuf {
 const GROUP_READS: u32 = 0o640;
 const OWNER_ONLY: u32 = 0o600;
 
-/// Opens a file beside `path` that will take its name.
-fn write_aside(path: &Path, mode: u32) -> io::Result<(PathBuf, File)> {
-    let aside = path.with_extension("tmp");
-    let file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(mode).open(&aside)?;
-    Ok((aside, file))
-}
-
 /// As [`write_whole`], for what no other process of the box may read.
 pub(crate) fn write_secret(path: &Path, bytes: &[u8]) -> io::Result<()> {
     write_with(path, bytes, OWNER_ONLY)
@@ -72,11 +70,23 @@ pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
 }
 
 fn write_with(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
-    let (aside, mut file) = write_aside(path, mode)?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
-    fs::rename(&aside, path)?;
-    sync_parent(path)
+    into_place(path, mode, |mut file| {
+        file.write_all(bytes)?;
+        file.sync_all()
+    })
+}
+
+/// Writes beside `path`, by `write`, which also syncs, and renames into place. What could not be written takes no room.
+fn into_place<T>(path: &Path, mode: u32, write: impl FnOnce(File) -> io::Result<T>) -> io::Result<T> {
+    let aside = path.with_extension("tmp");
+    let file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(mode).open(&aside)?;
+    let written = write(file).and_then(|written| fs::rename(&aside, path).map(|()| written));
+    if written.is_err() {
+        drop(fs::remove_file(&aside));
+    }
+    let written = written?;
+    sync_parent(path)?;
+    Ok(written)
 }
 
 /// Makes a rename, a creation or a removal in the folder of `path` durable.

@@ -6,8 +6,9 @@
 
 use super::base_file::{on_disk, read_front};
 use super::slot::{Finding, Slot};
+use super::trusts::Trusts;
 use holdfast_proto::snapshot::file::{self, BaseFile, Chain, StoreKey, decode_frame, v1};
-use holdfast_proto::snapshot::{Feed, Hash, Opened, Sealed, State, Trust};
+use holdfast_proto::snapshot::{Feed, Hash, Opened, Sealed, State};
 use holdfast_proto::words::{Epoch, Generation};
 use std::fs;
 use std::io;
@@ -18,12 +19,20 @@ use std::path::{Path, PathBuf};
 pub(super) struct Question<'a> {
     pub(super) dir: &'a Path,
     pub(super) feed: Feed,
-    pub(super) trust: &'a Trust,
+    pub(super) trusts: &'a Trusts,
     pub(super) key: &'a StoreKey,
     /// Read every block before believing a base: after damage was found, and for `verify`.
     pub(super) thorough: bool,
     /// A generation that two starts have died of: it and what comes after it are left out.
     pub(super) below: Option<(Epoch, Generation)>,
+    /// How far a living `uplink` says that may be read: what comes after it may not be on the disk yet.
+    pub(super) up_to: Option<(Epoch, Generation)>,
+}
+
+impl Question<'_> {
+    fn is_wanted(&self, at: (Epoch, Generation)) -> bool {
+        self.below.is_none_or(|below| at < below) && self.up_to.is_none_or(|up_to| at <= up_to)
+    }
 }
 
 /// What the files of a feed lead to.
@@ -92,7 +101,7 @@ fn candidate(question: Question<'_>, slot: Slot, findings: &mut Vec<Finding>) ->
         Ok(Err(wrong)) => first_version(question, &path).unwrap_or_else(|| Err(wrong.to_string())),
     };
     match found {
-        Ok((state, mac)) if question.below.is_none_or(|below| at(&state) < below) => Some(Candidate { slot, state, mac }),
+        Ok((state, mac)) if question.is_wanted(at(&state)) => Some(Candidate { slot, state, mac }),
         Ok(_) => None,
         Err(what) => {
             findings.push(Finding { path, what });
@@ -133,7 +142,7 @@ fn first_version(question: Question<'_>, path: &Path) -> Option<Read> {
 }
 
 fn open(question: Question<'_>, sealed: &Sealed) -> Result<Opened, String> {
-    let opened = question.trust.open(sealed).map_err(|wrong| wrong.to_string())?;
+    let opened = question.trusts.open(sealed).map_err(|wrong| wrong.to_string())?;
     let offered = opened.manifest().feed;
     if offered == question.feed { Ok(opened) } else { Err(format!("it is of {offered}, in the folder of {}", question.feed)) }
 }
@@ -169,8 +178,7 @@ fn follow_chain(question: Question<'_>, newest: Candidate, mut findings: Vec<Fin
     let resting = |frames: usize| Resting { slot, base_mac: mac, chain: chains[frames].0.clone(), log_end: chains[frames].1 as u64 };
     for count in (1..=frames.len()).rev() {
         let sealed = &frames[count - 1].sealed;
-        let left_out = question.below.is_some_and(|below| sealed.claims().is_ok_and(|claims| (claims.epoch, claims.generation) >= below));
-        if left_out {
+        if sealed.claims().is_ok_and(|claims| !question.is_wanted((claims.epoch, claims.generation))) {
             continue;
         }
         let payloads = frames[..count].iter().map(|frame| frame.payload);
@@ -186,8 +194,7 @@ fn follow_chain(question: Question<'_>, newest: Candidate, mut findings: Vec<Fin
 fn prove_log(question: Question<'_>, slot: Slot, found: &mut Found) {
     let path = slot.log(question.dir);
     let log = read_log(&path, &mut Vec::new());
-    let wanted = |claimed| question.below.is_none_or(|below| claimed < below);
-    if let Err(what) = file::prove_log(&mut found.state, &log, |sealed| question.trust.open(sealed), wanted) {
+    if let Err(what) = file::prove_log(&mut found.state, &log, |sealed| question.trusts.open(sealed), |claimed| question.is_wanted(claimed)) {
         let finding = Finding::new(path, what);
         if !found.findings.contains(&finding) {
             found.findings.push(finding);
@@ -196,8 +203,8 @@ fn prove_log(question: Question<'_>, slot: Slot, found: &mut Found) {
 }
 
 /// What the files lead to, every block read: for people who look at a box without running it.
-pub fn best_state(feed_dir: &Path, feed: Feed, trust: &Trust, key: &StoreKey) -> (State, Vec<Finding>) {
-    let found = search(Question { dir: feed_dir, feed, trust, key, thorough: true, below: None });
+pub fn best_state(feed_dir: &Path, feed: Feed, trusts: &Trusts, key: &StoreKey) -> (State, Vec<Finding>) {
+    let found = search(Question { dir: feed_dir, feed, trusts, key, thorough: true, below: None, up_to: None });
     match found.state.audited() {
         Ok(state) => (state, found.findings),
         Err(wrong) => {

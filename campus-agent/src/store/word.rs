@@ -19,7 +19,7 @@ const COMMIT_BYTES: usize = 4 + 1 + 4 + 8 + 8 + 32 + 16 + 32;
 /// A look takes microseconds.
 const LOCK_TRIES: usize = 20;
 const LOCK_PAUSE: Duration = Duration::from_micros(200);
-const SERVED_BYTES: usize = 4 + 4 + 8 + 32;
+const SERVED_BYTES: usize = 4 + 4 + 8 + 1 + 32;
 
 /// How far a feed's files may be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,6 +31,13 @@ pub(super) struct Commit {
     pub(super) log_end: u64,
     /// Which base the log follows.
     pub(super) base_mac: Hash,
+}
+
+impl Commit {
+    /// How far it reaches.
+    pub(super) fn at(&self) -> (Epoch, Generation) {
+        (self.epoch, self.generation)
+    }
 }
 
 /// Which boot of the machine this is.
@@ -52,7 +59,7 @@ impl CommitWord {
         Self { path: run_dir.join(format!("{feed}.commit")), boot_id: boot_id(), file: None }
     }
 
-    /// Tells the readers. A runtime directory that fails costs them a tick each time, not their service: it is tried anew.
+    /// Tells the readers. Where the runtime directory fails, the next write opens it anew.
     pub(super) fn write(&mut self, commit: Commit) -> io::Result<()> {
         let mut bytes = MAGIC.to_vec();
         bytes.push(commit.slot as u8);
@@ -85,6 +92,15 @@ impl CommitWord {
     }
 }
 
+/// What a living service serves of a feed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Served {
+    /// The epoch, and the generation.
+    pub at: (Epoch, Generation),
+    /// It has met a damaged block, so somebody has to mend the files.
+    pub is_damaged: bool,
+}
+
 /// What one service serves of one feed. The file is locked while the service lives, so a dead one holds nothing back.
 #[derive(Debug)]
 pub(super) struct ServedWord {
@@ -98,14 +114,17 @@ impl ServedWord {
         Self { path: run_dir.join(format!("{feed}.{service}.served")), file: None, is_locked: false }
     }
 
-    pub(super) fn write(&mut self, (epoch, generation): (Epoch, Generation)) -> io::Result<()> {
+    pub(super) fn write(&mut self, served: Served) -> io::Result<()> {
         let mut bytes = MAGIC.to_vec();
-        bytes.extend_from_slice(&epoch.0.to_le_bytes());
-        bytes.extend_from_slice(&generation.0.to_le_bytes());
+        bytes.extend_from_slice(&served.at.0.0.to_le_bytes());
+        bytes.extend_from_slice(&served.at.1.0.to_le_bytes());
+        bytes.push(u8::from(served.is_damaged));
         close(&mut bytes);
-        write_at_start(&mut self.file, &self.path, &bytes)?;
+        let written = write_at_start(&mut self.file, &self.path, &bytes);
+        // A file that was given up takes its lock along.
+        self.is_locked &= written.is_ok();
         self.keep_lock();
-        Ok(())
+        written
     }
 
     /// Takes the lock where somebody who looked was in the way the last time. Costs nothing once it is there.
@@ -115,11 +134,11 @@ impl ServedWord {
 
     /// What the service of before came to serve.
     pub(super) fn last(&self) -> Option<(Epoch, Generation)> {
-        Self::said(&self.path)
+        Self::said(&self.path).map(|said| said.at)
     }
 
     /// What a living service serves; `None` where there is none.
-    fn read(path: &Path) -> Option<(Epoch, Generation)> {
+    fn read(path: &Path) -> Option<Served> {
         let file = File::open(path).ok()?;
         match file.try_lock_shared() {
             Err(TryLockError::WouldBlock) => {}
@@ -128,11 +147,12 @@ impl ServedWord {
         Self::said(path)
     }
 
-    fn said(path: &Path) -> Option<(Epoch, Generation)> {
+    fn said(path: &Path) -> Option<Served> {
         let bytes = read_whole::<SERVED_BYTES>(path)?;
         let (epoch, rest) = bytes[MAGIC.len()..].split_first_chunk()?;
-        let (generation, _) = rest.split_first_chunk()?;
-        Some((Epoch(u32::from_le_bytes(*epoch)), Generation(u64::from_le_bytes(*generation))))
+        let (generation, rest) = rest.split_first_chunk()?;
+        let at = (Epoch(u32::from_le_bytes(*epoch)), Generation(u64::from_le_bytes(*generation)));
+        Some(Served { at, is_damaged: *rest.first()? != 0 })
     }
 }
 
@@ -148,7 +168,7 @@ fn lock(file: &File) -> bool {
 }
 
 /// What the living services serve of a feed, by service.
-pub fn served(run_dir: &Path, feed: Feed) -> Vec<(String, (Epoch, Generation))> {
+pub fn served(run_dir: &Path, feed: Feed) -> Vec<(String, Served)> {
     let prefix = format!("{feed}.");
     let Ok(entries) = fs::read_dir(run_dir) else { return Vec::new() };
     let services = entries.flatten().filter_map(|entry| {
@@ -160,11 +180,11 @@ pub fn served(run_dir: &Path, feed: Feed) -> Vec<(String, (Epoch, Generation))> 
 }
 
 fn close(bytes: &mut Vec<u8>) {
-    let hash = blake3_of(bytes);
+    let hash = checksum(bytes);
     bytes.extend_from_slice(&hash);
 }
 
-fn blake3_of(bytes: &[u8]) -> [u8; 32] {
+fn checksum(bytes: &[u8]) -> [u8; 32] {
     aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, bytes).as_ref().try_into().expect("SHA-256 has 32 bytes")
 }
 
@@ -185,7 +205,7 @@ fn read_whole<const N: usize>(path: &Path) -> Option<[u8; N]> {
     (0..3).find_map(|_| {
         let bytes: [u8; N] = fs::read(path).ok()?.try_into().ok()?;
         let (body, hash) = bytes.split_at(N - 32);
-        (body.starts_with(MAGIC) && *hash == blake3_of(body)).then_some(bytes)
+        (body.starts_with(MAGIC) && *hash == checksum(body)).then_some(bytes)
     })
 }
 
@@ -214,9 +234,10 @@ mod tests {
     fn a_service_counts_while_it_lives() {
         let dir = tempfile::tempdir().unwrap();
         let mut dns = ServedWord::of(dir.path(), Feed::ZONE, "dns");
-        dns.write((Epoch(1), Generation(4))).unwrap();
-        dns.write((Epoch(1), Generation(5))).unwrap();
-        assert_eq!(served(dir.path(), Feed::ZONE), [("dns".to_owned(), (Epoch(1), Generation(5)))]);
+        let at = |generation, is_damaged| Served { at: (Epoch(1), Generation(generation)), is_damaged };
+        dns.write(at(4, false)).unwrap();
+        dns.write(at(5, true)).unwrap();
+        assert_eq!(served(dir.path(), Feed::ZONE), [("dns".to_owned(), at(5, true))]);
         drop(dns);
         assert_eq!(served(dir.path(), Feed::ZONE), []);
         let stop = std::sync::atomic::AtomicBool::new(false);
@@ -228,7 +249,7 @@ mod tests {
             });
             for start in 6..200 {
                 let mut dns = ServedWord::of(dir.path(), Feed::ZONE, "dns");
-                dns.write((Epoch(1), Generation(start))).unwrap();
+                dns.write(at(start, false)).unwrap();
                 assert_eq!(served(dir.path(), Feed::ZONE).len(), 1, "start {start}, while somebody looked");
             }
             stop.store(true, std::sync::atomic::Ordering::Relaxed);

@@ -11,6 +11,8 @@ const LIMIT: Duration = Duration::from_secs(5);
 const LIMIT_WITH_LINK: Duration = Duration::from_millis(500);
 /// A master that says goodbye, or that is there and does not listen yet, starts anew: all its boxes come at once.
 const RESTART: Duration = Duration::from_secs(2);
+/// Each knock costs a master that answers a handshake and a look into its database.
+const TURNED_AWAY: Duration = Duration::from_secs(20);
 /// A line that stood for this long was a good one.
 const HEALTHY: Duration = Duration::from_secs(10);
 
@@ -23,6 +25,8 @@ pub enum Ended {
     Refused,
     /// It was not reached, or fell silent.
     Lost,
+    /// It answered, and has no use for this box now: it cannot reach its database, or it threw the box out.
+    TurnedAway,
 }
 
 /// The waits so far.
@@ -47,9 +51,10 @@ impl Backoff {
             Ended::Closed | Ended::Refused => RESTART,
             Ended::Lost if has_link => LIMIT_WITH_LINK,
             Ended::Lost => LIMIT,
+            Ended::TurnedAway => TURNED_AWAY,
         };
         let span = if ended == Ended::Closed { RESTART } else { self.next.min(limit) };
-        self.next = self.next.mul_f64(1.6).min(LIMIT);
+        self.next = self.next.mul_f64(1.6).min(TURNED_AWAY);
         span.mul_f64(draw)
     }
 }
@@ -67,6 +72,7 @@ mod tests {
         assert_eq!(longest(Ended::Lost, true), LIMIT_WITH_LINK);
         assert_eq!(longest(Ended::Lost, false), LIMIT);
         assert_eq!(longest(Ended::Refused, true), RESTART);
+        assert_eq!(longest(Ended::TurnedAway, true), TURNED_AWAY);
         assert_eq!(backoff.wait(Ended::Lost, HEALTHY, true, 1.0), FIRST);
     }
 

@@ -4,7 +4,7 @@ use super::line::{Line, Output, SILENCE_LIMIT, Taken};
 use super::{FeedState, Line as LineState, State, link};
 use crate::config::Folders;
 use crate::reports::{Delivery, MASTER, Outbox, Spool};
-use crate::store::{Changes, Floor, FloorFile, Identity, Keeper, Kept, Refusal, on_changes_in, served};
+use crate::store::{Changes, Floor, FloorFile, Identity, Keeper, Kept, Refusal, Trusts, on_changes_in, served};
 use crate::telemetry::BUILD;
 use anyhow::Context;
 use holdfast_proto::control::control_client::ControlClient;
@@ -12,7 +12,7 @@ use holdfast_proto::control::enrol::{renew, renewal_is_due};
 use holdfast_proto::control::{AGENT_MESSAGE_LIMIT_BYTES, Arrived, FromAgent, FromMaster, Hello, Position, Report, from_agent};
 use holdfast_proto::net::clock::TrustedClock;
 use holdfast_proto::net::tls;
-use holdfast_proto::snapshot::{ApplyError, FORMAT, Feed, Trust};
+use holdfast_proto::snapshot::{ApplyError, FORMAT, Feed, Sealed, Trust};
 use holdfast_proto::words::{Epoch, Generation, UnixMillis};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -25,8 +25,9 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::Streaming;
 use tonic::transport::Channel;
 
-/// How long an acknowledgement waits for the services to follow; they do within a millisecond, and one that hangs is told as such.
-const SERVED_PATIENCE: Duration = Duration::from_secs(1);
+/// How long an acknowledgement waits for the services to follow; they do within a millisecond, and of one that hangs the master
+/// hears later.
+const SERVED_PATIENCE: Duration = Duration::from_millis(50);
 /// Messages to the master that may wait in the line: acknowledgements and reports are small and few.
 const OUTGOING_LIMIT: usize = 64;
 /// How often the spools of the box are looked at.
@@ -36,6 +37,7 @@ const REPORTS_TICK: Duration = Duration::from_millis(250);
 #[derive(Debug)]
 pub struct Uplink {
     identity: Identity,
+    trusts: Trusts,
     address: String,
     state_dir: PathBuf,
     run_dir: PathBuf,
@@ -50,13 +52,16 @@ pub struct Uplink {
     state: watch::Sender<State>,
     /// The floor has risen since it was last written.
     floor_is_due: bool,
-    /// A newer trust counts and is not on disk yet.
-    trust_is_due: bool,
+    /// What the master was told last of each feed.
+    acknowledged: BTreeMap<Feed, Acknowledged>,
     /// The latest time that the master signed, over all lines so far: an old word must not pass for news on a new line.
     signed_time: UnixMillis,
     /// Whole snapshots of which something is there.
     gathering: BTreeMap<Feed, Gathering>,
 }
+
+/// Epoch, taken, applied and durable generation.
+type Acknowledged = (Epoch, Generation, Generation, Generation);
 
 /// One open stream.
 struct Session {
@@ -69,7 +74,7 @@ struct Session {
 impl Uplink {
     /// Takes over the keepers; dials `address`.
     pub fn new(
-        identity: Identity,
+        (identity, trusts): (Identity, Trusts),
         address: String,
         folders: Folders,
         keepers: Vec<Keeper>,
@@ -82,6 +87,7 @@ impl Uplink {
         let outbox = Outbox::open(&folders.state, MASTER, Some(spool.clone()));
         let uplink = Self {
             identity,
+            trusts,
             address,
             state_dir: folders.state,
             woken: on_changes_in(&folders.run),
@@ -94,7 +100,7 @@ impl Uplink {
             clock,
             state: watch::channel(State::default()).0,
             floor_is_due: false,
-            trust_is_due: false,
+            acknowledged: BTreeMap::new(),
             signed_time,
             gathering: BTreeMap::new(),
         };
@@ -199,7 +205,7 @@ impl Uplink {
                     self.deliver(&mut session).await?;
                 }
                 _ = tick.tick() => {
-                    block_in_place(|| self.keepers.values_mut().for_each(Keeper::tick));
+                    self.tend(&mut session.line, &mut out);
                     self.deliver(&mut session).await?;
                 }
             }
@@ -212,8 +218,50 @@ impl Uplink {
         }
     }
 
-    fn hello(&self) -> FromAgent {
-        let positions = self.keepers.values().map(position).collect();
+    /// What is to be done when nothing else is: the disk is seen to, and the master hears what has become applied or durable
+    /// since it was last told.
+    fn tend(&mut self, line: &mut Line, out: &mut Vec<Output>) {
+        let feeds: Vec<Feed> = self.keepers.keys().copied().collect();
+        for feed in feeds {
+            let served = served(&self.run_dir, feed);
+            let Some(keeper) = self.keepers.get_mut(&feed) else { continue };
+            let (trusts, before) = (&self.trusts, keeper.durable());
+            block_in_place(|| keeper.tick(trusts, served.iter().any(|(_, served)| served.is_damaged)));
+            if keeper.durable() != before {
+                self.show(feed, None);
+            }
+            if self.keepers[&feed].wants_whole() {
+                line.on_damaged(feed, out);
+            }
+            let held = self.held(feed);
+            if self.acknowledged.get(&feed).is_some_and(|told| *told != held) {
+                self.acknowledge(feed, line, out);
+            }
+        }
+    }
+
+    /// What is held of a feed, what all living services serve of it, and what survives a power cut; of another epoch, nothing.
+    fn held(&self, feed: Feed) -> Acknowledged {
+        let keeper = &self.keepers[&feed];
+        let (epoch, generation) = (keeper.state().view().epoch(), keeper.state().view().generation());
+        (epoch, generation, self.least_served(feed, (epoch, generation)), keeper.durable_of_epoch())
+    }
+
+    fn least_served(&self, feed: Feed, held: (Epoch, Generation)) -> Generation {
+        let least = served(&self.run_dir, feed).into_iter().map(|(_, served)| served.at).min().unwrap_or(held).min(held);
+        if least.0 == held.0 { least.1 } else { Generation(0) }
+    }
+
+    fn acknowledge(&mut self, feed: Feed, line: &mut Line, out: &mut Vec<Output>) {
+        let held = self.held(feed);
+        self.acknowledged.insert(feed, held);
+        let (epoch, generation, applied, durable) = held;
+        line.on_taken(feed, Taken::Held { epoch, generation, applied, durable }, out);
+    }
+
+    fn hello(&mut self) -> FromAgent {
+        self.acknowledged = self.keepers.keys().map(|feed| (*feed, self.held(*feed))).collect();
+        let positions = self.keepers.iter().map(|(feed, keeper)| position(keeper, self.acknowledged[feed])).collect();
         let hello = Hello { build: BUILD.to_owned(), reader_version: FORMAT.into(), positions, trust_version: self.identity.trust.draft().version };
         FromAgent { message: Some(from_agent::Message::Hello(hello)) }
     }
@@ -224,8 +272,7 @@ impl Uplink {
             Output::Take { feed, sealed, payload, merged } => {
                 let (keeper, trust, floor) = (self.keepers.get_mut(&feed).context("no keeper")?, &self.identity.trust, self.floor.of(feed));
                 let taken = block_in_place(|| keeper.take_frame_above(trust, floor, &sealed, merged, &payload));
-                let taken = self.settle(feed, taken).await;
-                session.line.on_taken(feed, taken, out);
+                self.settle(feed, taken, &mut session.line, out).await;
             }
             Output::Fetch(feed) => {
                 let gathering = Arc::clone(self.gathering.entry(feed).or_default());
@@ -256,8 +303,7 @@ impl Uplink {
         let arrived = std::mem::take(&mut *gathering.lock().unwrap_or_else(PoisonError::into_inner)).finish();
         let (Some(keeper), trust, floor) = (self.keepers.get_mut(&feed), &self.identity.trust, self.floor.of(feed)) else { return };
         let taken = block_in_place(|| keep_whole(keeper, trust, floor, arrived));
-        let taken = self.settle(feed, taken).await;
-        session.line.on_taken(feed, taken, out);
+        self.settle(feed, taken, &mut session.line, out).await;
     }
 
     async fn on_connected(&mut self, session: &mut Session) -> anyhow::Result<()> {
@@ -271,6 +317,7 @@ impl Uplink {
     /// Comes once a second: what has to be written now and then is written here.
     fn on_wanted(&mut self, latest: &[(Feed, Epoch, Generation)]) {
         self.keep_floor();
+        self.keep_trust();
         self.state.send_if_modified(|state| {
             let mut moved = false;
             for (feed, epoch, generation) in latest {
@@ -282,33 +329,27 @@ impl Uplink {
         });
     }
 
-    /// Shows people what became of something that the master sent; gives what the master is to be told.
-    async fn settle(&mut self, feed: Feed, taken: Result<Kept, Refusal>) -> Taken {
+    /// Shows people and the master what became of something that the master sent.
+    async fn settle(&mut self, feed: Feed, taken: Result<Kept, Refusal>, line: &mut Line, out: &mut Vec<Output>) {
         match taken {
             Ok(kept) => {
                 self.on_kept(feed, &kept);
-                let view = self.keepers[&feed].state().view();
-                let (epoch, generation) = (view.epoch(), view.generation());
-                let applied = self.reached(feed, (epoch, kept.applied)).await;
-                Taken::Held { epoch, generation, applied, durable: kept.durable }
+                self.reached(feed).await;
+                self.acknowledge(feed, line, out);
             }
             Err(refusal) => {
                 self.show(feed, Some(refusal.to_string()));
                 let held = self.keepers[&feed].state().view().generation();
-                Taken::Refused { held, reason: refusal.to_string(), wants_whole: refusal.wants_full() }
+                line.on_taken(feed, Taken::Refused { held, reason: refusal.to_string(), wants_whole: refusal.wants_full() }, out);
             }
         }
     }
 
-    /// What all living services of a feed have come to serve: `wanted`, as soon as they do, or the least of it after a while.
-    async fn reached(&mut self, feed: Feed, wanted: (Epoch, Generation)) -> Generation {
-        let patience = tokio::time::Instant::now() + SERVED_PATIENCE;
-        loop {
-            let least = served(&self.run_dir, feed).into_iter().map(|(_, at)| at).min().unwrap_or(wanted).min(wanted);
-            if least == wanted || tokio::time::timeout_at(patience, self.woken.next()).await.is_err() {
-                return least.1;
-            }
-        }
+    /// Waits a moment for the living services to serve what is held. One that takes longer holds up nothing: the master hears
+    /// of it when it does.
+    async fn reached(&mut self, feed: Feed) {
+        let (patience, wanted) = (tokio::time::Instant::now() + SERVED_PATIENCE, self.keepers[&feed].state().view().generation());
+        while self.held(feed).2 != wanted && tokio::time::timeout_at(patience, self.woken.next()).await.is_ok() {}
     }
 
     fn on_kept(&mut self, feed: Feed, kept: &Kept) {
@@ -316,7 +357,6 @@ impl Uplink {
             self.spool.raise("disk_failed", format!("{feed}: generation {} cannot be kept, so the services go on with the one before: {error}", kept.applied));
         } else {
             self.floor_is_due |= self.floor.raise(feed, self.keepers[&feed].durable());
-            self.keep_trust();
         }
         tracing::info!(event = "generation_applied", feed = %feed, generation = kept.applied.0, durable = kept.durable.0, "served");
         metrics::gauge!("holdfast_generation_applied", "feed" => feed.to_string()).set(kept.applied.0 as f64);
@@ -337,29 +377,30 @@ impl Uplink {
         }
     }
 
-    /// A newer trust counts at once for what comes in. It is kept on disk only when all that is on the disk opens under it:
-    /// a power cut in between must not leave snapshots that nobody vouches for any more.
+    /// A newer trust counts at once for what comes in; what is on the disk goes on being opened by the one before.
     fn on_trust(&mut self, offered: &[Vec<u8>]) {
-        match self.identity.trust.walk(offered.iter().map(Vec::as_slice)) {
-            Ok(trust) if trust == self.identity.trust => {}
-            Ok(trust) => {
-                tracing::info!(event = "trust_followed", version = trust.draft().version, "the root signed a newer trust");
-                self.identity.trust = trust;
-                self.trust_is_due = true;
-                self.keep_trust();
-            }
-            Err(wrong) => self.spool.raise("trust_refused", wrong.to_string()),
-        }
+        let newer = match self.identity.trust.walk(offered.iter().map(Vec::as_slice)) {
+            Ok(trust) if trust == self.identity.trust => return,
+            Ok(trust) => trust,
+            Err(wrong) => return self.spool.raise("trust_refused", wrong.to_string()),
+        };
+        tracing::info!(event = "trust_followed", version = newer.draft().version, "the root signed a newer trust");
+        self.identity.trust = newer;
+        self.keep_trust();
     }
 
+    /// Keeps the newest trust where it is not on the disk yet, and forgets former ones that nothing rests on any more.
     fn keep_trust(&mut self) {
-        let opens = |keeper: &Keeper| keeper.state().sealed().is_none_or(|sealed| self.identity.trust.open(sealed).is_ok());
-        if !self.trust_is_due || !self.keepers.values().all(opens) {
-            return;
+        let (state_dir, newest) = (&self.state_dir, &self.identity.trust);
+        let mut kept = Ok(());
+        if self.trusts.newest() != newest {
+            kept = block_in_place(|| self.trusts.succeed(state_dir, newest.clone()));
+        } else if self.trusts.has_former() {
+            let held: Vec<Sealed> = self.keepers.values().flat_map(Keeper::manifests).collect();
+            kept = block_in_place(|| self.trusts.forget(state_dir, &held));
         }
-        match block_in_place(|| Identity::keep_trust(&self.state_dir, &self.identity.trust)) {
-            Ok(()) => self.trust_is_due = false,
-            Err(error) => self.spool.raise("disk_failed", format!("the newer trust counts, and is not kept: {error}")),
+        if let Err(error) = kept {
+            tracing::error!(event = "disk_failed", %error, "the newest trust counts, and cannot be kept yet");
         }
     }
 
@@ -387,7 +428,7 @@ impl Uplink {
     fn show(&self, feed: Feed, error: Option<String>) {
         let keeper = &self.keepers[&feed];
         let view = keeper.state().view();
-        let issued_at_ms = keeper.state().sealed().and_then(|sealed| self.identity.trust.open(sealed).ok()).map_or(0, |opened| opened.manifest().issued_at.0);
+        let issued_at_ms = keeper.state().sealed().and_then(|sealed| self.trusts.open(sealed).ok()).map_or(0, |opened| opened.manifest().issued_at.0);
         self.clock.learn(UnixMillis(issued_at_ms));
         self.state.send_modify(|state| {
             let wanted = state.feeds.get(&feed).and_then(|feed| feed.wanted);
@@ -413,17 +454,24 @@ fn keep_whole(keeper: &mut Keeper, trust: &Trust, floor: Option<(Epoch, Generati
 fn how_it_ended(error: &anyhow::Error) -> Ended {
     let is_refused =
         |cause: &(dyn std::error::Error + 'static)| cause.downcast_ref::<std::io::Error>().is_some_and(|io| io.kind() == std::io::ErrorKind::ConnectionRefused);
-    if error.chain().any(is_refused) { Ended::Refused } else { Ended::Lost }
+    let turned_away = |cause: &(dyn std::error::Error + 'static)| {
+        let code = cause.downcast_ref::<tonic::Status>().map(tonic::Status::code);
+        matches!(code, Some(tonic::Code::PermissionDenied | tonic::Code::Unauthenticated))
+    };
+    match () {
+        () if error.chain().any(is_refused) => Ended::Refused,
+        () if error.chain().any(turned_away) => Ended::TurnedAway,
+        () => Ended::Lost,
+    }
 }
 
-fn position(keeper: &Keeper) -> Position {
-    let view = keeper.state().view();
+fn position(keeper: &Keeper, (epoch, generation, _, durable): Acknowledged) -> Position {
     Position {
-        feed: Some(view.feed().into()),
-        epoch: view.epoch().0,
-        generation: view.generation().0,
+        feed: Some(keeper.state().view().feed().into()),
+        epoch: epoch.0,
+        generation: generation.0,
         digest: keeper.state().digest().0.to_vec(),
-        durable: keeper.durable().1.0,
+        durable: durable.0,
         sealed: keeper.state().sealed().map(|sealed| sealed.bytes().to_vec()).unwrap_or_default(),
     }
 }

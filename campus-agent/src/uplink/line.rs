@@ -47,7 +47,7 @@ pub enum Output {
     Delivered {
         /// Of which spool.
         spool_id: Vec<u8>,
-        /// This one and all before it.
+        /// This one.
         sequence: u64,
     },
     /// Tell people.
@@ -186,6 +186,14 @@ impl Line {
 
     fn followed(&self, feed: Option<&holdfast_proto::control::Feed>) -> Result<Feed, Broken> {
         feed.and_then(|feed| feed.known()).filter(|feed| self.follows.contains(feed)).ok_or(Broken::ForeignFeed)
+    }
+
+    /// The store cannot go on from what it holds. Asked for once a line: a whole snapshot that does not help does not become
+    /// better by being sent again.
+    pub fn on_damaged(&mut self, feed: Feed, out: &mut Vec<Output>) {
+        if self.was_whole.insert(feed) {
+            out.push(Output::Fetch(feed));
+        }
     }
 
     /// The store has answered, or something of what it took before has become applied or durable.

@@ -29,7 +29,7 @@ pub(super) fn measure(settings: &Settings) -> Result<Section> {
     store::write(folder.path(), settings.hosts)?;
     let trust = Identity::read(folder.path())?.trust;
     let (feed, key) = (Feed::ZONE, store_key(folder.path()));
-    let (keeper, _) = Keeper::open(&feed_dir(folder.path(), feed), &folder.path().join("run"), feed, &trust, &key)?;
+    let (keeper, _) = Keeper::open(&feed_dir(folder.path(), feed), &folder.path().join("run"), feed, &trust.into(), &key)?;
     let view = keeper.state().view().clone();
     (0..view.base().parts()).try_for_each(|part| view.base().load(part))?;
     let names: Vec<Vec<u8>> = (0..settings.hosts).map(|host| Host(host).name().wire().to_vec()).collect();
@@ -65,7 +65,8 @@ fn changes(state_dir: &Path) -> Result<[super::figures::Line; 2]> {
     let publisher = store::Publisher::new()?;
     let folder = state_dir.join("changes");
     std::fs::create_dir_all(folder.join("run"))?;
-    let (mut keeper, _) = Keeper::open(&feed_dir(&folder, Feed::ZONE), &folder.join("run"), Feed::ZONE, publisher.trust(), &store_key(&folder))?;
+    let (mut keeper, _) =
+        Keeper::open(&feed_dir(&folder, Feed::ZONE), &folder.join("run"), Feed::ZONE, &publisher.trust().clone().into(), &store_key(&folder))?;
     let mut raw = File::create(folder.join("raw"))?;
     let mut state = publisher.publish(&keeper.state().clone(), vec![Change::put(NODE, "first", vec![0; 44])])?;
     keeper.take_frame(publisher.trust(), &state.0, false, &state.1)?;

@@ -31,7 +31,7 @@ const FORWARD: &str = "uni.example.";
 const REVERSE: &str = "10.in-addr.arpa.";
 const TTL_S: u32 = 3600;
 /// A /22 is well filled with these.
-const HOSTS_PER_SUBNET: u32 = 1000;
+pub(super) const HOSTS_PER_SUBNET: u32 = 1000;
 const PREFIX_LEN: u8 = 22;
 /// Generations after the first: the keeper folds the first of them into the second base, the rest stand in the log.
 const LATER_GENERATIONS: usize = 2;
@@ -62,7 +62,8 @@ impl Host {
         Ipv4Addr::from(self.subnet().network().to_bits() + 1)
     }
 
-    fn subnet(self) -> Ipv4Net {
+    /// Where it stands.
+    pub fn subnet(self) -> Ipv4Net {
         let network = u32::from_be_bytes([10, 16, 0, 0]) + ((self.0 / HOSTS_PER_SUBNET) << (32 - PREFIX_LEN));
         Ipv4Net::new(network.into(), PREFIX_LEN).expect("22 is a prefix length").trunc()
     }
@@ -132,7 +133,7 @@ impl Publisher {
     fn keep(&self, state_dir: &Path, feed: Feed, mut rows: Vec<Change>) -> Result<()> {
         let run_dir = state_dir.join("run");
         std::fs::create_dir_all(&run_dir)?;
-        let (mut keeper, _) = Keeper::open(&feed_dir(state_dir, feed), &run_dir, feed, &self.trust, &store_key(state_dir))?;
+        let (mut keeper, _) = Keeper::open(&feed_dir(state_dir, feed), &run_dir, feed, &self.trust.clone().into(), &store_key(state_dir))?;
         let later = rows.split_off(rows.len().saturating_sub(LATER_GENERATIONS).max(1));
         let mut state = State::empty(feed);
         for changes in [rows].into_iter().chain(later.into_iter().map(|row| vec![row])) {
@@ -239,7 +240,7 @@ mod tests {
         let identity = Identity::read(folder.path()).unwrap();
         identity.tls().unwrap();
         let counts = Feed::ALL.map(|feed| {
-            let (state, findings) = best_state(&feed_dir(folder.path(), feed), feed, &identity.trust, &store_key(folder.path()));
+            let (state, findings) = best_state(&feed_dir(folder.path(), feed), feed, &identity.trust.clone().into(), &store_key(folder.path()));
             assert_eq!(findings, vec![]);
             state.view().row_count()
         });

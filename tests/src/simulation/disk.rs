@@ -46,8 +46,8 @@ impl Disk {
         let service = format!("dns{}", self.starts);
         for feed in FEEDS {
             let dir = feed_dir(&folders.state, feed);
-            let (keeper, _) = Keeper::open(&dir, &folders.run, feed, &self.trust, &self.key).expect("a store");
-            let Following { follower, .. } = Follower::open(&folders, feed, &service, false, &self.trust, &self.key);
+            let (keeper, _) = Keeper::open(&dir, &folders.run, feed, &self.trust.clone().into(), &self.key).expect("a store");
+            let Following { follower, .. } = Follower::open(&folders, feed, &service, false, &self.trust.clone().into(), &self.key);
             self.boxes.insert(feed, (keeper, follower));
         }
     }
@@ -83,7 +83,7 @@ impl Disk {
 
     fn compare(&mut self, feed: Feed, taken: Result<(), Refusal>, expected: &Result<State, String>) {
         let (keeper, follower) = self.boxes.get_mut(&feed).expect("a feed that is followed");
-        keeper.tick();
+        keeper.tick(&self.trust.clone().into(), false);
         let finding = follower.poll();
         let held = (keeper.state().view().epoch(), keeper.state().view().generation());
         let told = match (&taken, expected) {

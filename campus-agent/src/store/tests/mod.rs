@@ -1,6 +1,8 @@
 //! What a disk may do to us: be cut, flipped, filled, set back, lose what was not synced. Whatever it does, what is served was
 //! signed and whole.
 
+mod disk;
+
 use super::search::{Question, search};
 use super::*;
 use crate::config::Folders;
@@ -48,13 +50,17 @@ impl Bench {
         self.folder().join(name)
     }
 
+    fn trusts(&self) -> Trusts {
+        self.trust.clone().into()
+    }
+
     fn keeper(&self) -> Keeper {
-        Keeper::open(&self.folder(), &self.dir.path().join("run"), Feed::ZONE, &self.trust, &self.store_key).unwrap().0
+        Keeper::open(&self.folder(), &self.dir.path().join("run"), Feed::ZONE, &self.trusts(), &self.store_key).unwrap().0
     }
 
     /// What a cold box would serve.
     fn found(&self) -> (State, Vec<Finding>) {
-        best_state(&self.folder(), Feed::ZONE, &self.trust, &self.store_key)
+        best_state(&self.folder(), Feed::ZONE, &self.trusts(), &self.store_key)
     }
 
     fn follow(&self) -> Following {
@@ -64,7 +70,7 @@ impl Bench {
     /// After a service that fell over, or was merely stopped.
     fn follow_after(&self, fell: bool) -> Following {
         let folders = Folders { state: self.dir.path().to_owned(), run: self.dir.path().join("run") };
-        Follower::open(&folders, Feed::ZONE, "dns", fell, &self.trust, &self.store_key)
+        Follower::open(&folders, Feed::ZONE, "dns", fell, &self.trusts(), &self.store_key)
     }
 
     fn publish(&mut self) -> (Vec<u8>, Vec<u8>) {
@@ -127,7 +133,7 @@ fn what_was_kept_is_served_after_a_restart() {
     let (state, findings) = bench.found();
     assert_eq!((bench.assert_exact(&state), findings), (6, vec![]));
     let other_key = StoreKey::from_bytes([8; 32]);
-    let (state, findings) = best_state(&bench.folder(), Feed::ZONE, &bench.trust, &other_key);
+    let (state, findings) = best_state(&bench.folder(), Feed::ZONE, &bench.trusts(), &other_key);
     assert_eq!((bench.assert_exact(&state), findings.len()), (6, 2), "without the box's key everything is proven anew");
 }
 
@@ -191,6 +197,13 @@ fn a_service_never_answers_from_a_damaged_block_and_finds_another_way() {
     assert_eq!(reader.current().get(T, b"row 2"), Err(holdfast_proto::snapshot::Damaged));
     assert!(follower.poll().is_some());
     assert_eq!(reader.current().get(T, b"row 2").unwrap().map(<[u8]>::len), Some(40), "the other slot leads there too");
+    // It tells, and whoever writes the store writes it anew; the service goes over to that.
+    let run = bench.dir.path().join("run");
+    assert!(served(&run, Feed::ZONE)[0].1.is_damaged);
+    let mut keeper = bench.keeper();
+    keeper.tick(&bench.trusts(), true);
+    assert_eq!((follower.poll(), served(&run, Feed::ZONE)[0].1.is_damaged), (None, false));
+    assert_eq!(bench.found().1, vec![], "no block of it is damaged any more");
 }
 
 #[test]
@@ -202,7 +215,7 @@ fn a_service_follows_its_uplink_and_never_past_its_word() {
     assert_eq!(reader.current().generation(), Generation(6));
     assert_eq!(follower.poll(), None);
     assert_eq!(reader.current().get(T, b"counter"), Ok(Some(&b"7"[..])));
-    assert_eq!(served(&bench.dir.path().join("run"), Feed::ZONE), [("dns".to_owned(), (Epoch(1), Generation(7)))]);
+    assert_eq!(served(&bench.dir.path().join("run"), Feed::ZONE), [("dns".to_owned(), Served { at: (Epoch(1), Generation(7)), is_damaged: false })]);
     // What stands behind the word, synced or not, is not there.
     let (sealed, payload) = bench.publish();
     let log = bench.file(&format!("{}/log", slots(&bench).0));
@@ -333,7 +346,7 @@ fn a_lost_disk_does_not_open_the_door_to_the_past() {
 fn what_another_trust_does_not_vouch_for_is_not_destroyed() {
     let bench = six();
     let other = Bench::new();
-    let (keeper, findings) = Keeper::open(&bench.folder(), &bench.dir.path().join("run"), Feed::ZONE, &other.trust, &bench.store_key).unwrap();
+    let (keeper, findings) = Keeper::open(&bench.folder(), &bench.dir.path().join("run"), Feed::ZONE, &other.trusts(), &bench.store_key).unwrap();
     assert_eq!(keeper.state().view().generation(), Generation(0));
     assert!(!findings.is_empty());
     drop(keeper);
@@ -359,7 +372,9 @@ fn a_dead_disk_stops_no_service() {
     assert_eq!(reader.current().get(T, b"row 2").unwrap().map(<[u8]>::len), Some(40), "what was in memory is served");
     fs::remove_file(bench.folder()).unwrap();
     let (sealed, payload) = bench.publish();
-    assert_eq!(keeper.take_frame(&bench.trust, &sealed, false, &payload).unwrap().durable, Generation(8), "it mends itself");
+    keeper.take_frame(&bench.trust, &sealed, false, &payload).unwrap();
+    disk::wait_for_the_disk(&bench, &mut keeper);
+    assert_eq!(keeper.durable().1, Generation(8), "it mends itself");
     assert_eq!(bench.assert_exact(&bench.found().0), 8);
     assert_eq!((follower.poll(), reader.current().generation()), (None, Generation(8)));
 }
@@ -387,6 +402,7 @@ fn a_service_that_fell_twice_on_a_generation_starts_on_the_one_before_until_ther
 fn a_power_cut_leaves_the_exact_generation_that_was_synced_or_a_later_one() {
     const SECTOR: usize = 512;
     let bench = six();
+    let trusts = bench.trusts();
     let path = bench.file(&format!("{}/log", slots(&bench).0));
     let log = fs::read(&path).unwrap();
     let frame = log.len() / 4;
@@ -415,7 +431,7 @@ fn a_power_cut_leaves_the_exact_generation_that_was_synced_or_a_later_one() {
         disk.truncate(disk.len().max(synced * frame));
         disk.extend_from_slice(&log[disk.len().min(synced * frame)..synced * frame]);
         fs::write(&path, &disk).unwrap();
-        let question = Question { dir: &bench.folder(), feed: Feed::ZONE, trust: &bench.trust, key: &bench.store_key, thorough: false, below: None };
+        let question = Question { dir: &bench.folder(), feed: Feed::ZONE, trusts: &trusts, key: &bench.store_key, thorough: false, below: None, up_to: None };
         let found = bench.assert_exact(&search(question).state);
         assert!(found >= 2 + synced as u64, "cut {cut}: {synced} frames were synced, generation {found} is left");
     }
