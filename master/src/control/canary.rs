@@ -9,7 +9,9 @@
 //! clear --grave--> seeking --agent--> sent --durable--> well for 2 s --> clear
 //!                     ^                 | 10 s without: alarm, the next one
 //!                     +-----------------+
-//! sent, well --refused | gone for 10 s | gone twice--> held --newer generation--> seeking
+//!                     ^                 | gone for 10 s, or gone twice: it may have been a cable; the next one
+//!                     +-----------------+
+//! sent, well --refused | lost so for the second time--> held --newer generation--> seeking
 //! ```
 
 use crate::publish::{Latest, Published};
@@ -48,7 +50,9 @@ pub enum Song {
     Passed(Feed, Generation, NodeId),
     /// It did not acknowledge in time: another one is asked.
     Slow(Feed, Generation, NodeId),
-    /// It refused, or went and did not come back: the generation is held.
+    /// It went: another one is asked.
+    Lost(Feed, Generation, NodeId, &'static str),
+    /// It refused, or was the second that went: the generation is held.
     Failed(Feed, Generation, NodeId, &'static str),
 }
 
@@ -81,7 +85,10 @@ struct Trial {
     subject: Arc<Published>,
     phase: Phase,
     tried: BTreeSet<NodeId>,
+    /// How often the line of the agent that tries it ended.
     gone: u32,
+    /// Trials that ended with an agent gone.
+    lost: u32,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -116,7 +123,7 @@ impl Gate {
 
 impl Trial {
     fn new(subject: Arc<Published>) -> Self {
-        Self { subject, phase: Phase::Seeking, tried: BTreeSet::new(), gone: 0 }
+        Self { subject, phase: Phase::Seeking, tried: BTreeSet::new(), gone: 0, lost: 0 }
     }
 
     fn canary(&self) -> Option<NodeId> {
@@ -133,6 +140,17 @@ impl Trial {
     /// A canary that has the generation on its disk already has only to stay well.
     fn begun(&self, canary: NodeId, durable: Option<&Generation>, now: Instant) -> Phase {
         if durable.is_some_and(|durable| *durable >= self.needed()) { Phase::Well { canary, since: now } } else { Phase::Sent { canary, since: now } }
+    }
+
+    /// The canary is gone. Once it may be a cable or a reboot, and another one is asked; twice it is the generation.
+    fn lose(&mut self, feed: Feed, canary: NodeId, why: &'static str) -> Song {
+        self.lost += 1;
+        if self.lost > 1 {
+            return fail(feed, self, canary, why);
+        }
+        self.tried.insert(canary);
+        self.phase = Phase::Seeking;
+        Song::Lost(feed, self.generation(), canary, why)
     }
 
     /// What the canary must have: small generations that came after the grave one need no trial.
@@ -182,9 +200,10 @@ impl Canaries {
             trial.gone += 1;
             trial.phase = Phase::Gone { canary: node, since: now };
             if trial.gone > 1 {
-                self.songs.push(fail(*feed, trial, node, "it went twice"));
+                self.songs.push(trial.lose(*feed, node, "it went twice"));
             }
         }
+        self.seek(now);
     }
 
     /// An agent has this much on its disk.
@@ -220,13 +239,11 @@ impl Canaries {
                 Phase::Sent { canary, since } if passed(since, LIMIT) => {
                     self.songs.push(Song::Slow(*feed, trial.generation(), canary));
                     trial.tried.insert(canary);
-                    // When all have been asked in vain, it starts again with the first.
-                    if self.lines.keys().all(|node| trial.tried.contains(node)) {
-                        trial.tried.clear();
-                    }
                     trial.phase = Phase::Seeking;
                 }
-                Phase::Gone { canary, since } if passed(since, LIMIT) => self.songs.push(fail(*feed, trial, canary, "it went and did not come back")),
+                Phase::Gone { canary, since } if passed(since, LIMIT) => {
+                    self.songs.push(trial.lose(*feed, canary, "it went and did not come back"));
+                }
                 _ => {}
             }
         }
@@ -237,7 +254,12 @@ impl Canaries {
     fn seek(&mut self, now: Instant) {
         for (feed, course) in &mut self.courses {
             let Some(trial) = course.trial.as_mut().filter(|trial| trial.phase == Phase::Seeking) else { continue };
+            // When all have been asked in vain, it starts again with the first.
+            if self.lines.keys().all(|node| trial.tried.contains(node)) {
+                trial.tried.clear();
+            }
             let Some((&canary, standing)) = self.lines.iter().find(|(node, _)| !trial.tried.contains(node)) else { continue };
+            trial.gone = 0;
             trial.phase = trial.begun(canary, standing.durable.get(feed), now);
             self.songs.push(Song::Started(*feed, trial.generation(), canary));
         }

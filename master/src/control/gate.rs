@@ -116,6 +116,9 @@ fn tell(song: Song) {
         Song::Slow(feed, generation, node) => {
             tracing::warn!(event = "canary_slow", %feed, generation = generation.0, %node, "the agent did not acknowledge a large generation in time: another is asked");
         }
+        Song::Lost(feed, generation, node, why) => {
+            tracing::warn!(event = "canary_lost", %feed, generation = generation.0, %node, why, "the agent that tried a large generation is gone: another is asked");
+        }
         Song::Failed(feed, generation, node, why) => {
             metrics::counter!("holdfast_canaries_failed_total", "feed" => feed.to_string()).increment(1);
             tracing::error!(event = "canary_failed", %feed, generation = generation.0, %node, why,

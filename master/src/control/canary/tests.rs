@@ -139,22 +139,42 @@ fn a_generation_that_is_refused_is_held_until_there_is_a_newer_one() {
 }
 
 #[test]
-fn a_canary_that_dies_takes_nobody_with_it() {
+fn one_canary_that_goes_may_have_lost_its_cable_and_the_second_may_not() {
     for (comes_back, seconds) in [(false, 11), (true, 1)] {
         let mut bench = Bench::new(3);
         bench.publish(1);
         bench.publish(1001);
-        bench.canaries.on_gone(NODES[0], 1, bench.now);
-        if comes_back {
-            bench.line(NODES[0], 2);
-            bench.canaries.on_gone(NODES[0], 1, bench.now);
-            assert!(!bench.has_failed(), "the end of an old line says nothing of the new one");
-            bench.canaries.on_gone(NODES[0], 2, bench.now);
+        for (canary, others) in [(0, [1, 2]), (1, [0, 2])] {
+            bench.canaries.on_gone(NODES[canary], 1, bench.now);
+            if comes_back {
+                bench.line(NODES[canary], 2);
+                bench.canaries.on_gone(NODES[canary], 1, bench.now);
+                assert_eq!(bench.offered()[canary], 2, "the end of an old line says nothing of the new one");
+                bench.canaries.on_gone(NODES[canary], 2, bench.now);
+            }
+            bench.after(seconds);
+            if canary == 0 {
+                assert_eq!((bench.offered(), bench.has_failed()), ([1, 2, 1], false), "the next one is asked");
+            } else {
+                assert!(bench.has_failed());
+                assert_eq!(others.map(|other| bench.offered()[other]), [1, 1]);
+            }
         }
-        bench.after(seconds);
-        assert!(bench.has_failed());
-        assert_eq!(bench.offered()[1..], [1, 1]);
     }
+}
+
+#[test]
+fn an_agent_that_is_alone_is_asked_again_when_it_comes_back() {
+    let mut bench = Bench::new(1);
+    bench.publish(1001);
+    bench.canaries.on_gone(NODES[0], 1, bench.now);
+    bench.after(11);
+    assert!(!bench.has_failed());
+    bench.line(NODES[0], 2);
+    assert_eq!(bench.offered(), [1, 0, 0]);
+    bench.durable(NODES[0], 1);
+    bench.after(2);
+    assert_eq!(bench.offered(), [1, 1, 1]);
 }
 
 #[test]
