@@ -1,7 +1,7 @@
 //! The one who knows everybody: opens the database, builds the rooms, plugs the channels, drains.
 
 use crate::config::{Config, Web};
-use crate::control::{self, Control};
+use crate::control::{self, Control, Ledger};
 use crate::db::publish as db;
 use crate::engine::{self, Engine};
 use crate::http::{App, Boxes, Served, ServedReader, create_first_admin, router};
@@ -66,6 +66,7 @@ pub async fn serve(config: Config, metrics: PrometheusHandle) -> anyhow::Result<
     let (probed, access_key) = (published.latest.clone(), published.access_key.clone());
     let (gate_keeper, gate) = control::gate(published.latest.clone());
     let (pulse, signed) = watch::channel(control::sign(&Arc::clone(&keys.borrow()), &Arc::clone(&published.latest.borrow()), now()));
+    let ledger = Ledger::default();
     let control = Control {
         pool: pool.clone(),
         keys: keys.clone(),
@@ -77,12 +78,15 @@ pub async fn serve(config: Config, metrics: PrometheusHandle) -> anyhow::Result<
         door: published.door,
         inbox: Inbox::new(pool.clone()),
         connected: connected.clone(),
+        ledger: ledger.clone(),
         wake: Arc::clone(&wake),
     };
     let nightly = snapshots.clone();
     let (tasks_stop, stopped) = watch::channel(false);
     let mut tasks = JoinSet::new();
     tasks.spawn(control::pulse(keys.clone(), published.latest.clone(), now, pulse));
+    let (noting, lines) = (pool.clone(), connected.clone());
+    tasks.spawn(async move { match ledger.write(noting, lines).await {} });
     let served = served_reader(pool.clone(), connected.clone(), published.latest, &mut tasks);
     let app = App {
         pool: pool.clone(),

@@ -2,8 +2,7 @@ use super::Control;
 use super::canary::Gate;
 use super::gate::News;
 use super::line::{Line, Output, report_ack};
-use crate::db::nodes;
-use crate::db::publish as db;
+use crate::db::{DbError, nodes};
 use chrono::{DateTime, Utc};
 use holdfast_proto::control::control_server::Control as ControlService;
 use holdfast_proto::control::{FromAgent, FromMaster, Report, TrustUpdate, from_agent, from_master};
@@ -11,13 +10,16 @@ use holdfast_proto::snapshot::{Feed, Sealed};
 use holdfast_proto::words::{Epoch, Generation, NodeId, UnixMillis};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, watch};
+use tokio::time::timeout;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
 /// Messages under way to one agent: pieces of a snapshot wait here while its socket is full.
 const OUTGOING_LIMIT: usize = 4;
+/// A line goes on without the database: an agent takes a master that says nothing for five seconds for a dead one.
+const DATABASE_PATIENCE: Duration = Duration::from_secs(1);
 
 /// What an agent acknowledged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,7 +66,7 @@ impl Connected {
         Place { connected: self.clone(), node, number }
     }
 
-    fn acknowledged(&self) {
+    pub(super) fn acknowledged(&self) {
         self.acks.send_modify(|count| *count += 1);
     }
 }
@@ -171,9 +173,7 @@ impl Session {
                 "an agent believes a newer trust than this master has: install it from the root ceremony's folder"
             );
         }
-        if let Err(error) = nodes::remember_line(&self.control.pool, self.node, build).await {
-            tracing::error!(event = "database_failed", %error, "what an agent runs could not be written down");
-        }
+        write_down("what an agent runs", nodes::remember_line(&self.control.pool, self.node, build)).await;
         self.control.connected.greetings.send_modify(|count| *count += 1);
         self.control.connected.acknowledged();
     }
@@ -190,8 +190,8 @@ impl Session {
     /// Only what is signed is kept: a box cannot stop its master by saying so.
     async fn keep_proof(&self, feed: Feed, at: (Epoch, Generation), sealed: &[u8]) {
         let is_proof = Sealed::from_bytes(sealed).is_ok_and(|sealed| self.control.keys().open_history(&sealed).is_ok());
-        if is_proof && let Err(error) = nodes::put_halt(&self.control.pool, self.node, feed, at, sealed).await {
-            tracing::error!(event = "database_failed", %error, "what an agent holds could not be written down");
+        if is_proof {
+            write_down("what an agent holds", nodes::put_halt(&self.control.pool, self.node, feed, at, sealed)).await;
         }
     }
 
@@ -203,9 +203,7 @@ impl Session {
             Output::Refused(feed, why) => {
                 tracing::error!(event = "generation_refused", agent = self.name, %feed, why, "an agent kept a generation out");
                 self.control.gate.tell(News::Refused { node: self.node, feed }).await;
-                if let Err(error) = nodes::remember_error(&self.control.pool, self.node, Some(&format!("{feed}: {why}"))).await {
-                    tracing::error!(event = "database_failed", %error, "what an agent refused could not be written down");
-                }
+                write_down("what an agent refused", nodes::remember_error(&self.control.pool, self.node, Some(&format!("{feed}: {why}")))).await;
             }
             Output::IsAhead { feed, epoch, generation, sealed } => {
                 tracing::error!(event = "agent_is_ahead", agent = self.name, %feed, agent_generation = generation.0,
@@ -220,23 +218,31 @@ impl Session {
         if gate.is_canary(self.node, feed) {
             self.control.gate.tell(News::Durable { node: self.node, feed, durable }).await;
         }
-        if applied > Generation(0)
-            && let Err(error) = db::put_served(&self.control.pool, self.node, feed, applied, durable, Utc::now()).await
-        {
-            tracing::error!(event = "database_failed", %error, "what an agent serves could not be written down");
+        if applied > Generation(0) {
+            self.control.ledger.note(self.node, feed, applied, durable);
         }
-        self.control.connected.acknowledged();
     }
 
     /// Unstored reports stay in the agent's spool and come again with the next line.
     async fn store(&self, report: Report) -> Result<(), Status> {
         let stored = report_ack(&report);
-        if self.control.inbox.take(self.node, &self.name, report).await { self.send(stored).await } else { Ok(()) }
+        let is_stored = timeout(DATABASE_PATIENCE, self.control.inbox.take(self.node, &self.name, report)).await;
+        if is_stored.unwrap_or(false) { self.send(stored).await } else { Ok(()) }
     }
 
     async fn send(&self, message: FromMaster) -> Result<(), Status> {
         self.outgoing.send(Ok(message)).await.map_err(|_| Status::unavailable("the agent hung up"))
     }
+}
+
+/// Writes something down, if the database is there: no line ends because it is not.
+async fn write_down(what: &str, writing: impl Future<Output = Result<(), DbError>>) {
+    let why = match timeout(DATABASE_PATIENCE, writing).await {
+        Ok(Ok(())) => return,
+        Ok(Err(error)) => error.to_string(),
+        Err(_) => "the database does not answer".to_owned(),
+    };
+    tracing::error!(event = "database_failed", why, "{what} could not be written down");
 }
 
 fn now() -> UnixMillis {

@@ -5,19 +5,21 @@
 //! nothing. Nothing here knows edits or rows; nothing here can make a generation.
 //!
 //! [`line`] decides for one agent and [`canary`] for all of them; neither has a clock or a socket. [`follow`], [`gate`],
-//! [`pulse`] and [`bulk`] are the loops around them.
+//! [`pulse`], [`ledger`] and [`bulk`] are the loops around them.
 
 mod bulk;
 pub mod canary;
 mod enrol;
 mod follow;
 mod gate;
+mod ledger;
 pub mod line;
 mod pulse;
 mod relay;
 
 pub use follow::{Acked, Connected};
 pub use gate::{GateDoor, GateKeeper, gate};
+pub use ledger::Ledger;
 pub use pulse::{pulse, sign};
 
 use crate::db::publish as db;
@@ -61,6 +63,8 @@ pub struct Control {
     pub inbox: Inbox,
     /// Which agents are connected, and what they serve.
     pub connected: Connected,
+    /// Where what they acknowledge is written down.
+    pub ledger: Ledger,
     /// What whole snapshots may take of the line, in bytes a second; zero: all there is.
     pub bulk_bytes_per_second: u64,
     /// Rung when a box came or went, so that the publisher gives it its keys.

@@ -259,20 +259,44 @@ pub async fn node(pool: &PgPool, id: NodeId) -> Result<Option<NodeRow>, DbError>
     Ok(row.fetch_optional(pool).await?)
 }
 
-/// Remembers that a box serves a generation. A repeated word changes nothing but what became durable.
-pub async fn put_served(pool: &PgPool, node: NodeId, feed: Feed, applied: Generation, durable: Generation, at: DateTime<Utc>) -> Result<(), DbError> {
-    let (kind, family, cut) = numbers(feed);
-    let durable_at = (durable >= applied).then_some(at);
+/// What a box said of a feed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SaidRow {
+    /// The box.
+    pub node: NodeId,
+    /// The feed.
+    pub feed: Feed,
+    /// Served by all its services.
+    pub applied: Generation,
+    /// Survives a power cut there.
+    pub durable: Generation,
+    /// When we heard of it.
+    pub at: DateTime<Utc>,
+}
+
+/// Remembers what boxes serve. A repeated word changes nothing but what became durable.
+pub async fn put_served(pool: &PgPool, said: &[SaidRow]) -> Result<(), DbError> {
+    let nodes: Vec<Uuid> = said.iter().map(|said| Uuid::from_bytes(said.node.0)).collect();
+    let feeds: Vec<(i16, i16, i32)> = said.iter().map(|said| numbers(said.feed)).collect();
+    let kinds: Vec<i16> = feeds.iter().map(|feed| feed.0).collect();
+    let families: Vec<i16> = feeds.iter().map(|feed| feed.1).collect();
+    let cuts: Vec<i32> = feeds.iter().map(|feed| feed.2).collect();
+    let generations: Vec<i64> = said.iter().map(|said| said.applied.0 as i64).collect();
+    let at: Vec<DateTime<Utc>> = said.iter().map(|said| said.at).collect();
+    let durable: Vec<bool> = said.iter().map(|said| said.durable >= said.applied).collect();
     let insert = sqlx::query!(
-        "insert into publish.served (node_id, kind, family, cut, generation, applied_at, durable_at) values ($1, $2, $3, $4, $5, $6, $7)
+        "insert into publish.served (node_id, kind, family, cut, generation, applied_at, durable_at)
+         select node_id, kind, family, cut, generation, at, case when is_durable then at end
+         from unnest($1::uuid[], $2::smallint[], $3::smallint[], $4::int[], $5::bigint[], $6::timestamptz[], $7::bool[])
+              as said (node_id, kind, family, cut, generation, at, is_durable)
          on conflict (node_id, kind, family, cut, generation) do update set durable_at = coalesce(publish.served.durable_at, excluded.durable_at)",
-        Uuid::from_bytes(node.0),
-        kind,
-        family,
-        cut,
-        applied.0 as i64,
-        at,
-        durable_at
+        &nodes,
+        &kinds,
+        &families,
+        &cuts,
+        &generations,
+        &at,
+        &durable
     );
     insert.execute(pool).await?;
     Ok(())
