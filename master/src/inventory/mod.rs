@@ -27,6 +27,7 @@ pub use undo::with_later;
 use crate::db::{DbError, changes, subnets};
 use serde::{Deserialize, Serialize};
 use sqlx::{Connection, PgConnection, PgPool, Postgres, Transaction};
+use std::time::Instant;
 use uuid::Uuid;
 
 /// How often an edit is made again because it and another one stood in each other's way.
@@ -85,6 +86,8 @@ pub struct Applied {
     pub version: Option<Version>,
     /// What agents will answer differently.
     pub effects: Effects,
+    /// When the database had it for good.
+    pub committed_at: Instant,
 }
 
 /// Makes one edit inside the caller's transaction. The first edit of a transaction opens its change set with this actor and
@@ -131,7 +134,7 @@ async fn apply_once(pool: &PgPool, actor: &Actor, reason: &str, edit: Edit, if_m
         }
     };
     tx.commit().await.map_err(DbError::from)?;
-    Ok(Applied { change_set: changed.change_set, version: changed.version, effects })
+    Ok(Applied { change_set: changed.change_set, version: changed.version, effects, committed_at: Instant::now() })
 }
 
 /// Makes the edit once. How it was before is read on another connection, which does not see the edit yet.

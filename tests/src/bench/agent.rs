@@ -6,14 +6,14 @@ use super::load::{Load, Tally, WINDOW};
 use super::process::{self, Memory};
 use super::requests::{self, Requests};
 use super::store::{self, Host};
-use super::{Settings, go_on, tell};
+use super::{Settings, free_port, go_on, tell};
 use crate::folder::Folder;
 use crate::process::{Program, Recipe};
 use crate::programs::programs;
 use anyhow::{Context, Result, ensure};
 use nix::fcntl::{PosixFadviseAdvice, posix_fadvise};
 use std::fs::{self, File};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
+use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -182,12 +182,11 @@ fn check(requests: &Requests, tally: Tally) -> Result<()> {
 fn collect(folder: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
     for entry in fs::read_dir(folder)? {
         let path = entry?.path();
-        if path.is_dir() { collect(&path, files)? } else { files.push(path) }
+        if path.is_dir() {
+            collect(&path, files)?;
+        } else if path.is_file() {
+            files.push(path);
+        }
     }
     Ok(())
-}
-
-/// A port of the loopback that is free for TCP, and so far for UDP: nobody here takes one without the other.
-fn free_port() -> Result<SocketAddr> {
-    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?)
 }

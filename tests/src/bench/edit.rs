@@ -1,14 +1,14 @@
 //! An edit through the real API, and when each agent answers with it.
 //!
 //! One host changes its address over and over. The agents are asked from before the request is sent, so that an answer that
-//! comes before the HTTP response is seen at its time. COMMIT lies between request and response; only the master knows where.
+//! comes before the HTTP response is seen at its time. COMMIT lies between request and response; the master says where.
 
 use super::figures::{Line, Samples, Section};
 use super::{Settings, go_on, tell};
 use crate::bring_up::Audience;
-use crate::cables::Campus;
+use crate::cables::{Campus, Place};
 use crate::folder::Folder;
-use crate::lab::{Ground, Lab, Part};
+use crate::lab::{Ground, Lab, Part, on_ground};
 use anyhow::{Context, Result, bail, ensure};
 use holdfast_proto::words::DomainName;
 use serde_json::{Value, json};
@@ -23,7 +23,7 @@ const LOOK_EVERY: Duration = Duration::from_micros(200);
 /// A look that takes longer is tried again.
 const LOOK_LIMIT: Duration = Duration::from_millis(100);
 /// An edit that is not served by then is a fault.
-const SERVED_LIMIT: Duration = Duration::from_secs(10);
+pub(super) const SERVED_LIMIT: Duration = Duration::from_secs(10);
 /// An agent that was started again is ready by then.
 const READY_LIMIT: Duration = Duration::from_secs(30);
 /// Edits that are not counted: the first of a connection, of a database plan.
@@ -49,9 +49,11 @@ pub(super) fn host(address: Ipv4Addr) -> Value {
     json!({ "name": HOST, "interfaces": [{ "mac": "02:00:00:00:be:4c", "addresses": [address.to_string()] }] })
 }
 
-fn series(lab: &Lab, api: &mut Api, campuses: &[Campus], edits: usize) -> Result<Section> {
+pub(super) fn series(lab: &Lab, api: &mut Api, campuses: &[Campus], edits: usize) -> Result<Section> {
     tell(&format!("{edits} edits with {} of the two agents", campuses.len()));
-    let mut watch = Watch::new(campuses.iter().map(|campus| lab.ground().dns(*campus)))?;
+    // Each box is asked from inside itself.
+    let near = lab.at(Place::Agent(campuses[0]));
+    let mut watch = on_ground(near, || Watch::new(campuses.iter().map(|campus| lab.ground().dns(*campus))))??;
     let mut seen = Vec::with_capacity(edits);
     for number in 0..WARM_UP + edits {
         go_on()?;
@@ -71,20 +73,23 @@ fn series(lab: &Lab, api: &mut Api, campuses: &[Campus], edits: usize) -> Result
 
 fn lines(seen: &[Edit], agents: usize) -> Vec<Line> {
     let of = |what: &str, part: &dyn Fn(&Edit) -> Duration| seen.iter().map(|edit| part(edit).as_secs_f64() * 1000.0).collect::<Samples>().line(what, "ms");
-    let mut lines = vec![of("request to HTTP response (COMMIT lies in it)", &|edit| edit.responded)];
+    let mut lines = vec![of("request to COMMIT", &|edit| edit.committed)];
     if agents > 1 {
-        lines.push(of("HTTP response to answer at the first agent", &|edit| edit.first().saturating_sub(edit.responded)));
-        lines.push(of("HTTP response to answer at the last agent", &|edit| edit.last().saturating_sub(edit.responded)));
+        lines.push(of("COMMIT to answer at the first agent", &|edit| edit.first().saturating_sub(edit.committed)));
+        lines.push(of("COMMIT to answer at the last agent", &|edit| edit.last().saturating_sub(edit.committed)));
         lines.push(of("request to answer at the last agent", &Edit::last));
     } else {
-        lines.push(of("HTTP response to answer (0: it was there before)", &|edit| edit.last().saturating_sub(edit.responded)));
+        lines.push(of("COMMIT to answer", &|edit| edit.last().saturating_sub(edit.committed)));
         lines.push(of("request to answer", &Edit::last));
     }
+    lines.push(of("request to HTTP response", &|edit| edit.responded));
     lines
 }
 
 /// One edit, in time since its request was sent.
 struct Edit {
+    /// As the master told in its answer: the way of the answer back is counted to the time after it.
+    committed: Duration,
     responded: Duration,
     served: Vec<Duration>,
 }
@@ -101,25 +106,26 @@ impl Edit {
 
 fn one_edit(api: &mut Api, watch: &mut Watch, address: Ipv4Addr) -> Result<Edit> {
     std::thread::scope(|scope| {
-        let watching = scope.spawn(|| watch.until_all_serve(address));
+        let watching = scope.spawn(|| watch.until_all_serve(address, SERVED_LIMIT));
         let sent = Instant::now();
-        api.ask("PATCH", &format!("/hosts/{HOST}"), &host(address))?;
+        let since_commit = api.ask("PATCH", &format!("/hosts/{HOST}"), &host(address))?;
         let responded = sent.elapsed();
         let served = watching.join().map_err(|_| anyhow::anyhow!("the watch fell over"))??;
-        Ok(Edit { responded, served: served.into_iter().map(|at| at.saturating_duration_since(sent)).collect() })
+        let served = served.into_iter().map(|at| at.saturating_duration_since(sent)).collect();
+        Ok(Edit { committed: responded.saturating_sub(since_commit), responded, served })
     })
 }
 
 /// Asks agents over and over.
-struct Watch {
+pub(super) struct Watch {
     sockets: Vec<UdpSocket>,
     question: Vec<u8>,
 }
 
 impl Watch {
-    fn new(agents: impl Iterator<Item = SocketAddr>) -> Result<Self> {
+    pub(super) fn new(agents: impl Iterator<Item = SocketAddr>) -> Result<Self> {
         let to = |agent| {
-            let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
+            let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?;
             socket.connect(agent)?;
             socket.set_read_timeout(Some(LOOK_LIMIT))?;
             Ok(socket)
@@ -131,11 +137,11 @@ impl Watch {
     }
 
     /// When each of them first answered with this address.
-    fn until_all_serve(&mut self, address: Ipv4Addr) -> Result<Vec<Instant>> {
+    pub(super) fn until_all_serve(&mut self, address: Ipv4Addr, limit: Duration) -> Result<Vec<Instant>> {
         let begun = Instant::now();
         let mut served = vec![None; self.sockets.len()];
         while let Some(missing) = served.iter().position(Option::is_none) {
-            ensure!(begun.elapsed() < SERVED_LIMIT, "agent {} did not answer with {address} within {SERVED_LIMIT:?}", missing + 1);
+            ensure!(begun.elapsed() < limit, "server {} did not answer with {address} within {limit:?}", missing + 1);
             for (agent, served) in served.iter_mut().enumerate().filter(|(_, served)| served.is_none()) {
                 *served = self.serves(agent, address)?.then(Instant::now);
             }
@@ -176,7 +182,8 @@ impl Api {
         Ok(Self { agent, base: format!("http://{}/api/v1", lab.ground().status(Part::Master)), token: format!("Bearer {}", token.trim()) })
     }
 
-    pub(super) fn ask(&mut self, method: &str, path: &str, body: &Value) -> Result<()> {
+    /// Gives how long before its answer the master had committed; no time at all where it does not say.
+    pub(super) fn ask(&mut self, method: &str, path: &str, body: &Value) -> Result<Duration> {
         let request = ureq::http::Request::builder()
             .method(method)
             .uri(format!("{}{path}", self.base))
@@ -185,12 +192,13 @@ impl Api {
             .header("if-match", "*")
             .body(body.to_string())?;
         let mut response = self.agent.run(request)?;
+        let timing = response.headers().get("server-timing").and_then(|value| value.to_str().ok()?.strip_prefix("since-commit;dur=")?.parse().ok());
         // Read to its end, or the connection is not used again.
         let text = response.body_mut().read_to_string()?;
         if !response.status().is_success() {
             bail!("{method} {path} ended with {}: {text}", response.status());
         }
-        Ok(())
+        Ok(Duration::from_secs_f64(timing.unwrap_or(0.0) / 1000.0))
     }
 }
 

@@ -121,8 +121,8 @@ impl Fleet {
             go_on()?;
             let before = self.held.values().map(|(generation, _)| *generation).max().unwrap_or_default();
             let sent = Instant::now();
-            api.ask("PATCH", &format!("/hosts/{}", super::edit::HOST), &host(ADDRESSES[number % ADDRESSES.len()]) as &Value)?;
-            let responded = Instant::now();
+            let since_commit = api.ask("PATCH", &format!("/hosts/{}", super::edit::HOST), &host(ADDRESSES[number % ADDRESSES.len()]) as &Value)?;
+            let committed = Instant::now() - since_commit;
             while self.held.values().any(|(generation, _)| *generation <= before) {
                 ensure!(sent.elapsed() < SERVED_LIMIT, "an edit is not everywhere after {SERVED_LIMIT:?}");
                 self.hear();
@@ -131,7 +131,7 @@ impl Fleet {
             if number >= WARM_UP {
                 let since = |is_slow: bool| {
                     let of_kind = self.held.iter().filter(move |(number, _)| (**number % ONE_SLOW_IN == ONE_SLOW_IN - 1) == is_slow);
-                    let mut times: Vec<f64> = of_kind.map(|(_, (_, at))| at.saturating_duration_since(responded).as_secs_f64() * 1000.0).collect();
+                    let mut times: Vec<f64> = of_kind.map(|(_, (_, at))| at.saturating_duration_since(committed).as_secs_f64() * 1000.0).collect();
                     times.sort_by(f64::total_cmp);
                     times
                 };
@@ -142,9 +142,9 @@ impl Fleet {
             }
         }
         let master = process::memory(lab.program(Part::Master)?.pid())?;
-        let mut lines = vec![median.line("HTTP response to the median agent", "ms"), last.line("HTTP response to the last agent that is not slow", "ms")];
+        let mut lines = vec![median.line("COMMIT to the median agent", "ms"), last.line("COMMIT to the last agent that is not slow", "ms")];
         if self.size >= ONE_SLOW_IN {
-            lines.push(slow.line("HTTP response to the last of the slow ones (500 ms a frame)", "ms"));
+            lines.push(slow.line("COMMIT to the last of the slow ones (500 ms a frame)", "ms"));
         }
         lines.push(Row::from_one("memory of the master, its own", master.proportional, "MiB"));
         Ok(Section { title: format!("An edit among {} agents in one process (TLS, signature and digest checked; no disk)", self.size), lines })

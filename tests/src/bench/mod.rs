@@ -9,12 +9,15 @@
 
 mod agent;
 mod base;
+mod bind;
 mod cores;
 mod edit;
 mod figures;
 mod fleet;
 mod interruption;
+mod link;
 mod load;
+mod million;
 mod process;
 mod requests;
 mod store;
@@ -25,6 +28,7 @@ use crate::programs::programs;
 use anyhow::Result;
 use figures::Section;
 use interruption::go_on;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::process::Command;
 use std::time::Duration;
 
@@ -41,6 +45,10 @@ pub struct Settings {
     pub round_time: Duration,
     /// How many agents in one process, in rising order; none leaves the fleet out.
     pub fleet: Vec<usize>,
+    /// How many secondaries BIND has as the peer, in rising order.
+    pub peers: Vec<usize>,
+    /// Hosts of the institution that a new box fetches; none leaves it out.
+    pub institution: u32,
     /// Leave the edits out: they need Postgres.
     pub agent_only: bool,
 }
@@ -67,7 +75,10 @@ fn measure(settings: &Settings) -> Result<Vec<Section>> {
     let mut sections = Vec::new();
     if !settings.agent_only {
         sections.extend(edit::measure(settings)?);
+        sections.extend(bind::measure(settings)?);
         sections.extend(fleet::measure(settings)?);
+        sections.extend(link::measure(settings)?);
+        sections.extend(million::measure(settings)?);
         sections.push(writers::measure(settings)?);
     }
     sections.push(base::measure(settings)?);
@@ -99,6 +110,11 @@ fn processor() -> String {
 /// Of the last minute.
 fn load_average() -> String {
     std::fs::read_to_string("/proc/loadavg").unwrap_or_default().split(' ').next().unwrap_or_default().to_owned()
+}
+
+/// A port of the loopback that is free for TCP, and so far for UDP: nobody here takes one without the other.
+fn free_port() -> Result<SocketAddr> {
+    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?)
 }
 
 fn tell(what: &str) {
