@@ -6,7 +6,7 @@ use super::sync_parent;
 use super::word::{Commit, CommitWord};
 use holdfast_proto::snapshot::file::{Chain, FRAME_LIMIT_BYTES, StoreKey, encode_frame};
 use holdfast_proto::snapshot::{
-    ApplyError, Base, Feed, Kind, Manifest, ManifestError, OpenError, Opened, PayloadForm, Reader, Sealed, State, Trust, Writer, reader,
+    ApplyError, Base, Buckets, Feed, Kind, Manifest, ManifestError, OpenError, Opened, PayloadForm, Reader, Sealed, State, Trust, Writer, reader,
 };
 use holdfast_proto::words::{Epoch, Generation};
 use std::fs::{self, File};
@@ -193,6 +193,24 @@ impl Keeper {
         self.refuse_the_past(opened.manifest(), floor)?;
         let next = State::restore(&opened, rows)?;
         Ok(self.keep(next, Self::write_base))
+    }
+
+    /// Takes the rows of the buckets in which the master holds others, and the manifest of what they lead to. It may be of the
+    /// very generation held: then its rows here were not the right ones.
+    pub fn take_buckets(&mut self, trust: &Trust, floor: Option<(Epoch, Generation)>, sealed: &[u8], buckets: &Buckets, rows: &[u8]) -> Result<Kept, Refusal> {
+        let opened = trust.open(&Sealed::from_bytes(sealed)?)?;
+        self.refuse_the_past(opened.manifest(), floor)?;
+        // What is held may not be what its sum says: that is one reason why it did not lead to what was signed.
+        let counted = self.state.recounted().map_err(ApplyError::from)?;
+        let payload = counted.bucket_changes(buckets, rows)?;
+        let next = counted.mend(&opened, &payload)?;
+        let from = self.state.view().generation();
+        // What lies under rows that were wrong is not built upon: it would be as wrong after the next start.
+        if counted.digest() != self.state.digest() || opened.manifest().generation == from {
+            return Ok(self.keep(next, Self::write_base));
+        }
+        let frame = Frame { sealed: opened.sealed().clone(), merged: true, from, payload };
+        Ok(self.keep(next, |keeper| keeper.append(frame)))
     }
 
     fn refuse_the_past(&self, target: &Manifest, floor: Option<(Epoch, Generation)>) -> Result<(), ApplyError> {

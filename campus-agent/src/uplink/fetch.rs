@@ -10,11 +10,11 @@ use std::time::Duration;
 use tokio::time::timeout;
 
 /// A piece has a quarter of a megabyte, and one row of the longest.
-const PIECE_MESSAGE_LIMIT_BYTES: usize = 4 << 20;
+pub(super) const PIECE_MESSAGE_LIMIT_BYTES: usize = 4 << 20;
 /// A master that is asked for a large snapshot makes it first, and others may be served before.
-const PIECE_TIMEOUT: Duration = Duration::from_secs(60);
+pub(super) const PIECE_TIMEOUT: Duration = Duration::from_secs(60);
 /// Between attempts.
-const RETRY: Duration = Duration::from_millis(500);
+pub(super) const RETRY: Duration = Duration::from_millis(500);
 
 /// What is gathered so far: it outlives the line that it was asked over.
 pub(super) type Gathering = Arc<Mutex<Gathered>>;

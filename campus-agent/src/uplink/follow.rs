@@ -1,6 +1,7 @@
 use super::backoff::{Backoff, Ended};
 use super::fetch::{Gathering, Wanted, fetch};
 use super::line::{Line, Output, SILENCE_LIMIT, Taken};
+use super::mend::mend;
 use super::{FeedState, Line as LineState, State, link};
 use crate::config::Folders;
 use crate::reports::{Delivery, MASTER, Outbox, Spool};
@@ -9,7 +10,7 @@ use crate::telemetry::BUILD;
 use anyhow::Context;
 use holdfast_proto::control::control_client::ControlClient;
 use holdfast_proto::control::enrol::{renew, renewal_is_due};
-use holdfast_proto::control::{AGENT_MESSAGE_LIMIT_BYTES, Arrived, FromAgent, FromMaster, Hello, Position, Report, from_agent};
+use holdfast_proto::control::{AGENT_MESSAGE_LIMIT_BYTES, Arrived, ArrivedBuckets, FromAgent, FromMaster, Hello, Position, Report, from_agent};
 use holdfast_proto::net::clock::TrustedClock;
 use holdfast_proto::net::tls;
 use holdfast_proto::snapshot::{ApplyError, FORMAT, Feed, Trust};
@@ -63,7 +64,15 @@ struct Session {
     line: Line,
     outgoing: mpsc::Sender<FromAgent>,
     /// Whole snapshots on their way in; they end with the line, and what they gathered does not.
-    fetches: JoinSet<Feed>,
+    fetches: JoinSet<Fetched>,
+}
+
+/// What came over a connection of its own.
+enum Fetched {
+    /// All of what is gathered for this feed.
+    Whole(Feed),
+    /// The rows of the buckets that differ; `None` where there are none to be had.
+    Buckets(Feed, Option<ArrivedBuckets>),
 }
 
 impl Uplink {
@@ -191,8 +200,11 @@ impl Uplink {
                     None => return Ok(()),
                 },
                 () = tokio::time::sleep_until(session.line.deadline().into()) => session.line.on_tick(Instant::now(), &mut out)?,
-                Some(fetched) = session.fetches.join_next() => if let Ok(feed) = fetched {
-                    self.take_whole(feed, &mut session, &mut out).await;
+                Some(fetched) = session.fetches.join_next() => match fetched {
+                    Ok(Fetched::Whole(feed)) => self.take_whole(feed, &mut session, &mut out).await,
+                    Ok(Fetched::Buckets(feed, Some(arrived))) => self.take_buckets(feed, &arrived, &mut session, &mut out).await,
+                    Ok(Fetched::Buckets(feed, None)) => session.line.on_no_buckets(feed, &mut out),
+                    Err(_) => {}
                 },
                 changed = reports.changed() => {
                     changed.context("the spool is gone")?;
@@ -229,9 +241,18 @@ impl Uplink {
             }
             Output::Fetch(feed) => {
                 let gathering = Arc::clone(self.gathering.entry(feed).or_default());
-                let view = self.keepers.get(&feed).context("no keeper")?.state().view();
-                let once_held = self.floor.of(feed).unwrap_or((Epoch(0), Generation(0))).max((view.epoch(), view.generation()));
-                session.fetches.spawn(fetch(self.address.clone(), self.tls()?, Wanted { feed, once_held }, gathering));
+                let fetching = fetch(self.address.clone(), self.tls()?, self.wanted(feed)?, gathering);
+                session.fetches.spawn(async move { Fetched::Whole(fetching.await) });
+            }
+            Output::Mend(feed) => {
+                let state = self.keepers.get(&feed).context("no keeper")?.state().clone();
+                // A whole snapshot that is on its way already is what is left to wait for.
+                if state.sealed().is_none() || self.gathering.contains_key(&feed) {
+                    session.line.on_no_buckets(feed, out);
+                } else {
+                    let mending = mend(self.address.clone(), self.tls()?, self.wanted(feed)?, state);
+                    session.fetches.spawn(async move { Fetched::Buckets(feed, mending.await) });
+                }
             }
             Output::Connected => self.on_connected(session).await?,
             Output::Wanted(latest) => self.on_wanted(&latest),
@@ -250,12 +271,35 @@ impl Uplink {
         Ok(())
     }
 
+    fn wanted(&self, feed: Feed) -> anyhow::Result<Wanted> {
+        let view = self.keepers.get(&feed).context("no keeper")?.state().view();
+        let once_held = self.floor.of(feed).unwrap_or((Epoch(0), Generation(0))).max((view.epoch(), view.generation()));
+        Ok(Wanted { feed, once_held })
+    }
+
+    /// The rows of the buckets that differ are there.
+    async fn take_buckets(&mut self, feed: Feed, arrived: &ArrivedBuckets, session: &mut Session, out: &mut Vec<Output>) {
+        let (Some(keeper), trust, floor) = (self.keepers.get_mut(&feed), &self.identity.trust, self.floor.of(feed)) else { return };
+        let taken = block_in_place(|| keeper.take_buckets(trust, floor, &arrived.sealed, &arrived.buckets, &arrived.rows));
+        if let Ok(kept) = &taken {
+            let (generation, buckets, bytes) = (kept.applied.0, arrived.buckets.count(), arrived.rows.len());
+            tracing::info!(event = "snapshot_mended", %feed, generation, buckets, bytes, "the rows that differed were fetched by their buckets");
+            metrics::counter!("holdfast_snapshots_mended_total", "feed" => feed.to_string()).increment(1);
+        }
+        let taken = self.settle(feed, taken).await;
+        session.line.on_taken(feed, taken, out);
+    }
+
     /// The whole snapshot is there. What was gathered is forgotten, whatever the store makes of it.
     async fn take_whole(&mut self, feed: Feed, session: &mut Session, out: &mut Vec<Output>) {
         let Some(gathering) = self.gathering.remove(&feed) else { return };
         let arrived = std::mem::take(&mut *gathering.lock().unwrap_or_else(PoisonError::into_inner)).finish();
         let (Some(keeper), trust, floor) = (self.keepers.get_mut(&feed), &self.identity.trust, self.floor.of(feed)) else { return };
         let taken = block_in_place(|| keep_whole(keeper, trust, floor, arrived));
+        if let Ok(kept) = &taken {
+            tracing::info!(event = "snapshot_fetched_whole", %feed, generation = kept.applied.0, "the whole snapshot was fetched");
+            metrics::counter!("holdfast_snapshots_fetched_total", "feed" => feed.to_string()).increment(1);
+        }
         let taken = self.settle(feed, taken).await;
         session.line.on_taken(feed, taken, out);
     }

@@ -11,6 +11,7 @@ mod fetch;
 mod follow;
 pub mod line;
 mod link;
+mod mend;
 
 pub use enrol::{JoinError, enrol};
 pub use follow::Uplink;
