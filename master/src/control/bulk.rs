@@ -62,10 +62,17 @@ impl Bulk {
         if let Some(kept) = kept.get(&feed).filter(is_good) {
             return Ok(Arc::clone(&kept.whole));
         }
-        let sealed = published.state.sealed().ok_or_else(|| Status::not_found("nothing was published of this feed yet"))?;
-        let folded = published.state.rebased().map_err(|wrong| Status::internal(wrong.to_string()))?;
-        let whole = Arc::new(Whole::new(sealed.clone(), Arc::clone(folded.base())));
-        kept.insert(feed, Kept { at: published.position(), sealed: sealed.clone(), whole: Arc::clone(&whole) });
+        let is_named_good = |(at, sealed, _): &(_, Sealed, _)| *at >= once_held && trust.open(sealed).is_ok() && leads_on_from(published, *at);
+        let (at, sealed, base) = match published.named_base().filter(is_named_good) {
+            Some(named) => named,
+            None => {
+                let sealed = published.state.sealed().ok_or_else(|| Status::not_found("nothing was published of this feed yet"))?;
+                let folded = published.state.rebased().map_err(|wrong| Status::internal(wrong.to_string()))?;
+                (published.position(), sealed.clone(), Arc::clone(folded.base()))
+            }
+        };
+        let whole = Arc::new(Whole::new(sealed.clone(), base));
+        kept.insert(feed, Kept { at, sealed, whole: Arc::clone(&whole) });
         Ok(whole)
     }
 }
