@@ -2,7 +2,7 @@
 
 use crate::serving::{NORTH, eventually, names, status, two_campuses};
 use holdfast_agent::store::{best_state, store_key};
-use holdfast_lab::cables::Place;
+use holdfast_lab::cables::{Campus, Place};
 use holdfast_lab::clients::counting::Counting;
 use holdfast_lab::lab::{Lab, Part};
 use holdfast_lab::process::children;
@@ -187,6 +187,45 @@ fn rows_that_went_astray_are_set_right_by_their_buckets() {
     let log = fs::read_to_string(disk.folder.join("logs/north.log")).unwrap().split_off(before);
     assert_eq!(log.matches("snapshot_mended").count(), 1, "{log}");
     lab.run(Part::Agent(NORTH), &["verify"]).unwrap();
+}
+
+/// A box with a new disk fetches the whole snapshot. Its uplink is killed at half of it, and goes on from there.
+#[test]
+fn a_transfer_goes_on_where_it_was_when_the_uplink_was_killed() {
+    let Some(mut lab) = two_campuses("a transfer that outlives the uplink") else { return };
+    let (admin, folder) = (lab.admin().unwrap(), lab.folder().path().to_owned());
+    lab.stop(Part::Agent(NORTH)).unwrap();
+    // Names that do not pack well: too much for a frame, and slow enough to be caught in the middle.
+    let draw = |n: u64| n.wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(31).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let records: String = (0..40_000).map(|n| format!("h{:016x} A 198.18.{}.{}\n", draw(n), n / 250, n % 250)).collect();
+    let zone = format!("$ORIGIN big.example.\n$TTL 1h\n@ SOA ns hostmaster 1 2 3 4 5\n@ NS ns\nns A 192.0.2.1\nlast A 192.0.2.7\n{records}");
+    let file = lab.folder().write("big/db.big.example", &zone).unwrap();
+    admin.holdfast(&["import", file.to_str().unwrap()]).unwrap();
+    eventually("the other box serves it", || Ok(names(lab.network(), Campus::South, Campus::South, "last.big.example")? == ["192.0.2.7"]));
+    lab.stop(Part::Master).unwrap();
+    let config = folder.join("master.toml");
+    let text = fs::read_to_string(&config).unwrap();
+    fs::write(&config, text.replace("[control]\n", "[control]\nbulk_bytes_per_second = 150000\n")).unwrap();
+    lab.start(Part::Master).unwrap();
+    fs::remove_dir_all(folder.join("north/snapshots")).unwrap();
+    let before = fs::metadata(folder.join("logs/north.log")).unwrap().len() as usize;
+    lab.start(Part::Agent(NORTH)).unwrap();
+
+    let arriving = folder.join("north/snapshots").join(Feed::ZONE.to_string()).join("arriving");
+    eventually("some of it is there", || Ok(fs::metadata(&arriving).is_ok_and(|meta| meta.len() > 200_000)));
+    let supervisor = lab.program(Part::Agent(NORTH)).unwrap().pid();
+    kill(Pid::from_raw(process_of(supervisor, "uplink").expect("it runs")), Signal::SIGKILL).unwrap();
+    eventually("all of it is there", || Ok(names(lab.network(), NORTH, NORTH, "last.big.example")? == ["192.0.2.7"]));
+    let log = fs::read_to_string(folder.join("logs/north.log")).unwrap().split_off(before);
+    let first_blocks: Vec<&str> =
+        log.lines().filter(|line| line.contains("whole_snapshot_asked") && line.contains("feed=zone")).filter_map(first_block).collect();
+    assert!(first_blocks.first() == Some(&"0") && first_blocks.last() > Some(&"0"), "{first_blocks:?}");
+    assert!(!arriving.exists(), "what is done is not kept");
+}
+
+/// As a log line tells it.
+fn first_block(line: &str) -> Option<&str> {
+    line.split_once("first_block=")?.1.split_whitespace().next()
 }
 
 #[test]

@@ -1,11 +1,12 @@
+use super::arriving::Arriving;
 use super::backoff::{Backoff, Ended};
-use super::fetch::{Gathering, Wanted, fetch};
+use super::fetch::{Gathering, Wanted, fetch, lock};
 use super::line::{Line, Output, SILENCE_LIMIT, Taken};
 use super::mend::mend;
 use super::{FeedState, Line as LineState, State, link};
 use crate::config::Folders;
 use crate::reports::{Delivery, MASTER, Outbox, Spool};
-use crate::store::{Changes, Floor, FloorFile, Identity, Keeper, Kept, Refusal, on_changes_in, served};
+use crate::store::{Changes, Floor, FloorFile, Identity, Keeper, Kept, Refusal, feed_dir, on_changes_in, served};
 use crate::telemetry::BUILD;
 use anyhow::Context;
 use holdfast_proto::control::control_client::ControlClient;
@@ -16,8 +17,8 @@ use holdfast_proto::net::tls;
 use holdfast_proto::snapshot::{ApplyError, FORMAT, Feed, Trust};
 use holdfast_proto::words::{Epoch, Generation, UnixMillis};
 use std::collections::BTreeMap;
-use std::path::PathBuf;
-use std::sync::{Arc, PoisonError};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinSet, block_in_place};
@@ -89,6 +90,8 @@ impl Uplink {
         let signed_time = floor.time;
         let keepers: BTreeMap<Feed, Keeper> = keepers.into_iter().map(|keeper| (keeper.state().view().feed(), keeper)).collect();
         let outbox = Outbox::open(&folders.state, MASTER, Some(spool.clone()));
+        let resume = |feed: &Feed| Some((*feed, Arc::new(Mutex::new(Arriving::resume(arriving_path(&folders.state, *feed))?))));
+        let gathering = keepers.keys().filter_map(resume).collect();
         let uplink = Self {
             identity,
             address,
@@ -105,7 +108,7 @@ impl Uplink {
             floor_is_due: false,
             trust_is_due: false,
             signed_time,
-            gathering: BTreeMap::new(),
+            gathering,
         };
         uplink.keepers.keys().for_each(|feed| uplink.show(*feed, None));
         uplink
@@ -236,11 +239,18 @@ impl Uplink {
             Output::Take { feed, sealed, payload, merged } => {
                 let (keeper, trust, floor) = (self.keepers.get_mut(&feed).context("no keeper")?, &self.identity.trust, self.floor.of(feed));
                 let taken = block_in_place(|| keeper.take_frame_above(trust, floor, &sealed, merged, &payload));
+                // Where a frame leads on, nobody needs what had arrived of the whole.
+                if taken.is_ok()
+                    && let Some(gathering) = self.gathering.remove(&feed)
+                {
+                    lock(&gathering).discard();
+                }
                 let taken = self.settle(feed, taken).await;
                 session.line.on_taken(feed, taken, out);
             }
             Output::Fetch(feed) => {
-                let gathering = Arc::clone(self.gathering.entry(feed).or_default());
+                let begin = || Arc::new(Mutex::new(Arriving::new(arriving_path(&self.state_dir, feed))));
+                let gathering = Arc::clone(self.gathering.entry(feed).or_insert_with(begin));
                 let fetching = fetch(self.address.clone(), self.tls()?, self.wanted(feed)?, gathering);
                 session.fetches.spawn(async move { Fetched::Whole(fetching.await) });
             }
@@ -293,7 +303,7 @@ impl Uplink {
     /// The whole snapshot is there. What was gathered is forgotten, whatever the store makes of it.
     async fn take_whole(&mut self, feed: Feed, session: &mut Session, out: &mut Vec<Output>) {
         let Some(gathering) = self.gathering.remove(&feed) else { return };
-        let arrived = std::mem::take(&mut *gathering.lock().unwrap_or_else(PoisonError::into_inner)).finish();
+        let arrived = block_in_place(|| lock(&gathering).finish());
         let (Some(keeper), trust, floor) = (self.keepers.get_mut(&feed), &self.identity.trust, self.floor.of(feed)) else { return };
         let taken = block_in_place(|| keep_whole(keeper, trust, floor, arrived));
         if let Ok(kept) = &taken {
@@ -442,6 +452,11 @@ impl Uplink {
                 .insert(feed, FeedState { wanted: wanted.max(Some(applied)), applied, durable: keeper.durable(), digest, issued_at_ms, last_error: error });
         });
     }
+}
+
+/// Where a whole snapshot is kept until all of it has arrived.
+fn arriving_path(state_dir: &Path, feed: Feed) -> PathBuf {
+    feed_dir(state_dir, feed).join("arriving")
 }
 
 /// Block by block, so that what the store keeps is what its head names.

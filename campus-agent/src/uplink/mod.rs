@@ -5,6 +5,7 @@
 //!
 //! [`line`] decides, [`Uplink`] does: it owns the stream, the store's keepers and the clock.
 
+mod arriving;
 mod backoff;
 mod enrol;
 mod fetch;
