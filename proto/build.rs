@@ -3,7 +3,8 @@
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let descriptors = protox::compile(["wire/control.proto"], ["wire"])?;
     // A generation goes to many agents from one buffer.
-    tonic_prost_build::configure().bytes(".holdfast.control.v1.Frame").bytes(".holdfast.control.v1.Piece").compile_fds(descriptors)?;
+    let shared = ["Frame", "Piece", "MendPiece"].map(|message| format!(".holdfast.control.v1.{message}"));
+    shared.into_iter().fold(tonic_prost_build::configure(), |configured, message| configured.bytes(message)).compile_fds(descriptors)?;
     println!("cargo:rerun-if-changed=wire");
     Ok(())
 }

@@ -1,13 +1,13 @@
 //! The agent's disk, attacked: what was not signed, or not for this, is never served, and a kill at any point loses nothing.
 
 use crate::serving::{NORTH, eventually, names, status, two_campuses};
-use holdfast_agent::store::store_key;
-use holdfast_lab::cables::Place;
+use holdfast_agent::store::{best_state, store_key};
+use holdfast_lab::cables::{Campus, Place};
 use holdfast_lab::clients::counting::Counting;
-use holdfast_lab::lab::Part;
+use holdfast_lab::lab::{Lab, Part};
 use holdfast_lab::process::children;
 use holdfast_proto::snapshot::file::{BaseFile, encode_base};
-use holdfast_proto::snapshot::{Change, Feed, Rows, SigningKey, Stamp, State, Trust};
+use holdfast_proto::snapshot::{Builder, Change, Feed, RowRef, Rows, SigningKey, Stamp, State, Trust, encode_row};
 use holdfast_proto::words::{DomainName, Epoch, UnixMillis};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -56,6 +56,33 @@ impl Disk {
         let mut forged = Vec::new();
         encode_base(&sealed, state.rebased().unwrap().base(), &store_key, &mut forged).unwrap();
         fs::write(other.join("base"), forged).unwrap();
+    }
+
+    /// The rows of these names lead to another address, and nothing that the box looks at when it starts tells of it: the base
+    /// is vouched for by the box's own key, and its head names the sum of the rows as they were.
+    fn alter(&self, names: &[&str]) {
+        let trust = Trust::read(&fs::read(self.folder.join("north/identity/trust")).unwrap()).unwrap();
+        let (folder, key) = (self.feed(Feed::ZONE), store_key(&self.folder.join("north")));
+        let state = best_state(&folder, Feed::ZONE, &trust, &key).0.rebased().unwrap();
+        let (mut altered, mut found) = (Vec::new(), 0);
+        for row in state.view().rows() {
+            let row = row.unwrap();
+            let mut value = row.value.unwrap().to_vec();
+            if names.iter().any(|name| row.key.windows(name.len()).any(|part| part == name.as_bytes()))
+                && let Some(at) = value.windows(3).position(|part| part == [10, 1, 4])
+            {
+                value[at + 1] = 9;
+                found += 1;
+            }
+            encode_row(RowRef { value: Some(&value), ..row }, &mut altered).unwrap();
+        }
+        assert_eq!(found, names.len());
+        let (mut builder, mut file) = (Builder::new(Feed::ZONE, state.view().epoch(), state.view().generation()), Vec::new());
+        builder.push_rows(&altered).unwrap();
+        encode_base(state.sealed().unwrap(), &builder.finish(state.base().head().sum.clone()), &key, &mut file).unwrap();
+        let (newest, other) = self.slots(Feed::ZONE);
+        fs::write(newest.join("base"), file).unwrap();
+        [newest, other].into_iter().for_each(|slot| drop(fs::remove_file(slot.join("log"))));
     }
 
     fn put_back(&self, image: &str) {
@@ -132,6 +159,73 @@ fn forged_or_torn_snapshot_is_refused() {
     lab.start(Part::Agent(NORTH)).unwrap();
     eventually("the edits are back", || Ok(names(lab.network(), NORTH, NORTH, &edits[3])?.len() == 1));
     eventually("the reports are delivered", || Ok(status(&lab, NORTH)["reports_waiting"] == 0));
+}
+
+/// A row that is not what was signed does not lead to the next generation's sum. The box says what it holds of each bucket,
+/// gets the rows of those that differ, and not the whole snapshot.
+#[test]
+fn rows_that_went_astray_are_set_right_by_their_buckets() {
+    let Some(mut lab) = two_campuses("rows that went astray are fetched by their buckets") else { return };
+    let (admin, disk) = (lab.admin().unwrap(), Disk { folder: lab.folder().path().to_owned() });
+    admin.holdfast(&["host", "add", "bystander.uni.example", "--address", "10.1.4.230", "--wait"]).unwrap();
+    lab.stop(Part::Agent(NORTH)).unwrap();
+    disk.alter(&["darwin826", "bystander"]);
+    let before = fs::metadata(disk.folder.join("logs/north.log")).unwrap().len() as usize;
+    lab.start(Part::Agent(NORTH)).unwrap();
+    let asked = |lab: &_, name: &str| names(Lab::network(lab), NORTH, NORTH, &format!("{name}.uni.example")).unwrap();
+    assert_eq!((asked(&lab, "darwin826"), asked(&lab, "bystander")), (vec!["10.9.4.10".to_owned()], vec!["10.9.4.230".to_owned()]), "nothing tells it yet");
+    admin.holdfast(&["host", "set", "darwin826.uni.example", "--address", "10.1.4.231"]).unwrap();
+    eventually("both are right", || Ok(asked(&lab, "darwin826") == ["10.1.4.231"] && asked(&lab, "bystander") == ["10.1.4.230"]));
+    let log = fs::read_to_string(disk.folder.join("logs/north.log")).unwrap().split_off(before);
+    assert!(log.contains("snapshot_refused") && log.contains("snapshot_mended"), "{log}");
+    assert!(!log.contains("snapshot_fetched_whole"), "{log}");
+    // What was mended is what it goes on from, now and after the next start.
+    lab.stop(Part::Agent(NORTH)).unwrap();
+    lab.start(Part::Agent(NORTH)).unwrap();
+    admin.holdfast(&["host", "set", "bystander.uni.example", "--address", "10.1.4.232"]).unwrap();
+    eventually("the next edit arrives", || Ok(asked(&lab, "bystander") == ["10.1.4.232"]));
+    let log = fs::read_to_string(disk.folder.join("logs/north.log")).unwrap().split_off(before);
+    assert_eq!(log.matches("snapshot_mended").count(), 1, "{log}");
+    lab.run(Part::Agent(NORTH), &["verify"]).unwrap();
+}
+
+/// A box with a new disk fetches the whole snapshot. Its uplink is killed at half of it, and goes on from there.
+#[test]
+fn a_transfer_goes_on_where_it_was_when_the_uplink_was_killed() {
+    let Some(mut lab) = two_campuses("a transfer that outlives the uplink") else { return };
+    let (admin, folder) = (lab.admin().unwrap(), lab.folder().path().to_owned());
+    lab.stop(Part::Agent(NORTH)).unwrap();
+    // Names that do not pack well: too much for a frame, and slow enough to be caught in the middle.
+    let draw = |n: u64| n.wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(31).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let records: String = (0..40_000).map(|n| format!("h{:016x} A 198.18.{}.{}\n", draw(n), n / 250, n % 250)).collect();
+    let zone = format!("$ORIGIN big.example.\n$TTL 1h\n@ SOA ns hostmaster 1 2 3 4 5\n@ NS ns\nns A 192.0.2.1\nlast A 192.0.2.7\n{records}");
+    let file = lab.folder().write("big/db.big.example", &zone).unwrap();
+    admin.holdfast(&["import", file.to_str().unwrap()]).unwrap();
+    eventually("the other box serves it", || Ok(names(lab.network(), Campus::South, Campus::South, "last.big.example")? == ["192.0.2.7"]));
+    lab.stop(Part::Master).unwrap();
+    let config = folder.join("master.toml");
+    let text = fs::read_to_string(&config).unwrap();
+    fs::write(&config, text.replace("[control]\n", "[control]\nbulk_bytes_per_second = 150000\n")).unwrap();
+    lab.start(Part::Master).unwrap();
+    fs::remove_dir_all(folder.join("north/snapshots")).unwrap();
+    let before = fs::metadata(folder.join("logs/north.log")).unwrap().len() as usize;
+    lab.start(Part::Agent(NORTH)).unwrap();
+
+    let arriving = folder.join("north/snapshots").join(Feed::ZONE.to_string()).join("arriving");
+    eventually("some of it is there", || Ok(fs::metadata(&arriving).is_ok_and(|meta| meta.len() > 200_000)));
+    let supervisor = lab.program(Part::Agent(NORTH)).unwrap().pid();
+    kill(Pid::from_raw(process_of(supervisor, "uplink").expect("it runs")), Signal::SIGKILL).unwrap();
+    eventually("all of it is there", || Ok(names(lab.network(), NORTH, NORTH, "last.big.example")? == ["192.0.2.7"]));
+    let log = fs::read_to_string(folder.join("logs/north.log")).unwrap().split_off(before);
+    let first_blocks: Vec<&str> =
+        log.lines().filter(|line| line.contains("whole_snapshot_asked") && line.contains("feed=zone")).filter_map(first_block).collect();
+    assert!(first_blocks.first() == Some(&"0") && first_blocks.last() > Some(&"0"), "{first_blocks:?}");
+    assert!(!arriving.exists(), "what is done is not kept");
+}
+
+/// As a log line tells it.
+fn first_block(line: &str) -> Option<&str> {
+    line.split_once("first_block=")?.1.split_whitespace().next()
 }
 
 #[test]

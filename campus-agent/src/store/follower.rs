@@ -140,10 +140,10 @@ impl Follower {
         }
         // What this process got over is still on the disk: `uplink` writes it anew, and what follows is taken from there.
         let commit = self.word.read().filter(|commit| Some(commit.base_mac) != self.damaged)?;
-        // The same generation in other files is how `uplink` mends what was damaged.
+        // The same generation in other files is how `uplink` mends what was damaged, or was never what it said.
         let is_elsewhere = self.reading.as_ref().is_none_or(|reading| !reading.is_of(commit));
-        let is_mended = self.repaired && is_elsewhere && commit.at() == self.serves();
-        if !(commit.at() > self.serves() || is_mended) || !self.crashes.allow(commit.at()) {
+        let is_replaced = is_elsewhere && commit.at() == self.serves();
+        if !(commit.at() > self.serves() || is_replaced) || !self.crashes.allow(commit.at()) {
             return None;
         }
         match self.advance(commit) {

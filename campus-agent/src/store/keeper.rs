@@ -8,7 +8,7 @@ use super::trusts::Trusts;
 use super::word::{Commit, CommitWord};
 use holdfast_proto::snapshot::file::{Chain, FRAME_LIMIT_BYTES, StoreKey};
 use holdfast_proto::snapshot::{
-    ApplyError, Base, Feed, Kind, Manifest, ManifestError, OpenError, Opened, PayloadForm, Reader, Sealed, State, Trust, Writer, reader,
+    ApplyError, Base, Buckets, Feed, Kind, Manifest, ManifestError, OpenError, Opened, PayloadForm, Reader, Sealed, State, Trust, Writer, reader,
 };
 use holdfast_proto::words::{Epoch, Generation};
 use std::io;
@@ -230,6 +230,24 @@ impl Keeper {
         Ok(self.keep(next, Self::write_base))
     }
 
+    /// Takes the rows of the buckets in which the master holds others, and the manifest of what they lead to. It may be of the
+    /// very generation held: then its rows here were not the right ones.
+    pub fn take_buckets(&mut self, trust: &Trust, floor: Option<(Epoch, Generation)>, sealed: &[u8], buckets: &Buckets, rows: &[u8]) -> Result<Kept, Refusal> {
+        let opened = trust.open(&Sealed::from_bytes(sealed)?)?;
+        self.refuse_the_past(opened.manifest(), floor)?;
+        // What is held may not be what its sum says: that is one reason why it did not lead to what was signed.
+        let counted = self.state.recounted().map_err(ApplyError::from)?;
+        let payload = counted.bucket_changes(buckets, rows)?;
+        let next = counted.mend(&opened, &payload)?;
+        let from = self.state.view().generation();
+        // What lies under rows that were wrong is not built upon: it would be as wrong after the next start.
+        if counted.digest() != self.state.digest() || opened.manifest().generation == from {
+            return Ok(self.keep(next, Self::replace_base));
+        }
+        let frame = Frame { sealed: opened.sealed().clone(), merged: true, from, payload };
+        Ok(self.keep(next, |keeper| keeper.append(frame)))
+    }
+
     fn refuse_the_past(&self, target: &Manifest, floor: Option<(Epoch, Generation)>) -> Result<(), ApplyError> {
         let held = self.state.view();
         if target.feed != held.feed() {
@@ -245,7 +263,8 @@ impl Keeper {
     /// Takes a whole snapshot whose blocks have all arrived.
     pub fn take_full(&mut self, incoming: Incoming) -> Result<Kept, Refusal> {
         let next = incoming.finish()?;
-        Ok(self.keep(next, Self::write_base))
+        let is_in_place = (next.view().epoch(), next.view().generation()) == self.held();
+        Ok(self.keep(next, if is_in_place { Self::replace_base } else { Self::write_base }))
     }
 
     fn keep(&mut self, next: State, write: impl FnOnce(&mut Self) -> io::Result<()>) -> Kept {
@@ -415,17 +434,21 @@ impl Keeper {
             return;
         }
         self.state = found.state;
-        // In the place of the damaged one, so that the other slot stays what it is.
-        let slot = self.log.take().map_or_else(|| self.slot_to_overwrite(), |log| log.slot);
-        let written = self.write_base_to(slot);
+        let written = self.replace_base();
         self.secure(written);
-        tracing::warn!(event = "snapshot_mended", feed = %self.state.view().feed(), "a block of the snapshot was damaged; the other files led to the same generation");
+        tracing::warn!(event = "snapshot_repaired", feed = %self.state.view().feed(), "a block of the snapshot was damaged; the other files led to the same generation");
     }
 
     /// Writes the state as a base into the other slot and makes that slot the live one. The old slot stays: it is the one before.
     fn write_base(&mut self) -> io::Result<()> {
         // Until it is written, the log that is there leads no further than it did.
         let slot = self.log.take().map_or_else(|| self.slot_to_overwrite(), |log| log.slot.other());
+        self.write_base_to(slot)
+    }
+
+    /// As [`Self::write_base`], in the place of a base that is no good: the other slot stays what it is.
+    fn replace_base(&mut self) -> io::Result<()> {
+        let slot = self.log.take().map_or_else(|| self.slot_to_overwrite(), |log| log.slot);
         self.write_base_to(slot)
     }
 

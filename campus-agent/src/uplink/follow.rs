@@ -1,22 +1,24 @@
+use super::arriving::Arriving;
 use super::backoff::{Backoff, Ended};
-use super::fetch::{Gathering, Wanted, fetch};
+use super::fetch::{Gathering, Wanted, fetch, lock};
 use super::line::{Line, Output, SILENCE_LIMIT, Taken};
+use super::mend::mend;
 use super::{FeedState, Line as LineState, State, link};
 use crate::config::Folders;
 use crate::reports::{Delivery, MASTER, Outbox, Spool};
-use crate::store::{Changes, Floor, FloorFile, Identity, Keeper, Kept, Refusal, Trusts, on_changes_in, served};
+use crate::store::{Changes, Floor, FloorFile, Identity, Keeper, Kept, Refusal, Trusts, feed_dir, on_changes_in, served};
 use crate::telemetry::BUILD;
 use anyhow::Context;
 use holdfast_proto::control::control_client::ControlClient;
 use holdfast_proto::control::enrol::{renew, renewal_is_due};
-use holdfast_proto::control::{AGENT_MESSAGE_LIMIT_BYTES, Arrived, FromAgent, FromMaster, Hello, Position, Report, from_agent};
+use holdfast_proto::control::{AGENT_MESSAGE_LIMIT_BYTES, Arrived, ArrivedBuckets, FromAgent, FromMaster, Hello, Position, Report, from_agent};
 use holdfast_proto::net::clock::TrustedClock;
 use holdfast_proto::net::tls;
 use holdfast_proto::snapshot::{ApplyError, FORMAT, Feed, Sealed, Trust};
 use holdfast_proto::words::{Epoch, Generation, UnixMillis};
 use std::collections::BTreeMap;
-use std::path::PathBuf;
-use std::sync::{Arc, PoisonError};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinSet, block_in_place};
@@ -68,7 +70,15 @@ struct Session {
     line: Line,
     outgoing: mpsc::Sender<FromAgent>,
     /// Whole snapshots on their way in; they end with the line, and what they gathered does not.
-    fetches: JoinSet<Feed>,
+    fetches: JoinSet<Fetched>,
+}
+
+/// What came over a connection of its own.
+enum Fetched {
+    /// All of what is gathered for this feed.
+    Whole(Feed),
+    /// The rows of the buckets that differ; `None` where there are none to be had.
+    Buckets(Feed, Option<ArrivedBuckets>),
 }
 
 impl Uplink {
@@ -85,6 +95,8 @@ impl Uplink {
         let signed_time = floor.time;
         let keepers: BTreeMap<Feed, Keeper> = keepers.into_iter().map(|keeper| (keeper.state().view().feed(), keeper)).collect();
         let outbox = Outbox::open(&folders.state, MASTER, Some(spool.clone()));
+        let resume = |feed: &Feed| Some((*feed, Arc::new(Mutex::new(Arriving::resume(arriving_path(&folders.state, *feed))?))));
+        let gathering = keepers.keys().filter_map(resume).collect();
         let uplink = Self {
             identity,
             trusts,
@@ -102,7 +114,7 @@ impl Uplink {
             floor_is_due: false,
             acknowledged: BTreeMap::new(),
             signed_time,
-            gathering: BTreeMap::new(),
+            gathering,
         };
         uplink.keepers.keys().for_each(|feed| uplink.show(*feed, None));
         uplink
@@ -197,8 +209,11 @@ impl Uplink {
                     None => return Ok(()),
                 },
                 () = tokio::time::sleep_until(session.line.deadline().into()) => session.line.on_tick(Instant::now(), &mut out)?,
-                Some(fetched) = session.fetches.join_next() => if let Ok(feed) = fetched {
-                    self.take_whole(feed, &mut session, &mut out).await;
+                Some(fetched) = session.fetches.join_next() => match fetched {
+                    Ok(Fetched::Whole(feed)) => self.take_whole(feed, &mut session, &mut out).await,
+                    Ok(Fetched::Buckets(feed, Some(arrived))) => self.take_buckets(feed, &arrived, &mut session, &mut out).await,
+                    Ok(Fetched::Buckets(feed, None)) => session.line.on_no_buckets(feed, &mut out),
+                    Err(_) => {}
                 },
                 changed = reports.changed() => {
                     changed.context("the spool is gone")?;
@@ -272,13 +287,29 @@ impl Uplink {
             Output::Take { feed, sealed, payload, merged } => {
                 let (keeper, trust, floor) = (self.keepers.get_mut(&feed).context("no keeper")?, &self.identity.trust, self.floor.of(feed));
                 let taken = block_in_place(|| keeper.take_frame_above(trust, floor, &sealed, merged, &payload));
+                // Where a frame leads on, nobody needs what had arrived of the whole.
+                if taken.is_ok()
+                    && let Some(gathering) = self.gathering.remove(&feed)
+                {
+                    lock(&gathering).discard();
+                }
                 self.settle(feed, taken, &mut session.line, out).await;
             }
             Output::Fetch(feed) => {
-                let gathering = Arc::clone(self.gathering.entry(feed).or_default());
-                let view = self.keepers.get(&feed).context("no keeper")?.state().view();
-                let once_held = self.floor.of(feed).unwrap_or((Epoch(0), Generation(0))).max((view.epoch(), view.generation()));
-                session.fetches.spawn(fetch(self.address.clone(), self.tls()?, Wanted { feed, once_held }, gathering));
+                let begin = || Arc::new(Mutex::new(Arriving::new(arriving_path(&self.state_dir, feed))));
+                let gathering = Arc::clone(self.gathering.entry(feed).or_insert_with(begin));
+                let fetching = fetch(self.address.clone(), self.tls()?, self.wanted(feed)?, gathering);
+                session.fetches.spawn(async move { Fetched::Whole(fetching.await) });
+            }
+            Output::Mend(feed) => {
+                let state = self.keepers.get(&feed).context("no keeper")?.state().clone();
+                // A whole snapshot that is on its way already is what is left to wait for.
+                if state.sealed().is_none() || self.gathering.contains_key(&feed) {
+                    session.line.on_no_buckets(feed, out);
+                } else {
+                    let mending = mend(self.address.clone(), self.tls()?, self.wanted(feed)?, state);
+                    session.fetches.spawn(async move { Fetched::Buckets(feed, mending.await) });
+                }
             }
             Output::Connected => self.on_connected(session).await?,
             Output::Wanted(latest) => self.on_wanted(&latest),
@@ -297,12 +328,34 @@ impl Uplink {
         Ok(())
     }
 
+    fn wanted(&self, feed: Feed) -> anyhow::Result<Wanted> {
+        let view = self.keepers.get(&feed).context("no keeper")?.state().view();
+        let once_held = self.floor.of(feed).unwrap_or((Epoch(0), Generation(0))).max((view.epoch(), view.generation()));
+        Ok(Wanted { feed, once_held })
+    }
+
+    /// The rows of the buckets that differ are there.
+    async fn take_buckets(&mut self, feed: Feed, arrived: &ArrivedBuckets, session: &mut Session, out: &mut Vec<Output>) {
+        let (Some(keeper), trust, floor) = (self.keepers.get_mut(&feed), &self.identity.trust, self.floor.of(feed)) else { return };
+        let taken = block_in_place(|| keeper.take_buckets(trust, floor, &arrived.sealed, &arrived.buckets, &arrived.rows));
+        if let Ok(kept) = &taken {
+            let (generation, buckets, bytes) = (kept.applied.0, arrived.buckets.count(), arrived.rows.len());
+            tracing::info!(event = "snapshot_mended", %feed, generation, buckets, bytes, "the rows that differed were fetched by their buckets");
+            metrics::counter!("holdfast_snapshots_mended_total", "feed" => feed.to_string()).increment(1);
+        }
+        self.settle(feed, taken, &mut session.line, out).await;
+    }
+
     /// The whole snapshot is there. What was gathered is forgotten, whatever the store makes of it.
     async fn take_whole(&mut self, feed: Feed, session: &mut Session, out: &mut Vec<Output>) {
         let Some(gathering) = self.gathering.remove(&feed) else { return };
-        let arrived = std::mem::take(&mut *gathering.lock().unwrap_or_else(PoisonError::into_inner)).finish();
+        let arrived = block_in_place(|| lock(&gathering).finish());
         let (Some(keeper), trust, floor) = (self.keepers.get_mut(&feed), &self.identity.trust, self.floor.of(feed)) else { return };
         let taken = block_in_place(|| keep_whole(keeper, trust, floor, arrived));
+        if let Ok(kept) = &taken {
+            tracing::info!(event = "snapshot_fetched_whole", %feed, generation = kept.applied.0, "the whole snapshot was fetched");
+            metrics::counter!("holdfast_snapshots_fetched_total", "feed" => feed.to_string()).increment(1);
+        }
         self.settle(feed, taken, &mut session.line, out).await;
     }
 
@@ -439,6 +492,11 @@ impl Uplink {
                 .insert(feed, FeedState { wanted: wanted.max(Some(applied)), applied, durable: keeper.durable(), digest, issued_at_ms, last_error: error });
         });
     }
+}
+
+/// Where a whole snapshot is kept until all of it has arrived.
+fn arriving_path(state_dir: &Path, feed: Feed) -> PathBuf {
+    feed_dir(state_dir, feed).join("arriving")
 }
 
 /// Block by block, so that what the store keeps is what its head names.

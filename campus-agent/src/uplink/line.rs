@@ -7,7 +7,7 @@ use bytes::Bytes;
 use holdfast_proto::control::{Ack, FRAME_LIMIT_BYTES, Frame, FromAgent, FromMaster, Heartbeat, Refused, from_agent, from_master, unpack};
 use holdfast_proto::snapshot::{Feed, Trust};
 use holdfast_proto::words::{Epoch, Generation, UnixMillis};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 /// A master that holds the line but says nothing for this long is as good as gone; it sends a heartbeat each second.
@@ -31,6 +31,9 @@ pub enum Output {
         /// Whether the rows are several generations' in one: see `State::advance_merged`.
         merged: bool,
     },
+    /// Ask for the rows of the buckets in which the master holds others, give them to the store, and its answer to
+    /// [`Line::on_taken`]; where there are none to be had, say so: [`Line::on_no_buckets`].
+    Mend(Feed),
     /// Fetch the whole snapshot, give it to the store, and its answer to [`Line::on_taken`].
     Fetch(Feed),
     /// The first sign of life: the line is up.
@@ -107,8 +110,26 @@ pub struct Line {
     fresh_at: Instant,
     is_stale: bool,
     has_complained: bool,
-    /// What the last attempt for a feed was: a whole snapshot that is no good does not become better by being sent again.
-    was_whole: BTreeSet<Feed>,
+    courses: BTreeMap<Feed, Course>,
+}
+
+/// How a feed has fared on this line.
+#[derive(Debug, Clone, Copy, Default)]
+struct Course {
+    last: Last,
+    /// Its buckets were set right, and no frame was taken since.
+    is_mended: bool,
+    /// And yet the next frame did not lead to what was signed: buckets do not help.
+    is_astray: bool,
+}
+
+/// What was tried last for a feed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum Last {
+    #[default]
+    Frame,
+    Buckets,
+    Whole,
 }
 
 impl Line {
@@ -122,7 +143,7 @@ impl Line {
             fresh_at: now,
             is_stale: false,
             has_complained: false,
-            was_whole: BTreeSet::new(),
+            courses: BTreeMap::new(),
         }
     }
 
@@ -139,8 +160,7 @@ impl Line {
             from_master::Message::Frame(frame) => self.on_frame(frame, out)?,
             from_master::Message::Offer(offer) => {
                 let feed = self.followed(offer.feed.as_ref())?;
-                self.was_whole.insert(feed);
-                out.push(Output::Fetch(feed));
+                if self.course(feed).is_astray { self.fetch(feed, out) } else { self.mend(feed, out) }
             }
             from_master::Message::Trust(update) => out.push(Output::Trust(update.trusts)),
             from_master::Message::ReportAck(ack) => out.push(Output::Delivered { spool_id: ack.spool_id, sequence: ack.sequence }),
@@ -179,7 +199,7 @@ impl Line {
     fn on_frame(&mut self, frame: Frame, out: &mut Vec<Output>) -> Result<(), Broken> {
         let feed = self.followed(frame.feed.as_ref())?;
         let payload = unpack(frame.payload, frame.compression, FRAME_LIMIT_BYTES)?;
-        self.was_whole.remove(&feed);
+        self.course(feed).last = Last::Frame;
         out.push(Output::Take { feed, sealed: frame.sealed, payload, merged: frame.merged });
         Ok(())
     }
@@ -191,20 +211,47 @@ impl Line {
     /// The store cannot go on from what it holds. Asked for once a line: a whole snapshot that does not help does not become
     /// better by being sent again.
     pub fn on_damaged(&mut self, feed: Feed, out: &mut Vec<Output>) {
-        if self.was_whole.insert(feed) {
-            out.push(Output::Fetch(feed));
+        if self.course(feed).last != Last::Whole {
+            self.fetch(feed, out);
         }
+    }
+
+    fn course(&mut self, feed: Feed) -> &mut Course {
+        self.courses.entry(feed).or_default()
+    }
+
+    fn mend(&mut self, feed: Feed, out: &mut Vec<Output>) {
+        self.course(feed).last = Last::Buckets;
+        out.push(Output::Mend(feed));
+    }
+
+    fn fetch(&mut self, feed: Feed, out: &mut Vec<Output>) {
+        self.course(feed).last = Last::Whole;
+        out.push(Output::Fetch(feed));
+    }
+
+    /// The rows of buckets cannot be had: nothing is held that they could be put into, or the whole snapshot costs less.
+    pub fn on_no_buckets(&mut self, feed: Feed, out: &mut Vec<Output>) {
+        self.fetch(feed, out);
     }
 
     /// The store has answered, or something of what it took before has become applied or durable.
     pub fn on_taken(&mut self, feed: Feed, taken: Taken, out: &mut Vec<Output>) {
+        let course = self.course(feed);
         let message = match taken {
             Taken::Held { epoch, generation, applied, durable } => {
+                *course = Course { last: course.last, is_mended: course.last == Last::Buckets, is_astray: false };
                 from_agent::Message::Ack(Ack { feed: Some(feed.into()), epoch: epoch.0, applied: applied.0, durable: durable.0, taken: generation.0 })
             }
             Taken::Refused { held, reason, wants_whole } => {
                 out.push(Output::Raise("snapshot_refused", format!("{feed}: {reason}")));
-                let want_full = wants_whole && !self.was_whole.contains(&feed);
+                // The master counts on a whole snapshot or on what takes its place: it need not be asked again.
+                if course.last == Last::Buckets {
+                    return self.fetch(feed, out);
+                }
+                course.is_astray |= course.is_mended;
+                // One that is no good does not become better by being sent again.
+                let want_full = wants_whole && course.last != Last::Whole;
                 from_agent::Message::Refused(Refused { feed: Some(feed.into()), generation: held.0, reason, want_full })
             }
         };

@@ -5,12 +5,14 @@
 //!
 //! [`line`] decides, [`Uplink`] does: it owns the stream, the store's keepers and the clock.
 
+mod arriving;
 mod backoff;
 mod enrol;
 mod fetch;
 mod follow;
 pub mod line;
 mod link;
+mod mend;
 
 pub use enrol::{JoinError, enrol};
 pub use follow::Uplink;

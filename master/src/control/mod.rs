@@ -32,7 +32,7 @@ use holdfast_proto::control::bulk_server::BulkServer;
 use holdfast_proto::control::control_server::ControlServer;
 use holdfast_proto::control::enrolment_server::EnrolmentServer;
 use holdfast_proto::control::relay_server::RelayServer;
-use holdfast_proto::control::{MASTER_MESSAGE_LIMIT_BYTES, RELAY_MESSAGE_LIMIT_BYTES};
+use holdfast_proto::control::{BULK_QUESTION_LIMIT_BYTES, MASTER_MESSAGE_LIMIT_BYTES, RELAY_MESSAGE_LIMIT_BYTES};
 use holdfast_proto::net::accept::{LineInfo, accept};
 use holdfast_proto::net::tls::{KEEPALIVE_INTERVAL, KEEPALIVE_TIMEOUT};
 use sqlx::PgPool;
@@ -78,6 +78,7 @@ pub async fn serve(
     tls: watch::Receiver<Arc<rustls::ServerConfig>>,
     stopped: impl Future<Output = ()>,
 ) -> anyhow::Result<()> {
+    let bulk = bulk::Bulk::new(control.clone(), control.bulk_bytes_per_second);
     let server = Server::builder()
         .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
         .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
@@ -86,7 +87,7 @@ pub async fn serve(
         .max_concurrent_streams(8)
         .add_service(EnrolmentServer::new(control.clone()).max_decoding_message_size(MASTER_MESSAGE_LIMIT_BYTES))
         .add_service(ControlServer::new(control.clone()).max_decoding_message_size(MASTER_MESSAGE_LIMIT_BYTES))
-        .add_service(BulkServer::new(bulk::Bulk::new(control.clone(), control.bulk_bytes_per_second)).max_decoding_message_size(MASTER_MESSAGE_LIMIT_BYTES))
+        .add_service(BulkServer::new(bulk).max_decoding_message_size(BULK_QUESTION_LIMIT_BYTES))
         .add_service(RelayServer::new(control).max_decoding_message_size(RELAY_MESSAGE_LIMIT_BYTES));
     Ok(server.serve_with_incoming_shutdown(accept(listener, tls), stopped).await?)
 }

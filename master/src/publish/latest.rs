@@ -2,7 +2,7 @@ use super::guard::Hold;
 use crate::db::publish::NewGeneration;
 use bytes::Bytes;
 use holdfast_proto::control::{CHUNK_BYTES, FRAME_LIMIT_BYTES, Packed, pack};
-use holdfast_proto::snapshot::{ApplyError, Feed, Opened, Rows, State, merge_payloads};
+use holdfast_proto::snapshot::{ApplyError, Base, Feed, Opened, Rows, Sealed, State, merge_payloads};
 use holdfast_proto::words::{Epoch, Generation};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -85,6 +85,8 @@ pub struct Published {
     pub grave: Option<Generation>,
     frames: VecDeque<Arc<Outgoing>>,
     frames_bytes: usize,
+    /// The manifest of the generation that the state's base was folded at; `None` where that is not known.
+    base_sealed: Option<Sealed>,
     /// By where they start. A thousand agents at one position cost one merge.
     merged: Mutex<BTreeMap<Generation, Arc<Outgoing>>>,
 }
@@ -136,7 +138,8 @@ impl Latest {
 impl Published {
     /// From a state whose history is not at hand.
     pub fn new(state: State) -> Self {
-        Self { state, grave: None, frames: VecDeque::new(), frames_bytes: 0, merged: Mutex::default() }
+        let base_sealed = state.sealed().filter(|_| state.view().overlay_len() == 0).cloned();
+        Self { state, grave: None, frames: VecDeque::new(), frames_bytes: 0, base_sealed, merged: Mutex::default() }
     }
 
     /// Verifies and adds the next generation.
@@ -161,7 +164,8 @@ impl Published {
         // Folding costs as much as the whole feed, so it waits until the overlay is a fair share of it.
         let long = state.view().overlay_len() as u64 > 4096 + state.view().row_count() / 4;
         let folded = if long { state.rebased().ok() } else { None };
-        Self { state: folded.unwrap_or(state), grave, frames, frames_bytes, merged: Mutex::default() }
+        let base_sealed = if folded.is_some() { state.sealed().cloned() } else { self.base_sealed.clone() };
+        Self { state: folded.unwrap_or(state), grave, frames, frames_bytes, base_sealed, merged: Mutex::default() }
     }
 
     /// The epoch and number of the newest generation.
@@ -198,6 +202,16 @@ impl Published {
         let base = self.state.base().head();
         let is_after = base.generation > Generation(0) && generation >= base.generation && epoch == base.epoch && epoch == self.position().0;
         if is_after { self.shared(generation, || Some(self.state.changes_since_base())) } else { None }
+    }
+
+    /// The base that the newest manifest names, with its epoch, generation and manifest: whoever fetches it need not audit it,
+    /// and nobody has to fold the newest state for them.
+    pub fn named_base(&self) -> Option<((Epoch, Generation), Sealed, Arc<Base>)> {
+        let (base, newest) = (self.state.base(), self.state.sealed()?.claims().ok()?);
+        let is_named = newest.base_root == base.root() && newest.base_generation == base.head().generation && newest.epoch == base.head().epoch;
+        let (sealed, at) = (self.base_sealed.clone()?, (base.head().epoch, base.head().generation));
+        let claims = sealed.claims().ok()?;
+        (is_named && (claims.epoch, claims.generation) == at).then(|| (at, sealed, Arc::clone(base)))
     }
 
     /// The one merged frame from a generation to the newest.
@@ -363,6 +377,21 @@ mod tests {
             assert_eq!(site.step_from(state), Some(true));
         }
         assert_eq!(site.step_from(&site.states[3]), None, "it lies before the base");
+    }
+
+    #[test]
+    fn the_base_that_the_newest_manifest_names_is_at_hand_with_its_own() {
+        let mut site = Site::new();
+        site.publish(1, (0..8000).map(|key| put(key, "x")).collect());
+        assert!(site.zone().named_base().is_none(), "folded just now, and no manifest names it yet");
+        site.publish(1, vec![put(1, "y")]);
+        let (at, sealed, base) = site.zone().named_base().unwrap();
+        assert_eq!((at, sealed.claims().unwrap().generation, base.head().generation), ((Epoch(1), Generation(1)), Generation(1), Generation(1)));
+        assert_eq!(base.root(), site.zone().state.sealed().unwrap().claims().unwrap().base_root);
+        let fetched = State::vouched(sealed, base);
+        assert_eq!(site.step_from(&fetched), Some(false), "and a frame leads on");
+        let restored = Published::new(site.states[1].rebased().unwrap());
+        assert!(restored.named_base().is_none());
     }
 
     #[test]

@@ -2,15 +2,17 @@
 
 #[cfg(feature = "net")]
 pub mod enrol;
+mod mend;
 mod payload;
 mod whole;
 
-use crate::snapshot::{CHAIN_LIMIT, Feed as SnapshotFeed, Trust};
+use crate::snapshot::{CHAIN_LIMIT, Feed as SnapshotFeed, MARKS_BYTES, Trust};
 use crate::words::WordError;
 use std::fmt;
 use std::str::FromStr;
 
 pub use generated::*;
+pub use mend::{ArrivedBuckets, Mend, MendError, Mending};
 pub use payload::{Packed, UnpackError, pack, unpack};
 pub use whole::{Arrived, Gathered, PieceError, Whole};
 
@@ -23,6 +25,8 @@ mod generated {
 pub const AGENT_MESSAGE_LIMIT_BYTES: usize = 1 << 20;
 /// The longest message the master takes from an agent.
 pub const MASTER_MESSAGE_LIMIT_BYTES: usize = 64 << 10;
+/// The longest question for a snapshot, whole or by its buckets, that the master takes: the marks of all buckets, and a little.
+pub const BULK_QUESTION_LIMIT_BYTES: usize = MARKS_BYTES + 1024;
 /// The longest generation the master takes from the portal in one piece.
 pub const RELAY_MESSAGE_LIMIT_BYTES: usize = 64 << 20;
 /// The longest payload of a frame. Where more is missing, the whole snapshot is fetched.

@@ -8,9 +8,9 @@ use std::ops::Range;
 use std::sync::Arc;
 
 /// Blocks of about this much travel together.
-const PIECE_BYTES: usize = 256 << 10;
+pub(super) const PIECE_BYTES: usize = 256 << 10;
 /// What a piece may unpack to: its aim, and one row of the longest.
-const PIECE_LIMIT_BYTES: usize = PIECE_BYTES + (2 << 20);
+pub(super) const PIECE_LIMIT_BYTES: usize = PIECE_BYTES + (2 << 20);
 
 /// A whole snapshot as its sender holds it.
 #[derive(Debug)]

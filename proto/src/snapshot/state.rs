@@ -301,9 +301,21 @@ impl State {
         Ok(sum)
     }
 
-    /// The same rows under another number of the same epoch: for an agent whose rows turned out not to be those of its number.
-    pub fn at_generation(&self, generation: Generation) -> Self {
-        Self { view: self.view.clone().at(self.view.epoch(), generation), ..self.clone() }
+    /// The same with its sum and number of rows counted anew, over every row that is really there: for an agent whose rows
+    /// turned out not to be those that its sum says. The digest is then that of the rows, whatever the manifest names.
+    pub fn recounted(&self) -> Result<Self, Damaged> {
+        let (mut sum, mut count, mut scratch) = (LtHash::empty(), 0, Vec::new());
+        for row in self.view.rows() {
+            sum.add(self.view.feed().kind, row?, &mut scratch);
+            count += 1;
+        }
+        Ok(Self { digest: sum.fold(), sum: Some(sum), view: self.view.clone().counting(count), sealed: self.sealed.clone() })
+    }
+
+    /// The same rows under the number before, so that those of the same number may come after them.
+    pub(super) fn at_generation_before(&self) -> Self {
+        let before = Generation(self.view.generation().0.saturating_sub(1));
+        Self { view: self.view.clone().at(self.view.epoch(), before), ..self.clone() }
     }
 
     /// What changed since the base as one payload: applied to any generation from the base's on, it leads to this one.

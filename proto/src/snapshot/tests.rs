@@ -226,16 +226,37 @@ fn an_agent_that_went_astray_finds_the_rows_that_differ() {
     let all = several_blocks(&site);
     let astray = all[2].2.compose(vec![put("row 00500", "never published"), put("stray", "x"), Change::delete(T, "row 00600")]).unwrap().unwrap();
     let astray = astray.seal(&site.master, stamp()).unwrap().2;
-    let (ours, theirs) = (astray.bucket_digests().unwrap(), all[3].2.bucket_digests().unwrap());
-    let differing: Vec<u16> = (0..BUCKETS as u16).filter(|at| ours[usize::from(*at)] != theirs[usize::from(*at)]).collect();
-    assert!(differing.len() >= 3 && differing.len() < 10, "{differing:?}");
-    let rows = all[3].2.bucket_rows(&differing).unwrap();
+    let found = all[3].2.tally().unwrap().difference(astray.tally().unwrap().marks());
+    assert!(found.buckets.count() >= 3 && found.buckets.count() < 10, "{found:?}");
+    let mut rows = Vec::new();
+    all[3].2.bucket_rows(&found.buckets).for_each(|row| encode_row(row.unwrap(), &mut rows).unwrap());
+    assert_eq!(rows.len() as u64, found.bytes);
+    // What it holds has the same number: an ordinary delta would not lead there.
     let target = site.trust.open(&all[3].0).unwrap();
-    // What it holds has the same number; it goes on from the generation before, as far as the numbers are concerned.
-    let changes = astray.bucket_changes(&differing, &rows).unwrap();
-    let mended = astray.at_generation(Generation(2)).advance_merged(&target, &changes).unwrap();
-    assert_eq!(mended.digest(), all[3].2.digest());
-    assert!(astray.bucket_changes(&differing[..1], &rows).is_err(), "rows that were not asked for");
+    let changes = astray.bucket_changes(&found.buckets, &rows).unwrap();
+    assert!(matches!(astray.advance_merged(&target, &changes), Err(ApplyError::NotNewer { .. })));
+    assert_eq!(astray.mend(&target, &changes).unwrap().digest(), all[3].2.digest());
+    assert!(astray.bucket_changes(&Buckets::none(), &rows).is_err(), "rows that were not asked for");
+}
+
+#[test]
+fn rows_that_are_not_what_their_sum_says_are_counted_anew_before_they_are_mended() {
+    let site = site();
+    let all = several_blocks(&site);
+    // The base's rows were altered, and its head still names the sum of the true ones.
+    let altered = publish(&all[3].2, &site.master, vec![put("row 00500", "altered by nobody")]).2;
+    let sum = all[3].2.rebased().unwrap().base().head().sum.clone();
+    let mut builder = Builder::new(Feed::ZONE, all[3].2.view().epoch(), all[3].2.view().generation());
+    builder.push_rows(&altered.encode_rows().unwrap()).unwrap();
+    let lying = State::of_base(&site.trust.open(&all[3].0).unwrap(), builder.finish(sum)).unwrap();
+    assert_eq!(lying.digest(), all[3].2.digest());
+    let found = all[3].2.tally().unwrap().difference(lying.tally().unwrap().marks());
+    let mut rows = Vec::new();
+    all[3].2.bucket_rows(&found.buckets).for_each(|row| encode_row(row.unwrap(), &mut rows).unwrap());
+    let (target, changes) = (site.trust.open(&all[3].0).unwrap(), lying.bucket_changes(&found.buckets, &rows).unwrap());
+    assert!(matches!(lying.mend(&target, &changes), Err(ApplyError::OtherDigest { .. })), "its sum is not that of its rows");
+    let mended = lying.recounted().unwrap().mend(&target, &changes).unwrap();
+    assert_eq!(mended.encode_rows().unwrap(), all[3].2.encode_rows().unwrap());
 }
 
 #[test]

@@ -145,6 +145,12 @@ impl View {
         self
     }
 
+    /// The same with its rows counted anew.
+    pub(super) fn counting(mut self, row_count: u64) -> Self {
+        self.row_count = row_count;
+        self
+    }
+
     /// Sets a row whose value before is known to the caller.
     pub(super) fn set(&mut self, row: RowRef<'_>, was_there: bool) {
         match (was_there, row.value.is_some()) {

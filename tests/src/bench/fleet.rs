@@ -203,6 +203,8 @@ impl Member {
             while let Some(output) = out.pop() {
                 match output {
                     Output::Send(message) => outgoing.send(message).await?,
+                    // What the fleet measures is the whole.
+                    Output::Mend(feed) => line.on_no_buckets(feed, &mut out),
                     Output::Fetch(feed) => {
                         fetches.spawn(fetch(self.dial().await?, feed));
                     }

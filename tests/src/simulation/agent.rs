@@ -3,7 +3,7 @@
 use super::disk::Disk;
 use super::{FEEDS, POISON, Safeguard};
 use holdfast_agent::uplink::line::{Line, Output, Taken};
-use holdfast_proto::control::{FromAgent, FromMaster, Hello, Position, from_agent, from_master};
+use holdfast_proto::control::{ArrivedBuckets, FromAgent, FromMaster, Hello, Position, from_agent, from_master};
 use holdfast_proto::snapshot::{ApplyError, Feed, Kind, Opened, Rows, Sealed, State, Table, Trust};
 use holdfast_proto::words::{Epoch, Generation, NodeId, UnixMillis};
 use std::collections::{BTreeMap, BTreeSet};
@@ -41,8 +41,10 @@ pub(super) struct Agent {
     pub dial_at: Instant,
     pub is_stale: bool,
     pub signed_time: UnixMillis,
-    /// Whole snapshots that were offered and did not arrive yet.
+    /// Whole snapshots that are asked for and did not arrive yet.
     pub fetches: BTreeSet<Feed>,
+    /// Rows of the buckets that differ, likewise.
+    pub mends: BTreeSet<Feed>,
     without: Option<Safeguard>,
     /// What the box believes when it believes everybody.
     credulous: Trust,
@@ -77,8 +79,8 @@ impl Agent {
     pub fn new(number: u8, trust: Trust, credulous: Trust, without: Option<Safeguard>, now: Instant) -> Self {
         let stores = FEEDS.into_iter().map(|feed| (feed, Store::new(feed))).collect();
         let (line, dial_at, signed_time) = (None, now, UnixMillis(0));
-        let (is_stale, fetches, real) = (false, BTreeSet::new(), None);
-        Self { node: NodeId([number; 16]), stores, line, dial_at, is_stale, signed_time, fetches, without, credulous, trust, real }
+        let (is_stale, fetches, mends, real) = (false, BTreeSet::new(), BTreeSet::new(), None);
+        Self { node: NodeId([number; 16]), stores, line, dial_at, is_stale, signed_time, fetches, mends, without, credulous, trust, real }
     }
 
     /// Gives the box a real store.
@@ -109,6 +111,7 @@ impl Agent {
         }
         self.is_stale = false;
         self.fetches.clear();
+        self.mends.clear();
         self.dial_at = now + wait;
     }
 
@@ -155,6 +158,9 @@ impl Agent {
                     }
                     Output::Fetch(feed) => {
                         self.fetches.insert(feed);
+                    }
+                    Output::Mend(feed) => {
+                        self.mends.insert(feed);
                     }
                     Output::Stale(is_stale) => self.is_stale = is_stale,
                     _ => {}
@@ -214,6 +220,52 @@ impl Agent {
         self.perform(out, now, Duration::ZERO)
     }
 
+    /// The rows of the buckets that differ have arrived, or none are to be had; gives what to answer.
+    pub fn mended(&mut self, feed: Feed, arrived: Option<&ArrivedBuckets>, now: Instant) -> Vec<FromAgent> {
+        self.mends.remove(&feed);
+        let mut out = Vec::new();
+        match (arrived, &mut self.line) {
+            (Some(arrived), _) => {
+                let taken = self.take_buckets(feed, arrived);
+                self.answer(feed, taken, &mut out);
+            }
+            (None, Some(line)) => line.on_no_buckets(feed, &mut out),
+            (None, None) => {}
+        }
+        self.perform(out, now, Duration::ZERO)
+    }
+
+    fn take_buckets(&mut self, feed: Feed, arrived: &ArrivedBuckets) -> Taken {
+        let opened = self.open(&arrived.sealed);
+        let (without, store) = (self.without, self.stores.get_mut(&feed).expect("a feed that is followed"));
+        let floor = if without == Some(Safeguard::Floor) { (Epoch(0), Generation(0)) } else { store.floor };
+        let next = opened.and_then(|opened| {
+            if (opened.manifest().epoch, opened.manifest().generation) < floor.max(position(&store.state)) {
+                return Err("it lies below what was held".to_owned());
+            }
+            let changes = store.state.bucket_changes(&arrived.buckets, &arrived.rows);
+            changes.and_then(|changes| store.state.mend(&opened, &changes)).map_err(|wrong| wrong.to_string())
+        });
+        if let Some(real) = &mut self.real {
+            real.take_buckets(feed, floor, arrived, &next);
+        }
+        self.keep_synced(feed, next)
+    }
+
+    /// What comes over a connection of its own is synced before anything else happens.
+    fn keep_synced(&mut self, feed: Feed, next: Result<State, String>) -> Taken {
+        let store = self.stores.get_mut(&feed).expect("a feed that is followed");
+        match next {
+            Ok(next) => {
+                store.state = next;
+                store.forced = None;
+                store.sync();
+                held(store, false)
+            }
+            Err(reason) => Taken::Refused { held: store.state.view().generation(), reason, wants_whole: false },
+        }
+    }
+
     fn take_whole(&mut self, feed: Feed, sealed: &[u8], rows: Vec<u8>) -> Taken {
         let opened = self.open(sealed);
         let (without, store) = (self.without, self.stores.get_mut(&feed).expect("a feed that is followed"));
@@ -228,15 +280,7 @@ impl Agent {
         if let Some(real) = &mut self.real {
             real.take_whole(feed, floor, sealed, &rows, &next);
         }
-        match next {
-            Ok(next) => {
-                store.state = next;
-                store.forced = None;
-                store.sync();
-                held(store, false)
-            }
-            Err(reason) => Taken::Refused { held: store.state.view().generation(), reason, wants_whole: false },
-        }
+        self.keep_synced(feed, next)
     }
 
     /// Whether the box would fall over what it serves.

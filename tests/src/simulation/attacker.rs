@@ -3,7 +3,7 @@
 use super::Dice;
 use super::agent::TABLE;
 use bytes::Bytes;
-use holdfast_proto::control::{Compression, Frame, FromMaster, from_master};
+use holdfast_proto::control::{ArrivedBuckets, Compression, Frame, FromMaster, from_master};
 use holdfast_proto::snapshot::{Change, Feed, SigningKey, Stamp, State};
 
 /// How much is remembered.
@@ -16,11 +16,12 @@ pub(super) struct Attacker {
     frames: Vec<Frame>,
     heartbeats: Vec<FromMaster>,
     wholes: Vec<(Feed, Bytes, Vec<u8>)>,
+    buckets: Vec<(Feed, ArrivedBuckets)>,
 }
 
 impl Attacker {
     pub fn new(key: SigningKey) -> Self {
-        Self { key, frames: Vec::new(), heartbeats: Vec::new(), wholes: Vec::new() }
+        Self { key, frames: Vec::new(), heartbeats: Vec::new(), wholes: Vec::new(), buckets: Vec::new() }
     }
 
     /// Listens.
@@ -45,6 +46,22 @@ impl Attacker {
     pub fn old_whole(&self, feed: Feed, dice: &mut Dice) -> Option<(Bytes, Vec<u8>)> {
         let (of, sealed, rows) = self.wholes.get(dice.below(self.wholes.len()))?;
         (*of == feed).then(|| (sealed.clone(), rows.clone()))
+    }
+
+    /// Keeps the rows of buckets.
+    pub fn keep_buckets(&mut self, feed: Feed, arrived: ArrivedBuckets) {
+        if self.buckets.len() < MEMORY {
+            self.buckets.push((feed, arrived));
+        }
+    }
+
+    /// Old rows of buckets in place of those that were asked for, or a bit of these turned.
+    pub fn other_buckets(&self, feed: Feed, asked: &ArrivedBuckets, dice: &mut Dice) -> Option<ArrivedBuckets> {
+        if dice.once_in(4) {
+            return Some(ArrivedBuckets { rows: turned(&asked.rows, dice), ..asked.clone() });
+        }
+        let (of, old) = self.buckets.get(dice.below(self.buckets.len()))?;
+        (*of == feed).then(|| old.clone())
     }
 
     /// An old heartbeat.
@@ -74,22 +91,20 @@ impl Attacker {
 
 /// A bit of the frame is turned.
 fn altered(mut frame: Frame, dice: &mut Dice) -> Frame {
-    let turn = |bytes: &[u8], dice: &mut Dice| {
-        let mut bytes = bytes.to_vec();
-        if let Some(byte) = {
-            let at = dice.below(bytes.len());
-            bytes.get_mut(at)
-        } {
-            *byte ^= 1 << dice.below(8);
-        }
-        bytes
-    };
     if dice.once_in(2) {
-        frame.sealed = turn(&frame.sealed, dice).into()
+        frame.sealed = turned(&frame.sealed, dice).into()
     } else {
-        frame.payload = turn(&frame.payload, dice).into()
+        frame.payload = turned(&frame.payload, dice).into()
     }
     frame
+}
+
+fn turned(bytes: &[u8], dice: &mut Dice) -> Vec<u8> {
+    let (mut bytes, at) = (bytes.to_vec(), dice.below(bytes.len()));
+    if let Some(byte) = bytes.get_mut(at) {
+        *byte ^= 1 << dice.below(8);
+    }
+    bytes
 }
 
 /// The newest manifest over rows that do not lead to it.

@@ -4,6 +4,7 @@
 use super::FEEDS;
 use holdfast_agent::config::Folders;
 use holdfast_agent::store::{Follower, Following, Keeper, Refusal, feed_dir};
+use holdfast_proto::control::ArrivedBuckets;
 use holdfast_proto::snapshot::file::StoreKey;
 use holdfast_proto::snapshot::{Feed, Sealed, State, Trust};
 use holdfast_proto::words::{Epoch, Generation};
@@ -78,6 +79,13 @@ impl Disk {
             Some(sender) => in_blocks(keeper, &self.trust, floor, sealed, &sender),
             None => keeper.take_rows(&self.trust, Some(floor), sealed, rows).map(drop),
         };
+        self.compare(feed, taken, expected);
+    }
+
+    /// Takes the rows of buckets.
+    pub fn take_buckets(&mut self, feed: Feed, floor: At, arrived: &ArrivedBuckets, expected: &Result<State, String>) {
+        let (keeper, _) = self.boxes.get_mut(&feed).expect("a feed that is followed");
+        let taken = keeper.take_buckets(&self.trust, Some(floor), &arrived.sealed, &arrived.buckets, &arrived.rows).map(drop);
         self.compare(feed, taken, expected);
     }
 

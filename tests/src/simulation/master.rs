@@ -6,8 +6,8 @@ use bytes::Bytes;
 use holdfast_master::control::canary::{Canaries, Gate, Song};
 use holdfast_master::control::line::{Line, Output};
 use holdfast_master::publish::{Frame, Latest};
-use holdfast_proto::control::{Ack, FromAgent, FromMaster, from_agent, from_master};
-use holdfast_proto::snapshot::{Change, Feed, Institution, Newest, Rows, Sealed, SignedHeartbeat, SigningKey, Stamp, Trust};
+use holdfast_proto::control::{Ack, ArrivedBuckets, FromAgent, FromMaster, Mend, Mending, from_agent, from_master};
+use holdfast_proto::snapshot::{Change, Feed, Institution, Newest, Rows, Sealed, SignedHeartbeat, SigningKey, Stamp, State, Trust};
 use holdfast_proto::words::{Epoch, Generation, NodeId, UnixMillis};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -188,6 +188,18 @@ impl Master {
         let gate = self.gate();
         let state = &gate.of(node, feed)?.state;
         Some((state.sealed()?.bytes().to_vec().into(), state.encode_rows().ok()?))
+    }
+
+    /// What an agent gets that says what it holds of each bucket; `None` inside: it is better off with the whole snapshot.
+    pub fn buckets(&self, node: NodeId, feed: Feed, held: &State) -> Option<Option<ArrivedBuckets>> {
+        let gate = self.gate();
+        let newest = &gate.of(node, feed)?.state;
+        let tally = |state: &State| state.tally().expect("rows in memory");
+        let Some(mend) = Mend::of(newest, &tally(newest), tally(held).marks()) else { return Some(None) };
+        let mut mending = Mending::default();
+        let mut pieces = std::iter::once(mend.opening()).chain(mend.pieces().map(|piece| piece.expect("rows in memory")));
+        let is_all = pieces.any(|piece| mending.take(piece).expect("our own pieces"));
+        is_all.then(|| Some(mending.finish()))
     }
 
     /// The end of a line, which may be told late.

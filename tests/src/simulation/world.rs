@@ -5,7 +5,7 @@ use super::attacker::Attacker;
 use super::master::{INSTITUTION, Master};
 use super::wire::{Sender, Wire};
 use super::{Dice, FEEDS, STEP, Safeguard};
-use holdfast_proto::control::from_master;
+use holdfast_proto::control::{from_agent, from_master};
 use holdfast_proto::snapshot::{Family, Feed, Grant, Kind, SigningKey, Trust, TrustDraft};
 use holdfast_proto::words::{Epoch, Generation, NodeId, UnixMillis};
 use std::collections::{BTreeMap, BTreeSet};
@@ -55,6 +55,7 @@ pub struct World {
     /// The highest that each has served and must not fall below.
     seen: BTreeMap<(NodeId, Feed), (Epoch, Generation)>,
     checked: BTreeMap<(NodeId, Feed), Served>,
+    mended: usize,
 }
 
 impl World {
@@ -83,6 +84,7 @@ impl World {
             felled: BTreeSet::new(),
             seen: BTreeMap::new(),
             checked: BTreeMap::new(),
+            mended: 0,
         }
     }
 
@@ -223,7 +225,13 @@ impl World {
     fn fetch(&mut self, index: usize) {
         let node = self.agents[index].node;
         let is_open = self.master.is_up && self.wires.get(&node).is_some_and(|wire| wire.held_until <= self.now && !wire.is_dead && wire.frozen.is_none());
-        let Some(feed) = self.agents[index].fetches.first().copied().filter(|_| is_open && self.dice.once_in(8)) else { return };
+        if !is_open || !self.dice.once_in(8) {
+            return;
+        }
+        if let Some(feed) = self.agents[index].mends.first().copied() {
+            return self.mend(index, feed);
+        }
+        let Some(feed) = self.agents[index].fetches.first().copied() else { return };
         let Some((sealed, rows)) = self.master.whole(node, feed) else { return };
         let old = if self.is_calm { None } else { self.attacker.old_whole(feed, &mut self.dice) };
         if self.poisoned_at.is_none() {
@@ -233,6 +241,28 @@ impl World {
         let said = self.agents[index].fetched(feed, &sealed, rows, self.now);
         self.say_up(index, Ok(said));
         self.fall_if_poisoned(index);
+    }
+
+    /// The same connection, for the rows of buckets.
+    fn mend(&mut self, index: usize, feed: Feed) {
+        let node = self.agents[index].node;
+        let Some(mut arrived) = self.master.buckets(node, feed, &self.agents[index].stores[&feed].state) else { return };
+        if let Some(asked) = arrived.clone() {
+            let other = if self.is_calm { None } else { self.attacker.other_buckets(feed, &asked, &mut self.dice) };
+            if self.poisoned_at.is_none() {
+                self.attacker.keep_buckets(feed, asked.clone());
+            }
+            arrived = other.or(Some(asked));
+        }
+        let said = self.agents[index].mended(feed, arrived.as_ref(), self.now);
+        self.mended += usize::from(said.iter().any(|said| matches!(said.message, Some(from_agent::Message::Ack(_)))));
+        self.say_up(index, Ok(said));
+        self.fall_if_poisoned(index);
+    }
+
+    /// How often somebody was set right by buckets alone.
+    pub fn mended(&self) -> usize {
+        self.mended
     }
 
     /// It falls before its disk has it, and starts again with what it had.

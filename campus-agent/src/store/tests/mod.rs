@@ -6,8 +6,10 @@ mod disk;
 use super::search::{Question, search};
 use super::*;
 use crate::config::Folders;
-use holdfast_proto::snapshot::file::StoreKey;
-use holdfast_proto::snapshot::{Change, Family, Feed, Grant, Institution, Kind, SigningKey, Stamp, State, Table, Trust, TrustDraft, merge_payloads};
+use holdfast_proto::snapshot::file::{StoreKey, encode_base};
+use holdfast_proto::snapshot::{
+    Buckets, Builder, Change, Family, Feed, Grant, Institution, Kind, RowRef, SigningKey, Stamp, State, Table, Trust, TrustDraft, encode_row, merge_payloads,
+};
 use holdfast_proto::words::{Epoch, Generation, UnixMillis};
 use std::path::PathBuf;
 use tempfile::TempDir;
@@ -297,6 +299,64 @@ fn a_whole_snapshot_comes_in_blocks_and_goes_on_where_the_line_broke() {
     let mut other_sum = head;
     other_sum.sum = holdfast_proto::snapshot::LtHash::empty();
     assert!(keeper.begin_full(&bench.trust, None, &sealed, None, &other_sum.encode()).is_err());
+}
+
+/// The rows of the buckets in which `held` differs from the newest that was published.
+fn rows_that_differ(bench: &Bench, held: &State) -> (Buckets, Vec<u8>) {
+    let (newest, mut rows) = (&bench.published.last().unwrap().2, Vec::new());
+    let found = newest.tally().unwrap().difference(held.tally().unwrap().marks());
+    newest.bucket_rows(&found.buckets).for_each(|row| encode_row(row.unwrap(), &mut rows).unwrap());
+    (found.buckets, rows)
+}
+
+#[test]
+fn rows_that_are_not_what_their_sum_says_are_set_right_by_buckets_and_stay_so() {
+    let mut bench = six();
+    // This box vouches for other rows than those of the sum that it names, and for a longer value.
+    let (true_state, mut altered) = (bench.published[5].2.rebased().unwrap(), Vec::new());
+    for row in true_state.view().rows() {
+        let row = row.unwrap();
+        let value = if row.key == b"counter" { Some(&b"never published"[..]) } else { row.value };
+        encode_row(RowRef { value, ..row }, &mut altered).unwrap();
+    }
+    let (mut builder, mut file) = (Builder::new(Feed::ZONE, Epoch(1), Generation(6)), Vec::new());
+    builder.push_rows(&altered).unwrap();
+    encode_base(true_state.sealed().unwrap(), &builder.finish(true_state.base().head().sum.clone()), &bench.store_key, &mut file).unwrap();
+    let (newest, other) = slots(&bench);
+    fs::write(bench.file(&format!("{newest}/base")), file).unwrap();
+    [newest, other].into_iter().for_each(|slot| fs::remove_file(bench.file(&format!("{slot}/log"))).unwrap());
+
+    let mut keeper = bench.keeper();
+    let (sealed, payload) = bench.publish();
+    let refused = keeper.take_frame(&bench.trust, &sealed, false, &payload).unwrap_err();
+    assert!(refused.wants_full(), "{refused}");
+    let (buckets, rows) = rows_that_differ(&bench, keeper.state());
+    let mut turned = rows.clone();
+    *turned.last_mut().unwrap() ^= 1;
+    assert!(keeper.take_buckets(&bench.trust, None, &sealed, &buckets, &turned).is_err());
+    assert!(keeper.take_buckets(&bench.trust, Some((Epoch(1), Generation(8))), &sealed, &buckets, &rows).is_err(), "it lies below the floor");
+    assert_eq!(keeper.state().view().generation(), Generation(6), "what was held is held");
+    let kept = keeper.take_buckets(&bench.trust, None, &sealed, &buckets, &rows).unwrap();
+    assert_eq!((kept.applied, kept.durable, bench.assert_exact(keeper.state())), (Generation(7), Generation(7), 7));
+    drop(keeper);
+    assert_eq!(bench.assert_exact(&bench.found().0), 7);
+    let mut keeper = bench.keeper();
+    bench.fill(&mut keeper, 1);
+    assert_eq!(bench.assert_exact(keeper.state()), 8);
+}
+
+#[test]
+fn who_lags_goes_on_from_what_it_has_with_the_rows_of_buckets() {
+    let mut bench = six();
+    let mut keeper = bench.keeper();
+    let log = |bench: &Bench| fs::metadata(bench.file(&format!("{}/log", slots(bench).0))).unwrap().len();
+    let before = log(&bench);
+    let (sealed, _) = (0..5).map(|_| bench.publish()).last().unwrap();
+    let (buckets, rows) = rows_that_differ(&bench, keeper.state());
+    keeper.take_buckets(&bench.trust, None, &sealed, &buckets, &rows).unwrap();
+    assert!(log(&bench) > before, "it is one more frame of the log");
+    drop(keeper);
+    assert_eq!(bench.assert_exact(&bench.found().0), 11);
 }
 
 #[test]

@@ -92,22 +92,76 @@ fn what_the_store_says_is_what_the_master_hears() {
     assert_eq!(out, [Output::Send(FromAgent { message: Some(from_agent::Message::Ack(ack)) })]);
 }
 
+fn offer() -> from_master::Message {
+    from_master::Message::Offer(Offer { feed: Some(Feed::ZONE.into()) })
+}
+
+fn a_frame() -> from_master::Message {
+    from_master::Message::Frame(Frame { feed: Some(Feed::ZONE.into()), ..Frame::default() })
+}
+
+fn is_refused() -> Taken {
+    Taken::Refused { held: Generation(1), reason: "other digest".to_owned(), wants_whole: true }
+}
+
+fn is_held() -> Taken {
+    let generation = Generation(2);
+    Taken::Held { epoch: Epoch(1), generation, applied: generation, durable: generation }
+}
+
+impl Bench {
+    /// What comes of the store's answer, but for what people are told.
+    fn taken(&mut self, feed: Feed, taken: Taken) -> Vec<Output> {
+        let mut out = Vec::new();
+        self.line.on_taken(feed, taken, &mut out);
+        out.retain(|output| !matches!(output, Output::Raise(..)));
+        out
+    }
+}
+
+/// Whether the master is asked for the whole snapshot.
+fn wishes(out: &[Output]) -> Vec<bool> {
+    let wish = |output: &Output| match output {
+        Output::Send(FromAgent { message: Some(from_agent::Message::Refused(refused)) }) => Some(refused.want_full),
+        _ => None,
+    };
+    out.iter().filter_map(wish).collect()
+}
+
 #[test]
 fn a_whole_snapshot_is_asked_for_once() {
     let mut bench = Bench::new();
-    let offer = from_master::Message::Offer(Offer { feed: Some(Feed::ZONE.into()) });
-    assert_eq!(bench.hear(offer), Ok(vec![Output::Fetch(Feed::ZONE)]));
-    let refused = || Taken::Refused { held: Generation(1), reason: "other digest".to_owned(), wants_whole: true };
+    assert_eq!(bench.hear(offer()), Ok(vec![Output::Mend(Feed::ZONE)]), "the rows that differ are asked for first");
     let mut out = Vec::new();
-    bench.line.on_taken(Feed::ZONE, refused(), &mut out);
-    bench.line.on_taken(Feed::ACCESS, refused(), &mut out);
-    let wishes: Vec<bool> = out
-        .iter()
-        .filter_map(
-            |output| if let Output::Send(FromAgent { message: Some(from_agent::Message::Refused(refused)) }) = output { Some(refused.want_full) } else { None },
-        )
-        .collect();
-    assert_eq!(wishes, [false, true], "a whole snapshot that is no good does not become better by being sent again");
+    bench.line.on_no_buckets(Feed::ZONE, &mut out);
+    assert_eq!(out, [Output::Fetch(Feed::ZONE)]);
+    assert_eq!(wishes(&bench.taken(Feed::ZONE, is_refused())), [false], "a whole snapshot that is no good does not become better by being sent again");
+    assert_eq!(wishes(&bench.taken(Feed::ACCESS, is_refused())), [true]);
+}
+
+#[test]
+fn who_goes_astray_is_mended_first_and_fetches_the_whole_snapshot_after_a_second_failure() {
+    let mut bench = Bench::new();
+    // The rows of buckets do not lead there either.
+    bench.hear(offer()).unwrap();
+    assert_eq!(bench.taken(Feed::ZONE, is_refused()), [Output::Fetch(Feed::ZONE)], "the master need not be asked again");
+    bench.taken(Feed::ZONE, is_held());
+    // They do, and the next frame shows that something is wrong all the same.
+    assert_eq!(bench.hear(offer()), Ok(vec![Output::Mend(Feed::ZONE)]));
+    bench.taken(Feed::ZONE, is_held());
+    bench.hear(a_frame()).unwrap();
+    assert_eq!(wishes(&bench.taken(Feed::ZONE, is_refused())), [true]);
+    assert_eq!(bench.hear(offer()), Ok(vec![Output::Fetch(Feed::ZONE)]));
+    bench.taken(Feed::ZONE, is_held());
+    // All was well for a while.
+    for _ in 0..2 {
+        assert_eq!(bench.hear(offer()), Ok(vec![Output::Mend(Feed::ZONE)]));
+        bench.taken(Feed::ZONE, is_held());
+        bench.hear(a_frame()).unwrap();
+        bench.taken(Feed::ZONE, is_held());
+        bench.hear(a_frame()).unwrap();
+        assert_eq!(wishes(&bench.taken(Feed::ZONE, is_refused())), [true]);
+    }
 }
 
 #[test]
