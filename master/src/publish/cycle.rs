@@ -165,7 +165,7 @@ impl Publisher {
                     self.rounds(lead, false).await?;
                     let latest = Arc::clone(&self.latest.borrow());
                     history::keep_bases(&mut lead.connection, &latest, &mut self.since_base).await?;
-                    self.access.forget_old(&mut lead.connection).await?;
+                    self.access.forget_old(&mut lead.connection, latest.state(Feed::ACCESS).view()).await?;
                 }
             }
         }

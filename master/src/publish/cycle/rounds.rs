@@ -4,7 +4,6 @@ use super::{Lead, Publisher};
 use crate::db::changes::OutboxKey;
 use crate::db::zones::{self, ZoneIndex};
 use crate::db::{holds, nodes, publish as db};
-use crate::publish::access;
 use crate::publish::compose::{self, ComposedRow};
 use crate::publish::guard::subjects;
 use crate::publish::latest::Latest;
@@ -68,7 +67,8 @@ impl Publisher {
         let mut rows = compose::compose(&mut tx, &zones, &keys).await?;
         let serials = round::raise_serials(&mut rows, &zones, &latest)?;
         if let Some(fresh) = &fresh {
-            let wrapped = access::wrapped_rows(latest.state(Feed::ACCESS).view(), &db::nodes(&self.pool).await?, fresh)?;
+            let nodes = db::nodes(&self.pool).await?;
+            let wrapped = self.access.wrapped_rows(latest.state(Feed::ACCESS).view(), &rows, &nodes, fresh)?;
             rows.extend(wrapped.into_iter().map(|change| ComposedRow { feed: Feed::ACCESS, change, zone: None }));
         }
         match round::cut(&self.held(), &latest, rows, self.limits, &self.holds.released())? {

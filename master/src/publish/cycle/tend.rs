@@ -3,7 +3,6 @@
 use super::rounds::store;
 use super::{Lead, Publisher};
 use crate::db::{nodes, publish as db};
-use crate::publish::access;
 use crate::publish::compose::ComposedRow;
 use crate::publish::halt;
 use crate::publish::holds::Holds;
@@ -94,7 +93,8 @@ impl Publisher {
         let mut rows: Vec<ComposedRow> = roster::rows(latest.state(Feed::TRUST).view(), &boxes)?.into_iter().map(row(Feed::TRUST)).collect();
         // While the key is about to be changed nobody is given the old one.
         if nodes::rotations_due(&mut lead.connection).await?.is_empty() {
-            let wrapped = access::wrapped_rows(latest.state(Feed::ACCESS).view(), &db::nodes(&self.pool).await?, &self.access.current())?;
+            let nodes = db::nodes(&self.pool).await?;
+            let wrapped = self.access.wrapped_rows(latest.state(Feed::ACCESS).view(), &[], &nodes, &self.access.current())?;
             rows.extend(wrapped.into_iter().map(row(Feed::ACCESS)));
         }
         if rows.is_empty() {

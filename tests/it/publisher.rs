@@ -1,0 +1,219 @@
+//! The publisher by itself, on a database of its own: boxes thrown out while something is held, writers in its way, a second
+//! master beside it. No agents, no cables: what is looked at is what would be served.
+
+use holdfast_lab::folder::Folder;
+use holdfast_master::config::Config;
+use holdfast_master::db::nodes::{Enrolment, Newcomer, TokenRow, enrol, put_token};
+use holdfast_master::db::{holds, publish as db};
+use holdfast_master::engine::Engine;
+use holdfast_master::inventory::{self, Actor, CampusDraft, Changed, Edit, NasDraft, Role};
+use holdfast_master::keys::{Keys, ceremony};
+use holdfast_master::nodes::{await_rotation, revoke};
+use holdfast_master::publish::{Latest, Limits, Publications, Publisher};
+use holdfast_master::run::open_database;
+use holdfast_proto::radius::{NAS, Nas, nas_key};
+use holdfast_proto::snapshot::{DataKeyRing, Feed, HpkePrivate, SigningKey, View, WRAPPED_KEYS};
+use holdfast_proto::words::{NodeId, Subnet};
+use sqlx::types::chrono::Utc;
+use sqlx::{PgPool, Postgres, Transaction};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::sync::{Notify, watch};
+use tokio::task::JoinHandle;
+
+/// How long anything here may take; the machine may be busy.
+const PATIENCE: Duration = Duration::from_secs(20);
+/// Few enough that a hand can hold them.
+const LIMITS: Limits = Limits { rows: 2, share_percent: 20 };
+
+/// A database with its own server, and what a master needs beside it.
+struct Bench {
+    pool: PgPool,
+    keys: Arc<Keys>,
+    state_dir: PathBuf,
+    engine: Engine,
+    _folder: Folder,
+}
+
+/// A publisher that runs.
+struct Running {
+    published: Publications,
+    wake: Arc<Notify>,
+    greetings: watch::Sender<u64>,
+    work: JoinHandle<()>,
+}
+
+impl Drop for Bench {
+    fn drop(&mut self) {
+        if let Err(error) = self.engine.stop() {
+            eprintln!("the database was not stopped: {error:#}");
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.work.abort();
+    }
+}
+
+impl Bench {
+    async fn new(name: &str) -> Self {
+        let folder = Folder::new(name).unwrap();
+        let state_dir = folder.path().join("master");
+        let portal = SigningKey::generate().unwrap().0.public();
+        ceremony::init(&state_dir, "University of Examples", portal, &[], 1).unwrap();
+        let config = Config { state_dir: state_dir.clone(), ..Config::default() };
+        let (pool, engine) = open_database(&config).await.unwrap();
+        let keys = Arc::new(Keys::read(&state_dir).unwrap());
+        Self { pool, keys, state_dir, engine: engine.unwrap(), _folder: folder }
+    }
+
+    /// A publisher on this many connections.
+    async fn publisher(&self, connections: u32) -> Running {
+        let pool = sqlx::postgres::PgPoolOptions::new().max_connections(connections).acquire_timeout(Duration::from_secs(2));
+        let pool = pool.connect_with(self.engine.options(holdfast_master::run::DATABASE)).await.unwrap();
+        let (wake, keys) = (Arc::new(Notify::new()), watch::channel(Arc::clone(&self.keys)).1);
+        let (greetings, heard) = watch::channel(1);
+        let (publisher, published) = Publisher::open(pool, &self.state_dir, keys, Arc::clone(&wake), heard, LIMITS).await.unwrap();
+        Running { published, wake, greetings, work: tokio::spawn(publisher.run()) }
+    }
+
+    /// A box with its name.
+    async fn agent(&self, name: &str) -> (NodeId, HpkePrivate) {
+        let (private, public) = HpkePrivate::generate().unwrap();
+        let mut id = [0; 16];
+        id[..name.len()].copy_from_slice(name.as_bytes());
+        let (hash, expires_at) = ([id, id].concat(), Utc::now() + Duration::from_secs(60));
+        let token = TokenRow { secret_hash: &hash, name, role: "agent", campus: None, expires_at, replaces: false };
+        assert!(put_token(&mut self.pool.acquire().await.unwrap(), &token).await.unwrap());
+        let new = Newcomer { secret_hash: &hash, id: NodeId(id), hpke_public: &public.0, certificate_end: expires_at, authority: "test" };
+        assert!(matches!(enrol(&self.pool, &new).await.unwrap(), Enrolment::In { .. }));
+        (NodeId(id), private)
+    }
+
+    /// Makes edits as one change set.
+    async fn edit(&self, edits: impl IntoIterator<Item = Edit>) -> Changed {
+        let mut tx = self.pool.begin().await.unwrap();
+        let changed = self.edit_in(&mut tx, edits).await;
+        tx.commit().await.unwrap();
+        changed
+    }
+
+    async fn edit_in(&self, tx: &mut Transaction<'_, Postgres>, edits: impl IntoIterator<Item = Edit>) -> Changed {
+        let mut changed = None;
+        for edit in edits {
+            changed = Some(inventory::change(tx, &admin(), "a test", edit).await.unwrap());
+        }
+        changed.expect("at least one edit")
+    }
+
+    async fn term(&self) -> i64 {
+        db::hold_term(&mut self.pool.acquire().await.unwrap()).await.unwrap()
+    }
+
+    async fn revoke(&self, name: &str) -> Option<i64> {
+        let list = revoke(&self.pool, name, "admin", "", "api").await.unwrap();
+        await_rotation(&self.pool, list, PATIENCE).await.unwrap().rotated_in
+    }
+}
+
+impl Running {
+    fn latest(&self) -> Arc<Latest> {
+        Arc::clone(&self.published.latest.borrow())
+    }
+
+    fn access(&self) -> View {
+        self.latest().state(Feed::ACCESS).view().clone()
+    }
+
+    fn generation(&self, feed: Feed) -> u64 {
+        self.latest().state(feed).view().generation().0
+    }
+
+    /// A NAS, its secret encrypted as an import does it.
+    fn nas(&self, number: u8, secret: &str) -> Edit {
+        let key = Arc::clone(&self.published.access_key.borrow());
+        let secret = key.encrypt(NAS, &nas_key(prefix(number).net()), secret.as_bytes()).unwrap();
+        Edit::NasPut(NasDraft { name: format!("nas-{number}"), prefix: prefix(number), secret, require_message_authenticator: true })
+    }
+}
+
+fn admin() -> Actor {
+    Actor { name: "admin".to_owned(), role: Role::Administrator, via: "api" }
+}
+
+fn campus(name: &str) -> Edit {
+    Edit::CampusAdd(CampusDraft { name: name.to_owned(), service_address: None })
+}
+
+fn subnet(campus: &str, network: &str) -> Edit {
+    let text = format!(r#"{{"network": "{network}", "campus": "{campus}"}}"#);
+    Edit::SubnetAdd(serde_json::from_str(&text).unwrap())
+}
+
+fn prefix(number: u8) -> Subnet {
+    format!("10.9.0.{number}/32").parse().unwrap()
+}
+
+fn delete(number: u8) -> Edit {
+    Edit::NasDelete { name: format!("nas-{number}") }
+}
+
+/// The secrets that a box reads in a view, and how many NASs there are.
+fn secrets(view: &View, (agent, private): &(NodeId, HpkePrivate)) -> (Vec<String>, usize) {
+    let (ring, _) = DataKeyRing::open(view, *agent, private);
+    let rows: Vec<_> = view.iter(NAS).map(|row| row.unwrap()).map(|(key, value)| (key.to_vec(), Nas::decode(value).unwrap())).collect();
+    let read = rows.iter().filter_map(|(key, nas)| ring.decrypt(NAS, key, &nas.secret).ok());
+    (read.map(|secret| String::from_utf8(secret.expose().to_vec()).unwrap()).collect(), rows.len())
+}
+
+/// How many data keys are wrapped for a box in a view.
+fn wrapped(view: &View, (agent, _): &(NodeId, HpkePrivate)) -> usize {
+    view.iter(WRAPPED_KEYS).filter(|row| row.as_ref().unwrap().0[8..] == agent.0).count()
+}
+
+async fn eventually(what: &str, holds: impl Fn() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !holds() {
+        assert!(Instant::now() < deadline, "{what}: still not so after {PATIENCE:?}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// Ten NASs, two boxes that read them, and a publisher.
+async fn ten_nas(name: &str) -> (Bench, Running, [(NodeId, HpkePrivate); 2]) {
+    let bench = Bench::new(name).await;
+    let boxes = [bench.agent("north").await, bench.agent("south").await];
+    let running = bench.publisher(4).await;
+    bench.edit((1..=10).map(|number| running.nas(number, &format!("secret-{number}")))).await;
+    eventually("both read all secrets", || boxes.iter().all(|one| secrets(&running.access(), one).0.len() == 10)).await;
+    (bench, running, boxes)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_box_thrown_out_while_its_feed_is_held_takes_no_secret_from_those_who_stay() {
+    let (bench, running, [north, south]) = ten_nas("held-and-revoked").await;
+    bench.edit((1..=6).map(delete)).await;
+    eventually("the guard holds it", || running.latest().held.contains_key(&Feed::ACCESS)).await;
+
+    assert!(bench.revoke("south").await.is_some());
+    eventually("north has the new key beside the old one", || wrapped(&running.access(), &north) == 2).await;
+    // As long as it is looked at: ticks come and go.
+    for _ in 0..5 {
+        let view = running.access();
+        assert_eq!(secrets(&view, &north).0.len(), 10, "what is published under the old key is read on");
+        assert_eq!((wrapped(&view, &south), secrets(&view, &south).0.len()), (0, 0));
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    let spare = bench.agent("spare").await;
+    eventually("a box that comes now reads everything, too", || secrets(&running.access(), &spare).0.len() == 10).await;
+
+    let removed = running.latest().held[&Feed::ACCESS].removed;
+    assert!(holds::release(&bench.pool, Feed::ACCESS, "admin", "they are gone").await.unwrap(), "{removed}");
+    eventually("it is let out", || secrets(&running.access(), &north) == (vec!["secret-7".into(), "secret-8".into(), "secret-9".into(), "secret-10".into()], 4)).await;
+    eventually("then nobody has the old key", || [&north, &spare].into_iter().all(|one| wrapped(&running.access(), one) == 1)).await;
+    assert_eq!(secrets(&running.access(), &north).0.len(), 4);
+    assert_eq!(wrapped(&running.access(), &south), 0);
+}
