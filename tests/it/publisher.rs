@@ -217,3 +217,20 @@ async fn a_box_thrown_out_while_its_feed_is_held_takes_no_secret_from_those_who_
     assert_eq!(secrets(&running.access(), &north).0.len(), 4);
     assert_eq!(wrapped(&running.access(), &south), 0);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hold_that_comes_with_a_rotation_keeps_neither_the_rotation_nor_other_feeds_up() {
+    let (bench, running, [north, south]) = ten_nas("held-with-rotation").await;
+    let mut tx = bench.pool.begin().await.unwrap();
+    bench.edit_in(&mut tx, (1..=6).map(delete)).await;
+    holdfast_master::db::nodes::revoke(&mut tx, south.0).await.unwrap();
+    tx.commit().await.unwrap();
+    eventually("the guard holds it", || running.latest().held.contains_key(&Feed::ACCESS)).await;
+    eventually("the stolen box has no key", || wrapped(&running.access(), &south) == 0 && wrapped(&running.access(), &north) == 2).await;
+    assert_eq!(secrets(&running.access(), &north).0.len(), 10);
+
+    bench.edit([campus("north"), subnet("north", "10.1.4.0/22")]).await;
+    running.wake.notify_one();
+    eventually("what is not held goes on", || running.generation(Feed::BOOTPTAB) > 0).await;
+    assert!(running.latest().held.contains_key(&Feed::ACCESS));
+}

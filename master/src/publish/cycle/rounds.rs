@@ -1,7 +1,7 @@
 //! Rounds: what is in the outbox becomes generations.
 
 use super::{Lead, Publisher};
-use crate::db::changes::OutboxKey;
+use crate::db::changes::{self, OutboxKey};
 use crate::db::zones::{self, ZoneIndex};
 use crate::db::{holds, nodes, publish as db};
 use crate::publish::compose::{self, ComposedRow};
@@ -19,7 +19,8 @@ use uuid::Uuid;
 
 impl Publisher {
     /// Rounds until the outbox is empty, unless something stands against publishing. Whoever was woken need not ask first
-    /// whether there is anything.
+    /// whether there is anything. A round that is held closes its feed, so that the next one can do everything else: edits of
+    /// other feeds, and the change of a data key.
     pub(super) async fn rounds(&mut self, lead: &mut Lead, woken: bool) -> anyhow::Result<()> {
         let (mut is_sure, mut rotation) = (woken, false);
         while self.halt.borrow().is_none() && !self.is_unsettled(lead).await? {
@@ -73,8 +74,11 @@ impl Publisher {
         }
         match round::cut(&self.held(), &latest, rows, self.limits, &self.holds.released())? {
             Cut::Held { feed, removed, detail } => {
+                // The keys that a change of the data key left in this transaction go with it: to wait for one of them would be to
+                // look again for ever.
+                let own = changes::current(&mut tx).await?;
                 tx.rollback().await?;
-                let of_feed = outbox.iter().filter(|row| subjects(feed).contains(&row.subject.as_str()));
+                let of_feed = outbox.iter().filter(|row| Some(row.change_set) != own && subjects(feed).contains(&row.subject.as_str()));
                 let seen = of_feed.map(|row| row.id).max().unwrap_or_default();
                 self.holds.hold(&mut lead.connection, feed, removed, detail, seen).await?;
                 self.announce(latest.holding(self.holds.published()));
