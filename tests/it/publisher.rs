@@ -11,9 +11,10 @@ use holdfast_master::keys::{Keys, ceremony};
 use holdfast_master::nodes::{await_rotation, revoke};
 use holdfast_master::publish::{Latest, Limits, Publications, Publisher};
 use holdfast_master::run::open_database;
+use holdfast_master::snapshots::Snapshots;
 use holdfast_proto::radius::{NAS, Nas, nas_key};
-use holdfast_proto::snapshot::{DataKeyRing, Feed, HpkePrivate, SigningKey, View, WRAPPED_KEYS};
-use holdfast_proto::words::{NodeId, Subnet};
+use holdfast_proto::snapshot::{DataKey, DataKeyRing, Feed, HpkePrivate, SigningKey, View, WRAPPED_KEYS};
+use holdfast_proto::words::{Generation, NodeId, Subnet};
 use sqlx::types::chrono::Utc;
 use sqlx::{PgPool, Postgres, Transaction};
 use std::path::PathBuf;
@@ -233,4 +234,30 @@ async fn a_hold_that_comes_with_a_rotation_keeps_neither_the_rotation_nor_other_
     running.wake.notify_one();
     eventually("what is not held goes on", || running.generation(Feed::BOOTPTAB) > 0).await;
     assert!(running.latest().held.contains_key(&Feed::ACCESS));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_undone_across_a_rotation_comes_back_under_the_new_key() {
+    let (bench, running, [north, south]) = ten_nas("undo-and-rotation").await;
+    let before = running.generation(Feed::ACCESS);
+    let changed = bench.edit([running.nas(1, "slip"), delete(2)]).await;
+    eventually("it is out", || secrets(&running.access(), &north).1 == 9).await;
+    let undo = |data_keys: Vec<DataKey>| Edit::Undo { change_sets: vec![changed.change_set], data_keys: data_keys.into() };
+    assert!(bench.revoke("south").await.is_some());
+    let keys = running.published.access_keys.borrow().to_vec();
+    assert_eq!(keys.len(), 2);
+
+    let keys_of_master = watch::channel(Arc::clone(&bench.keys)).1;
+    let snapshots = Snapshots::new(bench.pool.clone(), keys_of_master, running.published.latest.clone());
+    let undoing = snapshots.undoing(Feed::ACCESS, Generation(before)).await.unwrap();
+    assert_eq!(undoing.change_sets, [changed.change_set], "to encrypt anew is nothing that anybody undoes");
+    assert_eq!(inventory::with_later(&bench.pool, &undoing.change_sets).await.unwrap(), undoing.change_sets);
+
+    let refused = inventory::apply(&bench.pool, &admin(), "", undo(keys[..1].to_vec()), None).await.unwrap_err().to_string();
+    assert!(refused.contains("nas-1") && refused.contains("nas-2") && refused.contains("Enter the secret again"), "{refused}");
+    inventory::apply(&bench.pool, &admin(), "", undo(keys), None).await.unwrap();
+    let all = |one| secrets(&running.access(), one).0;
+    eventually("both secrets are back", || ["secret-1", "secret-2"].iter().all(|secret| all(&north).contains(&(*secret).to_owned()))).await;
+    assert_eq!((all(&north).len(), wrapped(&running.access(), &north), wrapped(&running.access(), &south)), (10, 1, 0));
+    assert_eq!(snapshots.outcome(Feed::ACCESS, Generation(before)).await.unwrap().differs, []);
 }

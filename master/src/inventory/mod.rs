@@ -187,7 +187,7 @@ async fn make(db: &mut PgConnection, edit: Edit) -> Result<Option<Version>, Refu
         Edit::TemplatePut(draft) => services::put_template(db, &draft).await.map(|()| None),
         Edit::NasPut(draft) => services::put_nas(db, &draft).await.map(|()| None),
         Edit::NasDelete { name } => services::delete_nas(db, &name).await.map(|()| None),
-        Edit::Undo(change_sets) => undo::undo(db, &change_sets).await.map(|()| None),
+        Edit::Undo { change_sets, data_keys } => undo::undo(db, &change_sets, &data_keys).await.map(|()| None),
     }
 }
 

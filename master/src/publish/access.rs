@@ -31,6 +31,8 @@ pub(super) struct AccessKeys {
     state_dir: PathBuf,
     keys: Vec<DataKey>,
     current: watch::Sender<Arc<DataKey>>,
+    /// All of them for those who read secrets, the one in use first.
+    readable: watch::Sender<Arc<[DataKey]>>,
     /// A key that was made and did not come into use, because the transaction failed: it is taken at the next attempt.
     made: Option<DataKey>,
     /// When the key in use was found or made: older ones are kept for a while from then on.
@@ -41,12 +43,24 @@ impl AccessKeys {
     /// Takes the keys over, the one first that this master ever had.
     pub(super) fn new(state_dir: &Path, keys: &[DataKey]) -> anyhow::Result<Self> {
         let first = keys.first().context("there is no access.key in keys/: put it back from the backup")?.clone();
-        Ok(Self { state_dir: state_dir.to_owned(), keys: keys.to_vec(), current: watch::Sender::new(Arc::new(first)), made: None, since: Instant::now() })
+        let (current, readable) = (watch::Sender::new(Arc::new(first)), watch::Sender::new(keys.into()));
+        Ok(Self { state_dir: state_dir.to_owned(), keys: keys.to_vec(), current, readable, made: None, since: Instant::now() })
     }
 
     /// The key that secrets are to be encrypted with, as it changes.
     pub(super) fn watch(&self) -> watch::Receiver<Arc<DataKey>> {
         self.current.subscribe()
+    }
+
+    /// Every key that is here, the one in use first, as they change.
+    pub(super) fn watch_all(&self) -> watch::Receiver<Arc<[DataKey]>> {
+        self.readable.subscribe()
+    }
+
+    fn tell(&self) {
+        let current = self.current();
+        let others = self.keys.iter().filter(|key| key.id() != current.id()).cloned();
+        self.readable.send_replace([DataKey::clone(&current)].into_iter().chain(others).collect());
     }
 
     /// The key in use.
@@ -81,6 +95,7 @@ impl AccessKeys {
             self.since = Instant::now();
             self.made = None;
             self.current.send_replace(Arc::new(key));
+            self.tell();
         }
     }
 
@@ -97,7 +112,7 @@ impl AccessKeys {
             }
         }
         if !anew.is_empty() {
-            changes::open(db, Uuid::now_v7(), "holdfast", reason, "publisher").await?;
+            changes::open(db, Uuid::now_v7(), "holdfast", reason, changes::PUBLISHER).await?;
         }
         for (name, secret) in &anew {
             nas::set_secret(db, name, secret.bytes()).await?;
@@ -128,6 +143,7 @@ impl AccessKeys {
             }
         }
         self.keys.retain(|key| used.contains(&key.id()));
+        self.tell();
         // A secret that nobody can read keeps its key: looked at again an hour later.
         self.since = Instant::now();
         Ok(())

@@ -62,6 +62,8 @@ pub struct Publications {
     pub door: RelayDoor,
     /// The data key that NAS secrets are to be encrypted with, as it changes.
     pub access_key: watch::Receiver<Arc<DataKey>>,
+    /// Every data key that NAS secrets can be read with, the one in use first, as they change.
+    pub access_keys: watch::Receiver<Arc<[DataKey]>>,
     /// Why nothing is published; `None` while all is well.
     pub halt: watch::Receiver<Option<Halt>>,
 }
@@ -93,7 +95,8 @@ impl Publisher {
         let (latest, latest_seen) = watch::channel(Arc::new(latest.holding(holds.published())));
         let (halt, halt_seen) = watch::channel(None);
         let (door, relayed) = relay::door();
-        let published = Publications { latest: latest_seen, door, access_key: access.watch(), halt: halt_seen };
+        let (access_key, access_keys) = (access.watch(), access.watch_all());
+        let published = Publications { latest: latest_seen, door, access_key, access_keys, halt: halt_seen };
         Ok((Self { pool, keys, access, wake, heard, latest, halt, relayed, since_base, limits, holds, unsettled: None, zones: None }, published))
     }
 

@@ -150,7 +150,7 @@ async fn rollback(State(app): State<App>, visitor: Visitor, Path(name): Path<Str
     let undoing = app.snapshots.undoing(feed, to).await?;
     let change_sets = inventory::with_later(&app.pool, &undoing.change_sets).await?;
     let undone = app.snapshots.change_sets(&change_sets).await?;
-    match make(&app, &visitor, &wish, Edit::Undo(change_sets), None).await? {
+    match make(&app, &visitor, &wish, Edit::Undo { change_sets, data_keys: app.data_keys() }, None).await? {
         Edited::Would(effects) => Ok(Json(RolledBack { dry_run: true, change_set: None, undone, effects, propagation: vec![], held: None, outcome: None })),
         Edited::Did(applied) => {
             let (propagation, held) = propagation(&app, applied.change_set, wish.wait).await;
