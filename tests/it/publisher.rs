@@ -244,8 +244,8 @@ async fn what_is_undone_across_a_rotation_comes_back_under_the_new_key() {
     eventually("it is out", || secrets(&running.access(), &north).1 == 9).await;
     let undo = |data_keys: Vec<DataKey>| Edit::Undo { change_sets: vec![changed.change_set], data_keys: data_keys.into() };
     assert!(bench.revoke("south").await.is_some());
+    eventually("both keys are known", || running.published.access_keys.borrow().len() == 2).await;
     let keys = running.published.access_keys.borrow().to_vec();
-    assert_eq!(keys.len(), 2);
 
     let keys_of_master = watch::channel(Arc::clone(&bench.keys)).1;
     let snapshots = Snapshots::new(bench.pool.clone(), keys_of_master, running.published.latest.clone());

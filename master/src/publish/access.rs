@@ -3,7 +3,8 @@
 //! Keys are files, rows are in Postgres, and a crash may come between the two. So the new key is on disk before anything is
 //! encrypted with it; secrets, the name of the key in use and the generation change in one transaction; and the old key is
 //! removed last, when nothing is encrypted with it and no slow writer can come back with it. Whatever is cut short leaves a
-//! key too many, never one too few. A key that was made and not used is not used later either: it is removed like an old one.
+//! key too many, never one too few. A key that was made and did not come into use waits for the next attempt; one that an
+//! earlier start of this program has left is removed like an old one.
 
 use super::compose::ComposedRow;
 use crate::db::changes;
@@ -135,7 +136,16 @@ impl AccessKeys {
             return Ok(());
         }
         let used = nas::secrets(db).await?.into_iter().filter_map(|row| EncryptedField::from_bytes(&row.secret).ok()).map(|field| field.key_id());
-        let used: BTreeSet<KeyId> = used.chain(used_keys(published, &[])?).chain([self.current().id()]).collect();
+        self.forget_all_but(used.chain(used_keys(published, &[])?).collect());
+        // A secret that nobody can read keeps its key: looked at again an hour later.
+        self.since = Instant::now();
+        Ok(())
+    }
+
+    fn forget_all_but(&mut self, mut used: BTreeSet<KeyId>) {
+        used.insert(self.current().id());
+        // It was made for a change that is still to come: on disk it is what lets the secrets be read after that.
+        used.extend(self.made.as_ref().map(DataKey::id));
         for key in self.keys.iter().filter(|key| !used.contains(&key.id())) {
             match forget_access_key(&self.state_dir, key.id()) {
                 Ok(()) => tracing::info!(event = "data_key_forgotten", "an old data key of the access feed was removed"),
@@ -144,9 +154,6 @@ impl AccessKeys {
         }
         self.keys.retain(|key| used.contains(&key.id()));
         self.tell();
-        // A secret that nobody can read keeps its key: looked at again an hour later.
-        self.since = Instant::now();
-        Ok(())
     }
 }
 
@@ -237,6 +244,26 @@ mod tests {
     fn nas_row(row_key: &[u8], key: &DataKey) -> Change {
         let secret = key.encrypt(NAS, row_key, b"secret").unwrap();
         Change::put(NAS, row_key, Nas { name: "nas".to_owned(), secret, require_message_authenticator: true }.encode())
+    }
+
+    #[test]
+    fn a_key_that_was_made_for_a_change_to_come_is_not_forgotten() {
+        let state = tempfile::tempdir().unwrap();
+        std::fs::create_dir(state.path().join("keys")).unwrap();
+        let mut keys = AccessKeys::new(state.path(), &[DataKey::from_bytes([1; 32])]).unwrap();
+        let made = keys.make().unwrap();
+        let file = state.path().join(format!("keys/access-{}.key", hex::encode(made.id().0)));
+        keys.forget_all_but(BTreeSet::new());
+        assert!(file.exists() && keys.make().unwrap().id() == made.id());
+
+        keys.use_key(made.clone());
+        let another = keys.make().unwrap();
+        keys.use_key(another.clone());
+        keys.forget_all_but(BTreeSet::from([made.id()]));
+        assert!(file.exists(), "something is encrypted with it");
+        keys.forget_all_but(BTreeSet::new());
+        assert!(!file.exists());
+        assert_eq!(keys.watch_all().borrow().iter().map(DataKey::id).collect::<Vec<_>>(), [another.id()]);
     }
 
     #[test]
