@@ -261,3 +261,14 @@ async fn what_is_undone_across_a_rotation_comes_back_under_the_new_key() {
     assert_eq!((all(&north).len(), wrapped(&running.access(), &north), wrapped(&running.access(), &south)), (10, 1, 0));
     assert_eq!(snapshots.outcome(Feed::ACCESS, Generation(before)).await.unwrap().differs, []);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_connection_is_enough_to_publish() {
+    let bench = Bench::new("one-connection").await;
+    let north = bench.agent("north").await;
+    let running = bench.publisher(1).await;
+    eventually("the box has its key", || wrapped(&running.access(), &north) == 1).await;
+    let south = bench.agent("south").await;
+    assert!(bench.revoke("north").await.is_some());
+    eventually("who stays has the new one", || wrapped(&running.access(), &south) == 1 && wrapped(&running.access(), &north) == 0).await;
+}

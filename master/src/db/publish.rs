@@ -4,7 +4,7 @@ use super::DbError;
 use chrono::{DateTime, Utc};
 use holdfast_proto::snapshot::Feed;
 use holdfast_proto::words::{Epoch, Generation, NodeId};
-use sqlx::{PgConnection, PgPool};
+use sqlx::{PgConnection, PgExecutor, PgPool};
 use uuid::Uuid;
 
 /// What a writer's triggers left for the publisher.
@@ -234,13 +234,13 @@ pub struct NodeRow {
 }
 
 /// Every box, by name.
-pub async fn nodes(pool: &PgPool) -> Result<Vec<NodeRow>, DbError> {
+pub async fn nodes(db: impl PgExecutor<'_>) -> Result<Vec<NodeRow>, DbError> {
     let rows = sqlx::query_as!(
         NodeRow,
         r#"select n.id, n.name, n.role, c.name as "campus?", n.hpke_public, n.enrolled_at, n.revoked_at
            from publish.node n left join org.campus c on c.id = n.campus_id order by n.name"#
     );
-    Ok(rows.fetch_all(pool).await?)
+    Ok(rows.fetch_all(db).await?)
 }
 
 /// Whether any agent is in.

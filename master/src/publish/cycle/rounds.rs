@@ -68,7 +68,7 @@ impl Publisher {
         let mut rows = compose::compose(&mut tx, &zones, &keys).await?;
         let serials = round::raise_serials(&mut rows, &zones, &latest)?;
         if let Some(fresh) = &fresh {
-            let nodes = db::nodes(&self.pool).await?;
+            let nodes = db::nodes(&mut *tx).await?;
             let wrapped = self.access.wrapped_rows(latest.state(Feed::ACCESS).view(), &rows, &nodes, fresh)?;
             rows.extend(wrapped.into_iter().map(|change| ComposedRow { feed: Feed::ACCESS, change, zone: None }));
         }
