@@ -272,3 +272,33 @@ async fn one_connection_is_enough_to_publish() {
     assert!(bench.revoke("north").await.is_some());
     eventually("who stays has the new one", || wrapped(&running.access(), &south) == 1 && wrapped(&running.access(), &north) == 0).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_writer_who_takes_his_time_keeps_no_other_edit_waiting() {
+    let (bench, running, [north, _]) = ten_nas("slow-writer").await;
+    let mut slow = bench.pool.begin().await.unwrap();
+    bench.edit_in(&mut slow, [running.nas(1, "new-1")]).await;
+    bench.edit([running.nas(2, "new-2")]).await;
+    running.wake.notify_one();
+    eventually("the other one is out", || secrets(&running.access(), &north).0.contains(&"new-2".to_owned())).await;
+    slow.commit().await.unwrap();
+    eventually("and then this one", || secrets(&running.access(), &north).0.contains(&"new-1".to_owned())).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_collision_with_a_writer_costs_a_round_and_not_the_leadership() {
+    let (bench, running, [north, south]) = ten_nas("collision").await;
+    let term = bench.term().await;
+    let mut slow = bench.pool.begin().await.unwrap();
+    bench.edit_in(&mut slow, [running.nas(1, "new-1")]).await;
+    let rotation = async {
+        // By now the publisher waits for the row, with a snapshot in which it is as it was.
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        slow.commit().await.unwrap();
+    };
+    let (rotated, ()) = tokio::join!(bench.revoke("south"), rotation);
+    assert!(rotated.is_some());
+    eventually("who stays reads what the writer wrote", || secrets(&running.access(), &north).0.contains(&"new-1".to_owned())).await;
+    eventually("under the new key alone", || wrapped(&running.access(), &north) == 1 && secrets(&running.access(), &north).0.len() == 10).await;
+    assert_eq!((wrapped(&running.access(), &south), bench.term().await), (0, term));
+}

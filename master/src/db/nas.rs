@@ -48,9 +48,19 @@ pub struct NasSecret {
     pub secret: Vec<u8>,
 }
 
-/// Every NAS with its secret, by name, locked against other writers until the transaction ends.
+/// Every NAS with its secret, by name.
 pub async fn secrets(db: &mut PgConnection) -> Result<Vec<NasSecret>, DbError> {
+    Ok(query_as!(NasSecret, r#"select name, prefix::text as "prefix!", secret from access.nas order by name"#).fetch_all(db).await?)
+}
+
+/// The same, locked against other writers until the transaction ends: waits for those who are at it.
+pub async fn lock_secrets(db: &mut PgConnection) -> Result<Vec<NasSecret>, DbError> {
     Ok(query_as!(NasSecret, r#"select name, prefix::text as "prefix!", secret from access.nas order by name for update"#).fetch_all(db).await?)
+}
+
+/// The same, without those that some writer is at: waits for nobody.
+pub async fn lock_idle_secrets(db: &mut PgConnection) -> Result<Vec<NasSecret>, DbError> {
+    Ok(query_as!(NasSecret, r#"select name, prefix::text as "prefix!", secret from access.nas order by name for update skip locked"#).fetch_all(db).await?)
 }
 
 /// Replaces the encrypted secret of a NAS.

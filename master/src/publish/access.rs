@@ -100,11 +100,12 @@ impl AccessKeys {
         }
     }
 
-    /// Encrypts every secret anew that is not encrypted with `key`, in a transaction of the caller's. Gives how many.
-    pub(super) async fn encrypt_anew(&self, db: &mut PgConnection, key: &DataKey, reason: &str) -> anyhow::Result<usize> {
+    /// Encrypts those of the secrets anew that are not encrypted with `key`, in the caller's transaction, in which they are
+    /// locked. Gives how many.
+    pub(super) async fn encrypt_anew(&self, db: &mut PgConnection, secrets: Vec<nas::NasSecret>, key: &DataKey, reason: &str) -> anyhow::Result<usize> {
         let ring = DataKeyRing::of(self.keys.iter().cloned());
         let mut anew = Vec::new();
-        for row in nas::secrets(db).await? {
+        for row in secrets {
             match encrypt_anew(&ring, &row, key) {
                 Ok(None) => {}
                 Ok(Some(field)) => anew.push((row.name, field)),

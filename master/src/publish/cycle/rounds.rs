@@ -3,7 +3,7 @@
 use super::{Lead, Publisher};
 use crate::db::changes::{self, OutboxKey};
 use crate::db::zones::{self, ZoneIndex};
-use crate::db::{holds, nodes, publish as db};
+use crate::db::{holds, is_collision, nas, nodes, publish as db};
 use crate::publish::compose::{self, ComposedRow};
 use crate::publish::guard::subjects;
 use crate::publish::latest::Latest;
@@ -17,12 +17,15 @@ use std::sync::Arc;
 use std::time::Instant;
 use uuid::Uuid;
 
+/// So often in a row a round is made again at once because a writer stood in its way; then at the next tick.
+const COLLISIONS_LIMIT: usize = 4;
+
 impl Publisher {
     /// Rounds until the outbox is empty, unless something stands against publishing. Whoever was woken need not ask first
     /// whether there is anything. A round that is held closes its feed, so that the next one can do everything else: edits of
     /// other feeds, and the change of a data key.
     pub(super) async fn rounds(&mut self, lead: &mut Lead, woken: bool) -> anyhow::Result<()> {
-        let (mut is_sure, mut rotation) = (woken, false);
+        let (mut is_sure, mut rotation, mut collisions) = (woken, false, 0);
         while self.halt.borrow().is_none() && !self.is_unsettled(lead).await? {
             let closed = self.holds.closed(&mut lead.connection).await?;
             if !is_sure {
@@ -32,7 +35,23 @@ impl Publisher {
                 }
                 rotation = due.rotation;
             }
-            rotation = self.round(lead, &closed, rotation).await?;
+            rotation = match self.round(lead, &closed, rotation).await {
+                // A writer stood in the way, and the database gave the round up, not the writer: nothing is lost but the round.
+                Err(error) if is_collision(&*error) => {
+                    metrics::counter!("holdfast_publisher_collisions_total").increment(1);
+                    collisions += 1;
+                    if collisions == COLLISIONS_LIMIT {
+                        tracing::warn!(
+                            event = "publisher_collides",
+                            error = format!("{error:#}"),
+                            "a writer stands in the publisher's way again and again: tried once more at the next tick"
+                        );
+                        return Ok(());
+                    }
+                    false
+                }
+                made => made?,
+            };
             is_sure = rotation;
         }
         Ok(())
@@ -55,9 +74,9 @@ impl Publisher {
             return Ok(must_change_key);
         }
         if fresh.is_none() && outbox.iter().any(|row| row.subject == "nas") {
-            // A writer that was at it when the key was changed.
-            let key = self.access.current();
-            self.access.encrypt_anew(&mut tx, &key, "written with a data key that was changed meanwhile").await?;
+            // A writer that was at it when the key was changed. Whoever is at it now leaves keys of its own.
+            let (key, idle) = (self.access.current(), nas::lock_idle_secrets(&mut tx).await?);
+            self.access.encrypt_anew(&mut tx, idle, &key, "written with a data key that was changed meanwhile").await?;
         }
         let keys: Vec<OutboxKey> = outbox.iter().map(|row| OutboxKey { subject: row.subject.clone(), key: row.key.clone() }).collect();
         let latest = Arc::clone(&self.latest.borrow());
@@ -111,7 +130,8 @@ impl Publisher {
         }
         let fresh = self.access.make()?;
         let reason = format!("{} was thrown out: its data key is changed", thrown_out.join(", "));
-        let count = self.access.encrypt_anew(tx, &fresh, &reason).await?;
+        let secrets = nas::lock_secrets(tx).await?;
+        let count = self.access.encrypt_anew(tx, secrets, &fresh, &reason).await?;
         nodes::set_access_key(tx, fresh.id()).await?;
         tracing::info!(event = "data_key_rotated", secrets = count, why = reason, "the access feed's data key was changed");
         Ok(Some(fresh))
