@@ -212,8 +212,11 @@ async fn a_box_thrown_out_while_its_feed_is_held_takes_no_secret_from_those_who_
     eventually("a box that comes now reads everything, too", || secrets(&running.access(), &spare).0.len() == 10).await;
 
     let removed = running.latest().held[&Feed::ACCESS].removed;
-    assert!(holds::release(&bench.pool, Feed::ACCESS, "admin", "they are gone").await.unwrap(), "{removed}");
-    eventually("it is let out", || secrets(&running.access(), &north) == (vec!["secret-7".into(), "secret-8".into(), "secret-9".into(), "secret-10".into()], 4)).await;
+    assert!(holds::release(&bench.pool, Feed::ACCESS, removed as i64, "admin", "they are gone").await.unwrap());
+    eventually("it is let out", || {
+        secrets(&running.access(), &north) == (vec!["secret-7".into(), "secret-8".into(), "secret-9".into(), "secret-10".into()], 4)
+    })
+    .await;
     eventually("then nobody has the old key", || [&north, &spare].into_iter().all(|one| wrapped(&running.access(), one) == 1)).await;
     assert_eq!(secrets(&running.access(), &north).0.len(), 4);
     assert_eq!(wrapped(&running.access(), &south), 0);

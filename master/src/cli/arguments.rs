@@ -273,6 +273,9 @@ pub(super) enum SnapshotCommand {
     Release {
         /// The snapshot.
         feed: String,
+        /// How many rows go, as `holdfast snapshot list` tells it: you answer for those, and for no others.
+        #[arg(long)]
+        removed: u32,
         /// Why all that may go; it stands in the history.
         #[arg(long)]
         reason: String,
