@@ -305,3 +305,28 @@ async fn a_collision_with_a_writer_costs_a_round_and_not_the_leadership() {
     eventually("under the new key alone", || wrapped(&running.access(), &north) == 1 && secrets(&running.access(), &north).0.len() == 10).await;
     assert_eq!((wrapped(&running.access(), &south), bench.term().await), (0, term));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_master_says_that_another_one_leads_and_takes_over_when_it_goes() {
+    let (bench, first, [north, _]) = ten_nas("two-masters").await;
+    let second = bench.publisher(4).await;
+    let why = || second.published.halt.borrow().as_ref().map(ToString::to_string).unwrap_or_default();
+    eventually("it says so", || why().contains("another master leads since")).await;
+    let begun = Instant::now();
+    let refused = second.published.door.relay(Default::default()).await.unwrap_err();
+    assert!(refused.contains("another master leads") && begun.elapsed() < Duration::from_secs(2), "{refused} after {:?}", begun.elapsed());
+
+    bench.edit([campus("north"), subnet("north", "10.1.4.0/22")]).await;
+    eventually("the first one publishes", || first.generation(Feed::BOOTPTAB) > 0).await;
+    assert!(bench.revoke("south").await.is_some());
+    let in_use = |one: &Running| one.published.access_key.borrow().id();
+    eventually("both encrypt with the new data key", || in_use(&first) == in_use(&second) && in_use(&first) != bench.keys.access_keys()[0].id()).await;
+    drop(first);
+    eventually("the second one has what the first published", || second.generation(Feed::BOOTPTAB) > 0).await;
+    eventually("and leads", || why().is_empty()).await;
+    bench.edit([subnet("north", "10.1.8.0/24")]).await;
+    eventually("and publishes", || second.generation(Feed::BOOTPTAB) > 1).await;
+    bench.edit([second.nas(11, "secret-11")]).await;
+    eventually("under the data key that the first one made", || secrets(&second.access(), &north).0.len() == 11).await;
+    assert_eq!(wrapped(&second.access(), &north), 1);
+}

@@ -50,6 +50,30 @@ pub async fn try_lead(connection: &mut PgConnection) -> Result<bool, DbError> {
     Ok(sqlx::query_scalar!(r#"select pg_try_advisory_lock(x'686f6c6466617374'::bigint) as "led!""#).fetch_one(connection).await?)
 }
 
+/// The session that holds the lock of [`try_lead`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LeaderRow {
+    /// Its number at the database.
+    pub session: i32,
+    /// Since when it is there.
+    pub since: DateTime<Utc>,
+    /// Where it comes from; `None`: from the database's own machine.
+    pub host: Option<String>,
+}
+
+/// Who leads; `None` where nobody does.
+pub async fn leader(connection: &mut PgConnection) -> Result<Option<LeaderRow>, DbError> {
+    // The two halves of the lock's number.
+    let sql = sqlx::query_as!(
+        LeaderRow,
+        r#"select a.pid as "session!", a.backend_start as "since!", host(a.client_addr) as "host?"
+           from pg_locks l join pg_stat_activity a on a.pid = l.pid
+           where l.locktype = 'advisory' and l.granted and l.classid = x'686f6c64'::int::oid and l.objid = x'66617374'::int::oid and l.objsubid = 1
+             and l.database = (select oid from pg_database where datname = current_database()) limit 1"#
+    );
+    Ok(sql.fetch_optional(connection).await?)
+}
+
 /// What a round takes up.
 #[derive(Debug, Clone)]
 pub struct Taken {

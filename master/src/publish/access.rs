@@ -11,7 +11,7 @@ use crate::db::changes;
 use crate::db::nas;
 use crate::db::nodes;
 use crate::db::publish::NodeRow;
-use crate::keys::{forget_access_key, make_access_key};
+use crate::keys::{Keys, forget_access_key, make_access_key};
 use anyhow::Context;
 use holdfast_proto::radius::{NAS, Nas, nas_key};
 use holdfast_proto::snapshot::{Change, Damaged, DataKey, DataKeyRing, EncryptedField, Feed, HpkePublic, KeyId, View, WRAPPED_KEYS, wrapped_key_row};
@@ -73,6 +73,10 @@ impl AccessKeys {
     pub(super) async fn learn(&mut self, db: &mut PgConnection) -> anyhow::Result<()> {
         let Some(id) = nodes::access_key(db).await? else { return Ok(()) };
         let named = |key: &&DataKey| key.id() == id;
+        if !self.keys.iter().any(|key| named(&key)) {
+            // The other master made it after this one had read its own.
+            self.keys = Keys::read(&self.state_dir)?.access_keys().to_vec();
+        }
         let key = self.keys.iter().find(named);
         let key = key.with_context(|| format!("the data key access-{}.key is not in keys/: copy it from the master that made it", hex::encode(id.0)))?;
         self.use_key(key.clone());

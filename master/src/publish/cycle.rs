@@ -28,7 +28,7 @@ use tokio::sync::{Notify, mpsc, watch};
 
 /// The safety net under the wake-up: nothing waits longer than this because a wake-up was lost, or because another master wrote.
 const TICK: Duration = Duration::from_millis(250);
-/// Between attempts when the database is away.
+/// Between attempts when the database is away, or another master leads.
 const RETRY: Duration = Duration::from_millis(500);
 /// How long a master that starts waits to hear from an agent what it holds, before it publishes anything: a database that was
 /// put back must not give numbers out a second time. Where agents are in reach, the first of them ends the wait.
@@ -103,21 +103,34 @@ impl Publisher {
     /// Publishes for ever: leads when nobody else does, and begins again when the database went away.
     pub async fn run(mut self) {
         loop {
-            if let Err(error) = self.lead().await {
-                tracing::error!(event = "publisher_stopped", error = format!("{error:#}"), "nothing is published until the database is back");
-                metrics::counter!("holdfast_publisher_failures_total").increment(1);
-            }
-            tokio::time::sleep(RETRY).await;
+            let why = match self.lead().await {
+                Ok(()) => self.halt.borrow().as_ref().map_or_else(|| "another master leads".to_owned(), Halt::to_string),
+                Err(error) => {
+                    tracing::error!(event = "publisher_stopped", error = format!("{error:#}"), "nothing is published until the database is back");
+                    metrics::counter!("holdfast_publisher_failures_total").increment(1);
+                    "nothing is published until the database is back".to_owned()
+                }
+            };
+            self.refuse_relays(&why, RETRY).await;
         }
     }
 
+    /// Publishes until the database fails; comes back at once where another master leads.
     async fn lead(&mut self) -> anyhow::Result<()> {
         let mut connection = self.pool.acquire().await?;
         // The lock belongs to the connection: whichever way this ends, the connection must not go back into the pool.
         connection.close_on_drop();
         if !db::try_lead(&mut connection).await? {
+            // Nobody: it went in this moment.
+            if let Some(leader) = db::leader(&mut connection).await? {
+                self.set_halt(Some(Halt::Elsewhere(leader)));
+            }
+            // Secrets are entered here, too, and the one who leads must be able to read them. Where its key was not copied to
+            // this machine, taking over will fail and say so.
+            let _ = self.access.learn(&mut connection).await;
             return Ok(());
         }
+        self.set_halt(None);
         let term = db::begin_term(&mut connection).await?;
         // Another master may have published since this one looked.
         let (latest, since_base) = history::restore(&mut connection, &self.held()).await?;

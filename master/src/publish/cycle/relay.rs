@@ -9,6 +9,7 @@ use holdfast_proto::control;
 use holdfast_proto::snapshot::{Feed, Opened, Sealed, State};
 use sqlx::Connection;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 
 /// Generations of the portal that may wait.
@@ -41,6 +42,18 @@ impl RelayDoor {
 }
 
 impl Publisher {
+    /// Refuses for so long whatever the portal brings: it is to hear why, not to wait.
+    pub(super) async fn refuse_relays(&mut self, why: &str, during: Duration) {
+        let refuse = async {
+            while let Some(Relayed { reply, .. }) = self.relayed.recv().await {
+                let _ = reply.send(Err(why.to_owned()));
+            }
+            std::future::pending::<()>().await;
+        };
+        // It has no end of its own.
+        let _ = tokio::time::timeout(during, refuse).await;
+    }
+
     /// Verifies, stores and announces a generation of the portal's. Only a failing database is this publisher's failure.
     pub(super) async fn relay(&mut self, lead: &mut Lead, Relayed { frame, reply }: Relayed) -> anyhow::Result<()> {
         let latest = Arc::clone(&self.latest.borrow());

@@ -4,7 +4,7 @@ use super::rounds::store;
 use super::{Lead, Publisher};
 use crate::db::{nodes, publish as db};
 use crate::publish::compose::ComposedRow;
-use crate::publish::halt;
+use crate::publish::halt::{self, Halt};
 use crate::publish::holds::Holds;
 use crate::publish::latest::Latest;
 use crate::publish::roster;
@@ -28,16 +28,24 @@ impl Publisher {
     pub(super) async fn look_for_halt(&mut self, lead: &mut Lead) -> anyhow::Result<bool> {
         let latest = Arc::clone(&self.latest.borrow());
         let halt = halt::read(&mut lead.connection, &self.held(), &latest).await?;
+        let is_halted = halt.is_some();
+        self.set_halt(halt);
+        Ok(is_halted)
+    }
+
+    /// From now on, this stands against publishing.
+    pub(super) fn set_halt(&self, halt: Option<Halt>) {
         metrics::gauge!("holdfast_publisher_halted").set(if halt.is_some() { 1.0 } else { 0.0 });
         self.halt.send_if_modified(|before| {
             let is_new = *before != halt;
-            if let Some(halt) = halt.as_ref().filter(|_| is_new) {
-                tracing::error!(event = "publisher_halted", why = %halt, "nothing is published");
+            match halt.as_ref().filter(|_| is_new) {
+                Some(halt @ Halt::Ahead { .. }) => tracing::error!(event = "publisher_halted", why = %halt, "nothing is published"),
+                Some(halt @ Halt::Elsewhere(_)) => tracing::info!(event = "publisher_stands_by", why = %halt, "this master stands by"),
+                None => {}
             }
-            before.clone_from(&halt);
+            *before = halt;
             is_new
         });
-        Ok(halt.is_some())
     }
 
     /// Whether something that was adopted waits to be settled; looks again where something moved.
