@@ -9,7 +9,7 @@ pub use relay::RelayDoor;
 use super::access::AccessKeys;
 use super::guard::Limits;
 use super::halt::Halt;
-use super::history::{self, SinceBase};
+use super::history::{self, Bases};
 use super::holds::Holds;
 use super::latest::Latest;
 use super::unsettled::Unsettled;
@@ -20,7 +20,6 @@ use holdfast_proto::snapshot::{DataKey, Feed};
 use relay::Relayed;
 use sqlx::pool::PoolConnection;
 use sqlx::{PgConnection, PgPool, Postgres};
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -45,7 +44,7 @@ pub struct Publisher {
     latest: watch::Sender<Arc<Latest>>,
     halt: watch::Sender<Option<Halt>>,
     relayed: mpsc::Receiver<Relayed>,
-    since_base: BTreeMap<Feed, SinceBase>,
+    bases: Bases,
     limits: Limits,
     holds: Holds,
     /// What was adopted from an agent waits to be settled.
@@ -97,7 +96,10 @@ impl Publisher {
         let (door, relayed) = relay::door();
         let (access_key, access_keys) = (access.watch(), access.watch_all());
         let published = Publications { latest: latest_seen, door, access_key, access_keys, halt: halt_seen };
-        Ok((Self { pool, keys, access, wake, heard, latest, halt, relayed, since_base, limits, holds, unsettled: None, zones: None }, published))
+        Ok((
+            Self { pool, keys, access, wake, heard, latest, halt, relayed, bases: Bases::since(since_base), limits, holds, unsettled: None, zones: None },
+            published,
+        ))
     }
 
     /// Publishes for ever: leads when nobody else does, and begins again when the database went away.
@@ -134,7 +136,7 @@ impl Publisher {
         let term = db::begin_term(&mut connection).await?;
         // Another master may have published since this one looked.
         let (latest, since_base) = history::restore(&mut connection, &self.held()).await?;
-        self.since_base = since_base;
+        self.bases = Bases::since(since_base);
         self.unsettled = Unsettled::read(&mut connection).await?;
         self.holds = Holds::read(&mut connection).await?;
         if self.unsettled.is_some() {
@@ -180,7 +182,7 @@ impl Publisher {
                     self.tend(lead).await?;
                     self.rounds(lead, false).await?;
                     let latest = Arc::clone(&self.latest.borrow());
-                    history::keep_bases(&mut lead.connection, &latest, &mut self.since_base).await?;
+                    self.bases.tend(&self.pool, &latest);
                     self.access.forget_old(&mut lead.connection, latest.state(Feed::ACCESS).view()).await?;
                 }
             }
@@ -191,7 +193,7 @@ impl Publisher {
         let before = Arc::clone(&self.latest.borrow());
         for (feed, published) in &next.feeds {
             if let Some(frame) = published.newest().filter(|frame| frame.generation > before.state(*feed).view().generation()) {
-                self.since_base.entry(*feed).or_default().add(frame.payload.len());
+                self.bases.add(*feed, frame.payload.len());
             }
             let generation = published.state.view().generation().0;
             metrics::gauge!("holdfast_generation_published", "feed" => feed.to_string()).set(generation as f64);
