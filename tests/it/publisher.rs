@@ -307,6 +307,22 @@ async fn a_collision_with_a_writer_costs_a_round_and_not_the_leadership() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn greetings_without_end_keep_no_edit_waiting() {
+    let (bench, running, _) = ten_nas("greetings").await;
+    let greetings = running.greetings.clone();
+    let storm = tokio::spawn(async move {
+        loop {
+            greetings.send_modify(|count| *count += 1);
+            tokio::task::yield_now().await;
+        }
+    });
+    bench.edit([campus("north"), subnet("north", "10.1.4.0/22")]).await;
+    running.wake.notify_one();
+    eventually("the edit is out", || running.generation(Feed::BOOTPTAB) > 0).await;
+    storm.abort();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_second_master_says_that_another_one_leads_and_takes_over_when_it_goes() {
     let (bench, first, [north, _]) = ten_nas("two-masters").await;
     let second = bench.publisher(4).await;

@@ -24,6 +24,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Notify, mpsc, watch};
+use tokio::time::MissedTickBehavior;
 
 /// The safety net under the wake-up: nothing waits longer than this because a wake-up was lost, or because another master wrote.
 const TICK: Duration = Duration::from_millis(250);
@@ -169,15 +170,12 @@ impl Publisher {
 
     async fn publish_on(&mut self, lead: &mut Lead) -> anyhow::Result<()> {
         let mut tick = tokio::time::interval(TICK);
-        let (mut heard, mut keys) = (self.heard.clone(), self.keys.clone());
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
                 biased;
-                // What an agent holds, before anything is numbered.
-                Ok(()) = heard.changed() => self.tend(lead).await?,
-                Ok(()) = keys.changed() => self.tend(lead).await?,
-                () = self.wake.notified() => self.rounds(lead, true).await?,
-                Some(relayed) = self.relayed.recv() => self.relay(lead, relayed).await?,
+                // Comes seldom enough to come first: no storm of edits keeps a box that was thrown out in, and no storm of
+                // greetings keeps an edit waiting.
                 _ = tick.tick() => {
                     self.tend(lead).await?;
                     self.rounds(lead, false).await?;
@@ -185,6 +183,9 @@ impl Publisher {
                     self.bases.tend(&self.pool, &latest);
                     self.access.forget_old(&mut lead.connection, latest.state(Feed::ACCESS).view()).await?;
                 }
+                // The portal brings the next one when it has heard of this one.
+                Some(relayed) = self.relayed.recv() => self.relay(lead, relayed).await?,
+                () = self.wake.notified() => self.rounds(lead, true).await?,
             }
         }
     }

@@ -16,13 +16,22 @@ use sqlx::Connection;
 use std::sync::Arc;
 
 impl Publisher {
-    /// What is due beside edits, unless something stands against publishing. An edit does not wait for this.
+    /// What is due beside edits, unless something stands against publishing. An edit waits for this once in a tick at most.
     pub(super) async fn tend(&mut self, lead: &mut Lead) -> anyhow::Result<()> {
         if self.look_for_halt(lead).await? || self.is_unsettled(lead).await? {
             return Ok(());
         }
         self.renew(lead).await?;
         self.tend_boxes(lead).await
+    }
+
+    /// What an agent holds comes before anything is numbered. However many have greeted since, it is one look.
+    pub(super) async fn heed_greetings(&mut self, lead: &mut Lead) -> anyhow::Result<()> {
+        if self.heard.has_changed().unwrap_or_default() {
+            self.heard.mark_unchanged();
+            self.look_for_halt(lead).await?;
+        }
+        Ok(())
     }
 
     pub(super) async fn look_for_halt(&mut self, lead: &mut Lead) -> anyhow::Result<bool> {
