@@ -69,8 +69,19 @@ pub async fn set_secret(db: &mut PgConnection, name: &str, secret: &[u8]) -> Res
     Ok(())
 }
 
-/// Every NAS and the source addresses it may use, by name.
-pub async fn names(db: &mut PgConnection) -> Result<Vec<(String, String)>, DbError> {
-    let rows = query!(r#"select name, prefix::text as "prefix!" from access.nas order by name"#).fetch_all(db).await?;
-    Ok(rows.into_iter().map(|row| (row.name, row.prefix)).collect())
+/// What may be known of a NAS.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NasLine {
+    /// Its name.
+    pub name: String,
+    /// The source addresses it may use.
+    pub prefix: String,
+    /// Whether its requests must carry a Message-Authenticator.
+    pub require_message_authenticator: bool,
+}
+
+/// Every NAS, by name, without its secret.
+pub async fn all(db: &mut PgConnection) -> Result<Vec<NasLine>, DbError> {
+    let sql = query_as!(NasLine, r#"select name, prefix::text as "prefix!", require_message_authenticator from access.nas order by name"#);
+    Ok(sql.fetch_all(db).await?)
 }

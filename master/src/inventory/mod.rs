@@ -20,7 +20,8 @@ mod world;
 
 pub use draft::{BootParameters, CampusDraft, Edit, HostDraft, InterfaceDraft, NasDraft, OptionDraft, RecordDraft, SubnetDraft, TemplateDraft, ZoneDraft};
 pub use effects::{BootEffect, Effects, RecordEffect};
-pub use read::{HistoryEntry, Host, HostPage, HostQuery, SubnetObject, ZoneObject, campuses, history, host_by_name, host_list, subnets, templates, zones};
+pub use read::{HistoryEntry, Host, HostPage, HostQuery, NasObject, SubnetObject, ZoneObject};
+pub use read::{campuses, history, host_by_name, host_list, nas, subnets, templates, zones};
 pub use refusal::{Problem, Refusal};
 pub use undo::with_later;
 
