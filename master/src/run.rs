@@ -97,7 +97,7 @@ pub async fn serve(config: Config, metrics: PrometheusHandle) -> anyhow::Result<
         metrics: Arc::new(move || metrics.render()),
         build: BUILD,
         secure: web_is_secure(&config.web),
-        access_key: Some(published.access_key),
+        access_keys: Some(published.access_keys),
         committed: wake,
     };
     let control_listener = listen(config.control.listen).await?;

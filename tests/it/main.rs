@@ -5,6 +5,7 @@ mod clients;
 mod deployment;
 mod fuzz;
 mod house;
+mod publisher;
 mod reports;
 mod rollback;
 mod serving;

@@ -81,8 +81,11 @@ fn what_would_silence_a_zone_is_held_until_somebody_answers_for_it() {
     let boot = admin.holdfast(&["host", "set", "darwin826.uni.example", "--boot-file", "/boot/new"]).unwrap();
     assert!(!boot.contains("held"), "what is not held goes on: {boot}");
 
-    assert!(admin.holdfast(&["snapshot", "release", "bootptab", "--reason", "x"]).unwrap_err().to_string().contains("nothing of bootptab is held"));
-    admin.holdfast(&["snapshot", "release", "zone", "--reason", "the zone has moved away"]).unwrap();
+    let release = |feed, removed, reason| admin.holdfast(&["snapshot", "release", feed, "--removed", removed, "--reason", reason]);
+    assert!(release("bootptab", "1", "x").unwrap_err().to_string().contains("nothing of bootptab is held"));
+    let wrong = release("zone", "201", "x").unwrap_err().to_string();
+    assert!(wrong.contains("would lose 202 of its 202 names") && wrong.contains("read it again"), "nobody answers for what they did not read: {wrong}");
+    release("zone", "202", "the zone has moved away").unwrap();
     eventually("it is let out", || Ok(serves(&lab, "after.uni.example", &["10.1.4.247"])));
     let gone = Dig::ask(Some(lab.network().at(holdfast_lab::cables::Place::Host(NORTH))), NORTH.agent(), "n7.big.example", "A").run().unwrap();
     assert_ne!(gone.status, "NOERROR");

@@ -99,6 +99,13 @@ fn a_stolen_box_is_out_at_once_and_its_key_opens_nothing_new() {
     assert!(list.lines().any(|line| line.starts_with("south") && line.contains("revoked")), "{list}");
     let certificates = lab.run(Part::Master, &["ca", "list"]).unwrap();
     assert!(certificates.lines().any(|line| line.contains("south") && line.contains("revoked")), "{certificates}");
+
+    let admin = lab.admin().unwrap();
+    let nas = admin.holdfast(&["nas", "list"]).unwrap().lines().nth(1).unwrap().split_whitespace().next().unwrap().to_owned();
+    admin.holdfast(&["nas", "del", &nas]).unwrap();
+    eventually("a NAS that was deleted is gone", || Ok(readable_secrets(&lab, &identity(&lab, NORTH)) == (all - 1, all - 1)));
+    let again = admin.holdfast(&["nas", "del", &nas]).unwrap_err().to_string();
+    assert!(again.contains(&format!("there is no NAS {nas}")), "{again}");
 }
 
 #[test]

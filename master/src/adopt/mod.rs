@@ -105,8 +105,10 @@ pub async fn adopt(pool: &PgPool, keys: &Keys, folder: &Path, actor: &str) -> an
 /// the feeds that waited.
 pub async fn keep_database(pool: &PgPool, actor: &str, reason: &str) -> anyhow::Result<Vec<Feed>> {
     let feeds = adoption::unsettled_feeds(&mut *pool.acquire().await?).await?;
-    for feed in &feeds {
-        holds::release(pool, *feed, actor, reason).await?;
+    for hold in holds::all(&mut *pool.acquire().await?).await? {
+        if let Some(feed) = hold.feed().filter(|feed| feeds.contains(feed)) {
+            holds::release(pool, feed, hold.removed, actor, reason).await?;
+        }
     }
     Ok(feeds)
 }

@@ -61,6 +61,11 @@ pub(super) enum Command {
         #[command(subcommand)]
         command: CampusCommand,
     },
+    /// NASs: who may ask RADIUS. They come in by `holdfast import` of a clients.conf.
+    Nas {
+        #[command(subcommand)]
+        command: NasCommand,
+    },
     /// The institution's own boxes.
     Node {
         #[command(subcommand)]
@@ -273,6 +278,9 @@ pub(super) enum SnapshotCommand {
     Release {
         /// The snapshot.
         feed: String,
+        /// How many rows go, as `holdfast snapshot list` tells it: you answer for those, and for no others.
+        #[arg(long)]
+        removed: u32,
         /// Why all that may go; it stands in the history.
         #[arg(long)]
         reason: String,
@@ -296,6 +304,19 @@ pub(super) enum CampusCommand {
         /// Where its agent answers.
         #[arg(long)]
         service_address: Option<String>,
+        #[command(flatten)]
+        wish: Wish,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum NasCommand {
+    /// List NASs.
+    List,
+    /// Delete a NAS: from then on its requests are not answered.
+    Del {
+        /// Its name.
+        name: String,
         #[command(flatten)]
         wish: Wish,
     },

@@ -60,6 +60,7 @@ fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Subnet { command } => network::subnet(&client, output, command),
         Command::Zone { command } => network::zone(&client, output, command),
         Command::Campus { command } => network::campus(&client, output, command),
+        Command::Nas { command } => network::nas(&client, output, command),
         Command::Node { command } => node::run(&client, output, command),
         Command::Snapshot { command } => snapshot::run(&client, output, command),
         Command::Rollback { feed, to, wish } => snapshot::rollback(&client, output, &feed, to, &wish),

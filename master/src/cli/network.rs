@@ -1,9 +1,9 @@
-//! `holdfast subnet`, `holdfast zone`, `holdfast campus`.
+//! `holdfast subnet`, `holdfast zone`, `holdfast campus`, `holdfast nas`.
 
 use super::{
     Failure,
-    arguments::{CampusCommand, Output, SubnetCommand, Wish, ZoneCommand},
-    client::{Client, Question},
+    arguments::{CampusCommand, NasCommand, Output, SubnetCommand, Wish, ZoneCommand},
+    client::{Client, Question, encode},
     host::wish_query,
     print,
 };
@@ -31,6 +31,16 @@ pub(super) fn campus(client: &Client, output: Output, command: CampusCommand) ->
         CampusCommand::List => list(client, output, "/campuses", &["name", "service_address"]),
         CampusCommand::Add { name, service_address, wish } => {
             add(client, output, "/campuses", &json!({ "name": name, "service_address": service_address }), &wish)
+        }
+    }
+}
+
+pub(super) fn nas(client: &Client, output: Output, command: NasCommand) -> Result<(), Failure> {
+    match command {
+        NasCommand::List => list(client, output, "/nas", &["name", "prefix", "require_message_authenticator"]),
+        NasCommand::Del { name, wish } => {
+            let question = Question { path: &format!("/nas/{}", encode(&name)), query: wish_query(&wish), ..Question::default() };
+            print::result(output, &client.ask(Method::DELETE, question)?.body, print::written)
         }
     }
 }

@@ -21,7 +21,7 @@ pub(super) fn run(client: &Client, output: Output, command: SnapshotCommand) -> 
         SnapshotCommand::Diff { feed, from, to } => diff(client, output, &feed, from, to),
         SnapshotCommand::Verify { feed } => verify(client, output, feed),
         SnapshotCommand::Audit { repair } => audit(client, output, repair),
-        SnapshotCommand::Release { feed, reason } => release(client, output, &feed, &reason),
+        SnapshotCommand::Release { feed, removed, reason } => release(client, output, &feed, removed, &reason),
     }
 }
 
@@ -42,8 +42,15 @@ fn list(client: &Client, output: Output) -> Result<(), Failure> {
         let headings = ["snapshot", "epoch", "generation", "rows", "bytes", "signed", "key", "digest", "agents"];
         let table = print::table(&headings, &print::items(body).iter().map(row).collect::<Vec<_>>());
         let held = print::items(body).iter().filter(|feed| !feed["held"].is_null());
-        held.fold(table, |text, feed| format!("{text}{} is held: {}\n", print::cell(&feed["feed"]), print::cell(&feed["held"]["detail"])))
+        held.fold(table, |text, feed| text + &held_line(feed))
     })
+}
+
+/// What is held, and how to answer for exactly that.
+fn held_line(feed: &Value) -> String {
+    let (name, held) = (print::cell(&feed["feed"]), &feed["held"]);
+    let (detail, removed) = (print::cell(&held["detail"]), print::cell(&held["removed"]));
+    format!("{name} is held: {detail} To let it out: holdfast snapshot release {name} --removed {removed} --reason \"...\"\n")
 }
 
 /// `north 17, south 12 (lags)`
@@ -146,8 +153,9 @@ fn audit(client: &Client, output: Output, repair: bool) -> Result<(), Failure> {
     if feeds.iter().all(is_fine) || repair { Ok(()) } else { Err(Failure::Failed("what is published is not what the database holds".into())) }
 }
 
-fn release(client: &Client, output: Output, feed: &str, reason: &str) -> Result<(), Failure> {
-    let question = Question { path: &path(feed, "/release"), query: vec![("reason", reason.to_owned())], ..Question::default() };
+fn release(client: &Client, output: Output, feed: &str, removed: u32, reason: &str) -> Result<(), Failure> {
+    let query = vec![("removed", removed.to_string()), ("reason", reason.to_owned())];
+    let question = Question { path: &path(feed, "/release"), query, ..Question::default() };
     let answer = client.ask(Method::POST, question)?;
     print::result(output, &answer.body, |body| format!("{} is let out\n", print::cell(&body["feed"])))
 }
@@ -176,8 +184,14 @@ fn rolled_back(body: &Value) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::rolled_back;
+    use super::{held_line, rolled_back};
     use serde_json::json;
+
+    #[test]
+    fn what_is_held_is_told_with_the_number_to_answer_for() {
+        let feed = json!({ "feed": "zone", "held": { "detail": "zone uni.example would lose 100 of its 300 names.", "removed": 100 } });
+        assert!(held_line(&feed).ends_with("names. To let it out: holdfast snapshot release zone --removed 100 --reason \"...\"\n"));
+    }
 
     #[test]
     fn a_rollback_tells_what_it_undid_and_where_it_led() {

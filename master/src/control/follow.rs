@@ -3,12 +3,13 @@ use super::canary::Gate;
 use super::gate::News;
 use super::line::{Line, Output, report_ack};
 use crate::db::{DbError, nodes};
-use chrono::{DateTime, Utc};
+use chrono::Utc;
 use holdfast_proto::control::control_server::Control as ControlService;
 use holdfast_proto::control::{FromAgent, FromMaster, Report, TrustUpdate, from_agent, from_master};
 use holdfast_proto::snapshot::{Feed, Sealed};
 use holdfast_proto::words::{Epoch, Generation, NodeId, UnixMillis};
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, watch};
@@ -21,21 +22,12 @@ const OUTGOING_LIMIT: usize = 4;
 /// A line goes on without the database: an agent takes a master that says nothing for five seconds for a dead one.
 const DATABASE_PATIENCE: Duration = Duration::from_secs(1);
 
-/// What an agent acknowledged.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Acked {
-    /// Served by all its services.
-    pub applied: Generation,
-    /// Survives a power cut there.
-    pub durable: Generation,
-    /// When we heard of it.
-    pub at: DateTime<Utc>,
-}
-
 /// Which agents hold a line now. Cheap to clone; every clone is the same.
 #[derive(Debug, Clone, Default)]
 pub struct Connected {
     lines: Arc<Mutex<BTreeMap<NodeId, u64>>>,
+    /// Counts lines. No number comes a second time: an old line that lingers must not be taken for a new one.
+    numbers: Arc<AtomicU64>,
     /// Counts acknowledgements: whoever waits for an agent to serve something waits for this.
     acks: Arc<watch::Sender<u64>>,
     /// Counts the agents that said what they hold.
@@ -60,7 +52,7 @@ impl Connected {
 
     fn enter(&self, node: NodeId) -> Place {
         let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
-        let number = lines.values().max().copied().unwrap_or_default() + 1;
+        let number = self.numbers.fetch_add(1, Ordering::Relaxed) + 1;
         lines.insert(node, number);
         metrics::gauge!("holdfast_agents_connected").set(lines.len() as f64);
         Place { connected: self.clone(), node, number }
@@ -247,4 +239,21 @@ async fn write_down(what: &str, writing: impl Future<Output = Result<(), DbError
 
 fn now() -> UnixMillis {
     UnixMillis(Utc::now().timestamp_millis().max(0) as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_that_lingers_takes_no_younger_one_with_it() {
+        let (connected, agent) = (Connected::default(), NodeId([1; 16]));
+        let lingering = connected.enter(agent);
+        drop(connected.enter(agent));
+        let live = connected.enter(agent);
+        drop(lingering);
+        assert_eq!(connected.nodes(), [agent]);
+        drop(live);
+        assert!(connected.nodes().is_empty());
+    }
 }

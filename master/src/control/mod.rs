@@ -17,7 +17,7 @@ pub mod line;
 mod pulse;
 mod relay;
 
-pub use follow::{Acked, Connected};
+pub use follow::Connected;
 pub use gate::{GateDoor, GateKeeper, gate};
 pub use ledger::Ledger;
 pub use pulse::{pulse, sign};

@@ -5,6 +5,9 @@ use chrono::{DateTime, Utc};
 use sqlx::{PgConnection, query, query_as, query_scalar};
 use uuid::Uuid;
 
+/// By which way the publisher comes when it encrypts secrets anew: such a change set says nothing new, and nobody undoes it.
+pub const PUBLISHER: &str = "publisher";
+
 /// The change set of this transaction, where one is open.
 pub async fn current(db: &mut PgConnection) -> Result<Option<Uuid>, DbError> {
     let text = query_scalar!("select current_setting('holdfast.change_set', true)").fetch_one(db).await?;

@@ -1,6 +1,7 @@
 //! Generations that were published: listed, found, read back, thinned out and, when they are old, forgotten.
 
 use super::DbError;
+use super::changes::PUBLISHER;
 use super::publish::{GenerationRow, numbers};
 use chrono::{DateTime, Utc};
 use holdfast_proto::snapshot::Feed;
@@ -208,17 +209,21 @@ pub async fn change_sets(pool: &PgPool, ids: &[Uuid]) -> Result<Vec<ChangeSetRow
     Ok(sql.fetch_all(pool).await?)
 }
 
-/// The change sets that came out with later generations than this one, and those that still wait to be published.
+/// The change sets that came out with later generations than this one, and those that still wait to be published; but for the
+/// publisher's own, which encrypt secrets anew and change nothing.
 pub async fn change_sets_after(pool: &PgPool, feed: Feed, generation: Generation, subjects: &[String]) -> Result<Vec<Uuid>, DbError> {
     let (kind, family, cut) = numbers(feed);
     let sql = query_scalar!(
-        r#"select change_set as "id!" from publish.change_generation where (kind, family, cut) = ($1, $2, $3) and generation > $4
-           union select change_set from publish.outbox where subject = any ($5) order by 1"#,
+        r#"select s.id as "id!" from change.change_set s
+           where s.via <> $6 and s.id in (
+             select change_set from publish.change_generation where (kind, family, cut) = ($1, $2, $3) and generation > $4
+             union select change_set from publish.outbox where subject = any ($5)) order by 1"#,
         kind,
         family,
         cut,
         generation.0 as i64,
-        subjects
+        subjects,
+        PUBLISHER
     );
     Ok(sql.fetch_all(pool).await?)
 }

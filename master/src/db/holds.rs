@@ -29,6 +29,13 @@ pub struct HoldRow {
     pub release_reason: Option<String>,
 }
 
+impl HoldRow {
+    /// Which feed; `None` where this build does not know it.
+    pub fn feed(&self) -> Option<Feed> {
+        Feed::from_numbers(self.kind as u32, self.family as u32, self.cut as u32)
+    }
+}
+
 /// Every feed that is held.
 pub async fn all(connection: &mut PgConnection) -> Result<Vec<HoldRow>, DbError> {
     let sql = query_as!(HoldRow, "select kind, family, cut, since, detail, removed, released_by, release_reason from publish.hold");
@@ -53,16 +60,19 @@ pub async fn put(connection: &mut PgConnection, feed: Feed, detail: &str, remove
     Ok(())
 }
 
-/// Notes who lets a feed out. `false` where it is not held.
-pub async fn release(pool: &PgPool, feed: Feed, actor: &str, reason: &str) -> Result<bool, DbError> {
+/// Notes who lets a feed out that is held because so many rows would go. `false` where it is not held, or because of more or fewer:
+/// nobody answers for what they did not read.
+pub async fn release(pool: &PgPool, feed: Feed, removed: i64, actor: &str, reason: &str) -> Result<bool, DbError> {
     let (kind, family, cut) = numbers(feed);
     let update = query!(
-        "update publish.hold set released_by = $4, release_reason = $5, released_at = now() where (kind, family, cut) = ($1, $2, $3)",
+        "update publish.hold set released_by = $4, release_reason = $5, released_at = now()
+         where (kind, family, cut) = ($1, $2, $3) and removed = $6",
         kind,
         family,
         cut,
         actor,
-        reason
+        reason,
+        removed
     );
     Ok(update.execute(pool).await?.rows_affected() == 1)
 }

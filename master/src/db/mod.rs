@@ -50,7 +50,7 @@ impl DbError {
     /// Whether the database gave a transaction up because another one stood in its way: a deadlock or a failed serialization
     /// (SQLSTATE 40P01 and 40001). Made again it may well pass.
     pub fn is_collision(&self) -> bool {
-        self.database().and_then(|error| error.code()).is_some_and(|code| matches!(&*code, "40P01" | "40001"))
+        is_collision(self)
     }
 
     fn database(&self) -> Option<&dyn sqlx::error::DatabaseError> {
@@ -59,6 +59,13 @@ impl DbError {
             Self::Damaged(_) => None,
         }
     }
+}
+
+/// The same of an error that something of the database may be the cause of.
+pub fn is_collision(error: &(dyn std::error::Error + 'static)) -> bool {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    let code = |error: &sqlx::Error| error.as_database_error().and_then(|error| error.code().map(|code| matches!(&*code, "40P01" | "40001")));
+    causes.filter_map(|error| error.downcast_ref::<sqlx::Error>()).filter_map(code).any(|is_one| is_one)
 }
 
 /// How many rows at once are so many that what the planner knows of the tables is void.

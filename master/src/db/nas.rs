@@ -48,9 +48,19 @@ pub struct NasSecret {
     pub secret: Vec<u8>,
 }
 
-/// Every NAS with its secret, by name, locked against other writers until the transaction ends.
+/// Every NAS with its secret, by name.
 pub async fn secrets(db: &mut PgConnection) -> Result<Vec<NasSecret>, DbError> {
+    Ok(query_as!(NasSecret, r#"select name, prefix::text as "prefix!", secret from access.nas order by name"#).fetch_all(db).await?)
+}
+
+/// The same, locked against other writers until the transaction ends: waits for those who are at it.
+pub async fn lock_secrets(db: &mut PgConnection) -> Result<Vec<NasSecret>, DbError> {
     Ok(query_as!(NasSecret, r#"select name, prefix::text as "prefix!", secret from access.nas order by name for update"#).fetch_all(db).await?)
+}
+
+/// The same, without those that some writer is at: waits for nobody.
+pub async fn lock_idle_secrets(db: &mut PgConnection) -> Result<Vec<NasSecret>, DbError> {
+    Ok(query_as!(NasSecret, r#"select name, prefix::text as "prefix!", secret from access.nas order by name for update skip locked"#).fetch_all(db).await?)
 }
 
 /// Replaces the encrypted secret of a NAS.
@@ -59,8 +69,19 @@ pub async fn set_secret(db: &mut PgConnection, name: &str, secret: &[u8]) -> Res
     Ok(())
 }
 
-/// Every NAS and the source addresses it may use, by name.
-pub async fn names(db: &mut PgConnection) -> Result<Vec<(String, String)>, DbError> {
-    let rows = query!(r#"select name, prefix::text as "prefix!" from access.nas order by name"#).fetch_all(db).await?;
-    Ok(rows.into_iter().map(|row| (row.name, row.prefix)).collect())
+/// What may be known of a NAS.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NasLine {
+    /// Its name.
+    pub name: String,
+    /// The source addresses it may use.
+    pub prefix: String,
+    /// Whether its requests must carry a Message-Authenticator.
+    pub require_message_authenticator: bool,
+}
+
+/// Every NAS, by name, without its secret.
+pub async fn all(db: &mut PgConnection) -> Result<Vec<NasLine>, DbError> {
+    let sql = query_as!(NasLine, r#"select name, prefix::text as "prefix!", require_message_authenticator from access.nas order by name"#);
+    Ok(sql.fetch_all(db).await?)
 }

@@ -4,7 +4,7 @@ use super::DbError;
 use chrono::{DateTime, Utc};
 use holdfast_proto::snapshot::Feed;
 use holdfast_proto::words::{Epoch, Generation, NodeId};
-use sqlx::{PgConnection, PgPool};
+use sqlx::{PgConnection, PgExecutor, PgPool};
 use uuid::Uuid;
 
 /// What a writer's triggers left for the publisher.
@@ -48,6 +48,30 @@ pub async fn hold_term(connection: &mut PgConnection) -> Result<i64, DbError> {
 pub async fn try_lead(connection: &mut PgConnection) -> Result<bool, DbError> {
     // "holdfast" in ASCII, as a number that nothing else uses.
     Ok(sqlx::query_scalar!(r#"select pg_try_advisory_lock(x'686f6c6466617374'::bigint) as "led!""#).fetch_one(connection).await?)
+}
+
+/// The session that holds the lock of [`try_lead`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LeaderRow {
+    /// Its number at the database.
+    pub session: i32,
+    /// Since when it is there.
+    pub since: DateTime<Utc>,
+    /// Where it comes from; `None`: from the database's own machine.
+    pub host: Option<String>,
+}
+
+/// Who leads; `None` where nobody does.
+pub async fn leader(connection: &mut PgConnection) -> Result<Option<LeaderRow>, DbError> {
+    // The two halves of the lock's number.
+    let sql = sqlx::query_as!(
+        LeaderRow,
+        r#"select a.pid as "session!", a.backend_start as "since!", host(a.client_addr) as "host?"
+           from pg_locks l join pg_stat_activity a on a.pid = l.pid
+           where l.locktype = 'advisory' and l.granted and l.classid = x'686f6c64'::int::oid and l.objid = x'66617374'::int::oid and l.objsubid = 1
+             and l.database = (select oid from pg_database where datname = current_database()) limit 1"#
+    );
+    Ok(sql.fetch_optional(connection).await?)
 }
 
 /// What a round takes up.
@@ -234,13 +258,13 @@ pub struct NodeRow {
 }
 
 /// Every box, by name.
-pub async fn nodes(pool: &PgPool) -> Result<Vec<NodeRow>, DbError> {
+pub async fn nodes(db: impl PgExecutor<'_>) -> Result<Vec<NodeRow>, DbError> {
     let rows = sqlx::query_as!(
         NodeRow,
         r#"select n.id, n.name, n.role, c.name as "campus?", n.hpke_public, n.enrolled_at, n.revoked_at
            from publish.node n left join org.campus c on c.id = n.campus_id order by n.name"#
     );
-    Ok(rows.fetch_all(pool).await?)
+    Ok(rows.fetch_all(db).await?)
 }
 
 /// Whether any agent is in.

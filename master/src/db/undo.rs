@@ -2,9 +2,13 @@
 //! new column needs nothing here; a new table needs a line in [`TABLES`].
 
 use super::DbError;
+use super::changes::PUBLISHER;
 use serde_json::Value;
 use sqlx::{PgConnection, query, query_as, query_scalar};
 use uuid::Uuid;
+
+/// The table of NASs, the one with secrets.
+pub const NAS: &str = "access.nas";
 
 /// A table whose changes are kept, and how its rows are put back.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -27,7 +31,7 @@ pub const TABLES: [Table; 11] = [
     Table { name: "ipam.address", key: "ip" },
     Table { name: "boot.template", key: "name" },
     Table { name: "boot.entry", key: "iface_id" },
-    Table { name: "access.nas", key: "id" },
+    Table { name: NAS, key: "id" },
 ];
 
 /// One row that a change set changed.
@@ -43,22 +47,42 @@ pub struct Image {
     pub after: Option<Value>,
 }
 
-/// What these change sets did, in the order in which they did it.
+/// What these change sets did, in the order in which they did it. The publisher's own, which encrypt secrets anew, did nothing.
 pub async fn images(db: &mut PgConnection, change_sets: &[Uuid]) -> Result<Vec<Image>, DbError> {
-    let sql =
-        query_as!(Image, r#"select table_name as "table", key, before, after from change.change where change_set = any ($1) order by ordinal"#, change_sets);
+    let sql = query_as!(
+        Image,
+        r#"select c.table_name as "table", c.key, c.before, c.after from change.change c join change.change_set s on s.id = c.change_set
+           where c.change_set = any ($1) and s.via <> $2 order by c.ordinal"#,
+        change_sets,
+        PUBLISHER
+    );
     Ok(sql.fetch_all(db).await?)
 }
 
-/// The change sets that were opened after the first of these and touched one of these rows, given pairwise.
+/// How the publisher encrypted the secrets of these NASs anew, in order.
+pub async fn encrypted_anew(db: &mut PgConnection, nas: &[String]) -> Result<Vec<Image>, DbError> {
+    let sql = query_as!(
+        Image,
+        r#"select c.table_name as "table", c.key, c.before, c.after from change.change c join change.change_set s on s.id = c.change_set
+           where s.via = $2 and c.table_name = 'access.nas' and c.key = any ($1) order by c.ordinal"#,
+        nas,
+        PUBLISHER
+    );
+    Ok(sql.fetch_all(db).await?)
+}
+
+/// The change sets that were opened after the first of these and touched one of these rows, given pairwise, but for the
+/// publisher's own.
 pub async fn later(db: &mut PgConnection, change_sets: &[Uuid], tables: &[String], keys: &[String]) -> Result<Vec<Uuid>, DbError> {
     // Ids of change sets ascend with time, so the primary key finds the later ones.
     let sql = query_scalar!(
         r#"select distinct c.change_set from change.change c join unnest($2::text[], $3::text[]) as t (name, key) on c.table_name = t.name and c.key = t.key
+             join change.change_set s on s.id = c.change_set and s.via <> $4
            where c.change_set > (select min(id::text)::uuid from unnest($1::uuid[]) id) and c.change_set <> all ($1)"#,
         change_sets,
         tables,
-        keys
+        keys,
+        PUBLISHER
     );
     Ok(sql.fetch_all(db).await?)
 }

@@ -49,8 +49,9 @@ pub struct App {
     pub halt: Arc<dyn Fn() -> Option<String> + Send + Sync>,
     /// What was published.
     pub snapshots: Snapshots,
-    /// What RADIUS secrets are encrypted with, as it changes; without it, imports of RADIUS clients are refused.
-    pub access_key: Option<watch::Receiver<Arc<DataKey>>>,
+    /// What RADIUS secrets are encrypted with, first, and what older ones can be read with, as it changes; without it, imports of
+    /// RADIUS clients are refused, and what has to do with secrets cannot be undone.
+    pub access_keys: Option<watch::Receiver<Arc<[DataKey]>>>,
     /// Rung after every commit: whoever publishes need not look.
     pub committed: Arc<Notify>,
     /// The text of `/metrics`.
@@ -59,6 +60,13 @@ pub struct App {
     pub build: &'static str,
     /// Whether people come by TLS: cookies are then `Secure`, and browsers are told to stay with it.
     pub secure: bool,
+}
+
+impl App {
+    /// What RADIUS secrets can be read with now, what they are encrypted with first; nothing where there is none.
+    pub fn data_keys(&self) -> Arc<[DataKey]> {
+        self.access_keys.as_ref().map(|keys| Arc::clone(&keys.borrow())).unwrap_or_default()
+    }
 }
 
 /// All pages, the API, and what supervisors ask for. Serve it with connect info (`SocketAddr`), which the brake on guessing counts by.

@@ -14,7 +14,7 @@ fn app() -> App {
         snapshots: Snapshots::of_nothing(pool.clone()),
         pool,
         served: ServedReader::nobody(),
-        access_key: None,
+        access_keys: None,
         boxes: None,
         halt: Arc::new(|| None),
         committed: Arc::default(),

@@ -4,10 +4,11 @@
 //! decided by [`super::change`]. The JSON of the API is exactly these drafts, and unknown fields are refused.
 
 pub use crate::db::boot::{BootParameters, OptionDraft};
-use holdfast_proto::snapshot::EncryptedField;
+use holdfast_proto::snapshot::{DataKey, EncryptedField};
 use holdfast_proto::words::{DomainName, HostName, Mac, Subnet};
 use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
+use std::sync::Arc;
 use uuid::Uuid;
 
 /// One wish to change the hostname database.
@@ -82,7 +83,12 @@ pub enum Edit {
         name: String,
     },
     /// The rows that these change sets changed become what they were before.
-    Undo(Vec<Uuid>),
+    Undo {
+        /// The change sets.
+        change_sets: Vec<Uuid>,
+        /// What secrets that come back can be read with, the one in use first: they come back under that one.
+        data_keys: Arc<[DataKey]>,
+    },
 }
 
 impl Edit {
@@ -96,7 +102,7 @@ impl Edit {
             Self::RecordAdd(_) | Self::RecordsAdd(_) | Self::RecordDelete(_) => "records",
             Self::TemplatePut(_) => "boot templates",
             Self::NasPut(_) | Self::NasDelete { .. } => "NASs",
-            Self::Undo(_) => "what others did",
+            Self::Undo { .. } => "what others did",
         }
     }
 }

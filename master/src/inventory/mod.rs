@@ -20,7 +20,8 @@ mod world;
 
 pub use draft::{BootParameters, CampusDraft, Edit, HostDraft, InterfaceDraft, NasDraft, OptionDraft, RecordDraft, SubnetDraft, TemplateDraft, ZoneDraft};
 pub use effects::{BootEffect, Effects, RecordEffect};
-pub use read::{HistoryEntry, Host, HostPage, HostQuery, SubnetObject, ZoneObject, campuses, history, host_by_name, host_list, subnets, templates, zones};
+pub use read::{HistoryEntry, Host, HostPage, HostQuery, NasObject, SubnetObject, ZoneObject};
+pub use read::{campuses, history, host_by_name, host_list, nas, subnets, templates, zones};
 pub use refusal::{Problem, Refusal};
 pub use undo::with_later;
 
@@ -190,7 +191,7 @@ async fn make(db: &mut PgConnection, edit: Edit) -> Result<Option<Version>, Refu
         Edit::TemplatePut(draft) => services::put_template(db, &draft).await.map(|()| None),
         Edit::NasPut(draft) => services::put_nas(db, &draft).await.map(|()| None),
         Edit::NasDelete { name } => services::delete_nas(db, &name).await.map(|()| None),
-        Edit::Undo(change_sets) => undo::undo(db, &change_sets).await.map(|()| None),
+        Edit::Undo { change_sets, data_keys } => undo::undo(db, &change_sets, &data_keys).await.map(|()| None),
     }
 }
 

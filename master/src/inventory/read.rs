@@ -216,6 +216,24 @@ pub async fn campuses(pool: &PgPool) -> Result<Vec<CampusDraft>, DbError> {
     Ok(rows.into_iter().map(|row| CampusDraft { name: row.name, service_address: row.service_address }).collect())
 }
 
+/// A NAS as it is. Its secret is for agents alone.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct NasObject {
+    /// Its name.
+    pub name: String,
+    /// The source addresses it may use.
+    pub prefix: String,
+    /// Whether its requests must carry a Message-Authenticator.
+    pub require_message_authenticator: bool,
+}
+
+/// All NASs, by name.
+pub async fn nas(pool: &PgPool) -> Result<Vec<NasObject>, DbError> {
+    let rows = db::nas::all(&mut *pool.acquire().await?).await?;
+    let object = |row: db::nas::NasLine| NasObject { name: row.name, prefix: row.prefix, require_message_authenticator: row.require_message_authenticator };
+    Ok(rows.into_iter().map(object).collect())
+}
+
 /// All bootptab templates, by name.
 pub async fn templates(pool: &PgPool) -> Result<Vec<TemplateDraft>, DbError> {
     let rows = db::boot::templates(&mut *pool.acquire().await?).await?;

@@ -2,12 +2,16 @@
 //!
 //! Nothing goes back in time: an undo is one more edit, published with a higher generation. Of a row that several of the
 //! change sets touched only the first image before and the last image after count. A row that moved on since is a conflict,
-//! column by column: what somebody else changed later is theirs, and stays.
+//! column by column: what somebody else changed later is theirs, and stays. That a secret was encrypted anew meanwhile is no
+//! change: see [`secrets`].
+
+mod secrets;
 
 use super::{Problem, Refusal};
 use crate::db::DbError;
-use crate::db::undo::{self, Image, TABLES, Table};
+use crate::db::undo::{self, Image, NAS, TABLES, Table};
 use chrono::Utc;
+use holdfast_proto::snapshot::DataKey;
 use serde_json::{Map, Value};
 use sqlx::{PgConnection, PgPool};
 use std::collections::BTreeMap;
@@ -51,11 +55,22 @@ struct Conflict {
 
 type NetByRow = BTreeMap<(usize, String), Net>;
 
+impl Plan {
+    /// The rows of NASs that are written.
+    fn secrets(&mut self) -> impl Iterator<Item = &mut Value> {
+        let of_nas = self.0.iter_mut().filter(|(rank, _)| TABLES[**rank].name == NAS).flat_map(|(_, steps)| steps);
+        of_nas.filter_map(|step| if let Step::Update(row) | Step::Insert(row) = step { Some(row) } else { None })
+    }
+}
+
 /// Undoes these change sets within the open change set, or tells all that stands against it.
-pub(super) async fn undo(db: &mut PgConnection, change_sets: &[Uuid]) -> Result<(), Refusal> {
-    let (plan, conflicts) = plan(db, change_sets).await?;
-    if !conflicts.is_empty() {
-        return Err(Refusal::Invalid(conflicts.iter().take(CONFLICTS_LIMIT).map(problem).collect()));
+pub(super) async fn undo(db: &mut PgConnection, change_sets: &[Uuid], data_keys: &[DataKey]) -> Result<(), Refusal> {
+    let (mut plan, conflicts) = plan(db, change_sets).await?;
+    let mut problems: Vec<Problem> = conflicts.iter().map(problem).collect();
+    problems.extend(plan.secrets().filter_map(|row| secrets::renew(row, data_keys).err()));
+    if !problems.is_empty() {
+        problems.truncate(CONFLICTS_LIMIT);
+        return Err(Refusal::Invalid(problems));
     }
     if plan.0.is_empty() {
         return Err(Problem::new("nothing-to-undo", "", "every row is already as it was before: there is nothing to undo").into());
@@ -88,7 +103,11 @@ fn problem(conflict: &Conflict) -> Problem {
 }
 
 async fn plan(db: &mut PgConnection, change_sets: &[Uuid]) -> Result<(Plan, Vec<Conflict>), Refusal> {
-    let net = net(undo::images(db, change_sets).await?)?;
+    let mut net = net(undo::images(db, change_sets).await?)?;
+    let nas = net.keys().filter(|(rank, _)| TABLES[*rank].name == NAS).map(|(_, key)| key.clone()).collect::<Vec<_>>();
+    if !nas.is_empty() {
+        secrets::follow(&mut net, undo::encrypted_anew(db, &nas).await?);
+    }
     let mut current: BTreeMap<(usize, String), Value> = BTreeMap::new();
     for (rank, table) in TABLES.iter().enumerate() {
         let of_table = net.iter().filter(|((of, _), _)| *of == rank);

@@ -58,14 +58,6 @@ impl Keys {
         &self.authorities[self.authorities.len() - 1]
     }
 
-    /// The data key of this name; without a name the first that this master ever had.
-    pub fn access(&self, id: Option<KeyId>) -> Option<&DataKey> {
-        match id {
-            Some(id) => self.access.iter().find(|key| key.id() == id),
-            None => self.access.first(),
-        }
-    }
-
     /// Every data key of the access feed that is still here.
     pub fn access_keys(&self) -> &[DataKey] {
         &self.access

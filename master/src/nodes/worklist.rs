@@ -72,7 +72,7 @@ pub async fn await_rotation(pool: &PgPool, list: WorkList, at_most: Duration) ->
 
 async fn work_list(db: &mut PgConnection, id: NodeId, name: &str, role: &str) -> Result<WorkList, NodeError> {
     let is_agent = role == "agent";
-    let nas = if is_agent { nas::names(db).await? } else { Vec::new() };
+    let nas = if is_agent { nas::all(db).await? } else { Vec::new() };
     let (exposed, changed): (&[&str], &[&str]) = if is_agent {
         (
             &[
@@ -92,7 +92,7 @@ async fn work_list(db: &mut PgConnection, id: NodeId, name: &str, role: &str) ->
     Ok(WorkList {
         node: name.to_owned(),
         role: role.to_owned(),
-        nas_secrets: nas.into_iter().map(|(name, prefix)| Exposed { name, prefix }).collect(),
+        nas_secrets: nas.into_iter().map(|nas| Exposed { name: nas.name, prefix: nas.prefix }).collect(),
         exposed: texts(exposed),
         changed: texts(changed),
         rotated_in: None,

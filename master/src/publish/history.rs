@@ -3,20 +3,35 @@ use crate::db::{generations, publish as db};
 use crate::keys::Keys;
 use anyhow::Context;
 use holdfast_proto::snapshot::{Feed, Sealed, State};
-use sqlx::{Connection, PgConnection};
+use sqlx::{PgConnection, PgPool};
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::task::JoinSet;
 
 /// A base is kept anew when the generations after it have grown to this, and to a quarter of it.
 const BASE_FLOOR_BYTES: usize = 4 << 20;
 /// Or when they are this many: each costs a signature check at start.
 const BASE_LIMIT_GENERATIONS: u64 = 4096;
+/// After a base could not be kept.
+const PAUSE: Duration = Duration::from_secs(60);
 
 /// What there is since the kept base of a feed.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct SinceBase {
     base_bytes: usize,
     bytes: usize,
     generations: u64,
+}
+
+/// Keeps bases beside the publishing, one at a time: a whole feed is encoded and written, and no edit waits for that.
+#[derive(Debug, Default)]
+pub(super) struct Bases {
+    since: BTreeMap<Feed, SinceBase>,
+    /// With what there was when it began, and the length of the base.
+    keeping: JoinSet<(Feed, SinceBase, anyhow::Result<usize>)>,
+    /// After a failure it is left in peace for a while.
+    not_before: Option<Instant>,
 }
 
 impl SinceBase {
@@ -24,6 +39,12 @@ impl SinceBase {
     pub(super) fn add(&mut self, payload_bytes: usize) {
         self.bytes += payload_bytes;
         self.generations += 1;
+    }
+
+    /// A base of this size is kept now, of what there was at `kept`.
+    fn go_on(&mut self, kept: Self, base_bytes: usize) {
+        let (bytes, generations) = (self.bytes.saturating_sub(kept.bytes), self.generations.saturating_sub(kept.generations));
+        *self = Self { base_bytes, bytes, generations };
     }
 
     fn is_long(self) -> bool {
@@ -67,17 +88,61 @@ async fn restore_feed(connection: &mut PgConnection, keys: &Keys, feed: Feed) ->
     Ok((published, since))
 }
 
-/// Keeps a new base of every feed whose generations since the last one have grown long.
-pub(super) async fn keep_bases(connection: &mut PgConnection, latest: &Latest, since: &mut BTreeMap<Feed, SinceBase>) -> anyhow::Result<()> {
-    for (feed, since) in since.iter_mut().filter(|(_, since)| since.is_long()) {
-        let state = latest.state(*feed);
-        let (view, Some(sealed)) = (state.view(), state.sealed()) else { continue };
-        let rows = state.encode_rows()?;
-        let mut tx = connection.begin().await?;
-        db::put_base(&mut tx, *feed, (view.epoch(), view.generation()), sealed.bytes(), &rows).await?;
-        generations::thin(&mut tx, *feed).await?;
-        tx.commit().await?;
-        *since = SinceBase { base_bytes: rows.len(), ..SinceBase::default() };
+impl Bases {
+    /// From what was read back.
+    pub(super) fn since(since: BTreeMap<Feed, SinceBase>) -> Self {
+        Self { since, ..Self::default() }
     }
-    Ok(())
+
+    /// One more generation of a feed.
+    pub(super) fn add(&mut self, feed: Feed, payload_bytes: usize) {
+        self.since.entry(feed).or_default().add(payload_bytes);
+    }
+
+    /// Sees what became of the base that was being kept, and begins with the next one where a feed is due.
+    pub(super) fn tend(&mut self, pool: &PgPool, latest: &Latest) {
+        while let Some(ended) = self.keeping.try_join_next() {
+            match ended.map_err(anyhow::Error::from).and_then(|(feed, since, kept)| Ok((feed, since, kept?))) {
+                Ok((feed, since, bytes)) => self.since.entry(feed).or_default().go_on(since, bytes),
+                Err(error) => {
+                    tracing::warn!(event = "base_not_kept", error = format!("{error:#}"), "a base could not be kept: the next start takes longer");
+                    self.not_before = Some(Instant::now() + PAUSE);
+                }
+            }
+        }
+        let may_begin = self.keeping.is_empty() && self.not_before.is_none_or(|at| Instant::now() >= at);
+        if let Some((&feed, &since)) = self.since.iter().find(|(_, since)| may_begin && since.is_long()) {
+            let (pool, published) = (pool.clone(), Arc::clone(&latest.feeds[&feed]));
+            self.keeping.spawn(async move { (feed, since, keep_base(&pool, feed, published).await) });
+        }
+    }
+}
+
+/// Keeps the state of a feed as a base; gives its length.
+async fn keep_base(pool: &PgPool, feed: Feed, published: Arc<Published>) -> anyhow::Result<usize> {
+    let encoded = Arc::clone(&published);
+    let rows = tokio::task::spawn_blocking(move || encoded.state.encode_rows()).await??;
+    let sealed = published.state.sealed().context("nothing was published of it")?;
+    let mut tx = pool.begin().await?;
+    db::put_base(&mut tx, feed, published.position(), sealed.bytes(), &rows).await?;
+    generations::thin(&mut tx, feed).await?;
+    tx.commit().await?;
+    Ok(rows.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_published_while_a_base_was_kept_counts_for_the_next_one() {
+        let mut since = SinceBase::default();
+        (0..BASE_LIMIT_GENERATIONS).for_each(|_| since.add(10));
+        assert!(since.is_long());
+        let begun = since;
+        since.add(7);
+        since.go_on(begun, 1000);
+        assert_eq!(since, SinceBase { base_bytes: 1000, bytes: 7, generations: 1 });
+        assert!(!since.is_long());
+    }
 }

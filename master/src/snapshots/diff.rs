@@ -125,13 +125,13 @@ impl Snapshots {
         row.map(|row| (Epoch(row.epoch as u32), Generation(row.generation as u64))).ok_or_else(missing)
     }
 
-    /// What differs between two generations apart from what rises or is wrapped anew by itself.
+    /// What differs between two generations apart from what rises, is wrapped or is encrypted anew by itself.
     pub(super) async fn remaining(&self, feed: Feed, from: Generation, to: Generation) -> Result<Vec<Line>, PastError> {
         let Two { before, after, places, .. } = self.two(feed, from.min(to), from.max(to)).await?;
         let mut lines = Vec::new();
         for place in places.iter().filter(|place| !tell::is_aside(feed, place.0)) {
             let (before, after) = (value(&before, place), value(&after, place));
-            if before != after {
+            if before != after && !tell::is_encrypted_anew(feed, place.0, before, after) {
                 row(feed, place, before, after, &mut lines);
             }
         }

@@ -231,13 +231,18 @@ impl Snapshots {
         self.latest().held.values().map(|hold| (**hold).clone()).collect()
     }
 
-    /// Lets a held generation out, with the name and reason of whoever answers for it. `false` where nothing is held.
-    pub async fn release(&self, feed: Feed, actor: &str, reason: &str) -> Result<bool, DbError> {
-        let released = holds::release(&self.pool, feed, actor, reason).await?;
-        if released {
-            tracing::warn!(event = "hold_released", %feed, actor, reason, "a generation that removes much is let out");
+    /// Lets a held generation out that removes so many rows, with the name and reason of whoever answers for it. Otherwise it
+    /// tells what is held instead, in a sentence.
+    pub async fn release(&self, feed: Feed, removed: u32, actor: &str, reason: &str) -> Result<Result<(), String>, DbError> {
+        if holds::release(&self.pool, feed, i64::from(removed), actor, reason).await? {
+            tracing::warn!(event = "hold_released", %feed, removed, actor, reason, "a generation that removes much is let out");
+            return Ok(Ok(()));
         }
-        Ok(released)
+        let held = holds::all(&mut *self.pool.acquire().await?).await?.into_iter().find(|hold| hold.feed() == Some(feed));
+        Ok(Err(match held {
+            Some(hold) => format!("{} That is {} rows by now, not {removed}: read it again before you answer for it", hold.detail, hold.removed),
+            None => format!("nothing of {feed} is held"),
+        }))
     }
 }
 

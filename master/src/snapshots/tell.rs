@@ -155,6 +155,13 @@ pub(super) fn is_aside(feed: Feed, table: Table) -> bool {
     table == WRAPPED_KEYS || (feed.kind == Kind::Zone && table == ZONE)
 }
 
+/// Whether a row differs only in the data key of its secret: whether the secret is another one nobody can tell from outside.
+pub(super) fn is_encrypted_anew(feed: Feed, table: Table, before: Option<&[u8]>, after: Option<&[u8]>) -> bool {
+    let nas = |value: Option<&[u8]>| Nas::decode(value?).ok();
+    let (true, Some(before), Some(after)) = (feed == Feed::ACCESS && table == NAS, nas(before), nas(after)) else { return false };
+    before.secret.key_id() != after.secret.key_id() && Nas { secret: after.secret.clone(), ..before } == after
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -17,7 +17,6 @@ use axum::{
 };
 use http::{StatusCode, Uri};
 use serde::{Deserialize, Serialize};
-use std::sync::Arc;
 
 pub(super) fn routes() -> Router<App> {
     Router::new().route("/import", post(take_in))
@@ -50,8 +49,8 @@ async fn take_in(State(app): State<App>, visitor: Visitor, uri: Uri, Body(body):
     let wanted: Wanted = read(body, &["files"])?;
     let dry_run = wish.dry_run || wanted.dry_run;
     let options = Options { dry_run, campus: wanted.campus };
-    let access_key = app.access_key.as_ref().map(|key| Arc::clone(&key.borrow()));
-    let mut report = import(&app.pool, &visitor.actor("import"), &wish.reason, wanted.files, options, access_key.as_deref()).await?;
+    let keys = app.data_keys();
+    let mut report = import(&app.pool, &visitor.actor("import"), &wish.reason, wanted.files, options, keys.first()).await?;
     app.committed.notify_one();
     if !report.errors.is_empty() {
         let errors = std::mem::take(&mut report.errors).into_iter().map(located).collect();

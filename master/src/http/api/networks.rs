@@ -1,4 +1,5 @@
-//! `/subnets`, `/zones` and `/campuses`: list, read, add. Changing them comes with a later issue.
+//! `/subnets`, `/zones` and `/campuses`: list, read, add. Changing them comes with a later issue. `/nas`: list and delete; they
+//! come in by imports, which can encrypt their secrets.
 
 use super::{
     BODY_LIMIT_BYTES,
@@ -8,13 +9,13 @@ use super::{
 };
 use crate::{
     http::{App, Problem, session::Visitor},
-    inventory::{self, CampusDraft, Edit, SubnetDraft, SubnetObject, ZoneDraft, ZoneObject},
+    inventory::{self, CampusDraft, Edit, NasObject, SubnetDraft, SubnetObject, ZoneDraft, ZoneObject},
 };
 use axum::{
     Json, Router,
     extract::{Path, State},
     response::{IntoResponse, Response},
-    routing::get,
+    routing::{delete, get},
 };
 use holdfast_proto::words::{DomainName, Subnet};
 use http::{StatusCode, Uri, header};
@@ -27,6 +28,8 @@ pub(super) fn routes() -> Router<App> {
         .route("/zones/{apex}", get(zone))
         .route("/campuses", get(campuses).post(add_campus))
         .route("/campuses/{name}", get(campus))
+        .route("/nas", get(nas))
+        .route("/nas/{name}", delete(delete_nas))
 }
 
 async fn subnets(State(app): State<App>, _: Visitor, uri: Uri) -> Result<Json<Page<SubnetObject>>, Problem> {
@@ -101,4 +104,16 @@ async fn add_campus(State(app): State<App>, visitor: Visitor, uri: Uri, Body(bod
     let outcome = make(&app, &visitor, &wish, Edit::CampusAdd(draft), None).await?;
     let object = find_campus(&app, &name).await?;
     Ok(with_header(answer(&app, &wish, outcome, object, StatusCode::CREATED).await, header::LOCATION, &format!("/api/v1/campuses/{name}")))
+}
+
+async fn nas(State(app): State<App>, _: Visitor, uri: Uri) -> Result<Json<Page<NasObject>>, Problem> {
+    Parameters::of(&uri, &[])?;
+    Ok(Json(Page { items: inventory::nas(&app.pool).await?, next: None }))
+}
+
+/// Without `If-Match`: a NAS has no version, and whoever deletes one means it whatever its secret is.
+async fn delete_nas(State(app): State<App>, visitor: Visitor, Path(name): Path<String>, uri: Uri) -> Result<Response, Problem> {
+    let wish = Wish::of(&uri)?;
+    let outcome = make(&app, &visitor, &wish, Edit::NasDelete { name }, None).await?;
+    Ok(answer(&app, &wish, outcome, None::<NasObject>, StatusCode::OK).await)
 }

@@ -150,7 +150,7 @@ async fn rollback(State(app): State<App>, visitor: Visitor, Path(name): Path<Str
     let undoing = app.snapshots.undoing(feed, to).await?;
     let change_sets = inventory::with_later(&app.pool, &undoing.change_sets).await?;
     let undone = app.snapshots.change_sets(&change_sets).await?;
-    match make(&app, &visitor, &wish, Edit::Undo(change_sets), None).await? {
+    match make(&app, &visitor, &wish, Edit::Undo { change_sets, data_keys: app.data_keys() }, None).await? {
         Edited::Would(effects) => Ok(Json(RolledBack { dry_run: true, change_set: None, undone, effects, propagation: vec![], held: None, outcome: None })),
         Edited::Did(applied) => {
             let (propagation, held) = propagation(&app, applied.change_set, wish.wait).await;
@@ -178,9 +178,12 @@ struct Released {
     released: bool,
 }
 
-/// `POST /snapshots/{feed}/release?reason=...`: somebody answers for a generation that removes much.
+/// `POST /snapshots/{feed}/release?removed=N&reason=...`: somebody answers for a generation that removes much, and says how much
+/// that was when they looked.
 async fn release(State(app): State<App>, visitor: Visitor, Path(name): Path<String>, uri: Uri) -> Result<Json<Released>, Problem> {
-    let parameters = Parameters::of(&uri, &["reason"])?;
+    let parameters = Parameters::of(&uri, &["removed", "reason"])?;
+    let removed = parameters.number("removed", 0..=u32::MAX)?;
+    let removed = removed.ok_or_else(|| wrong_parameter("removed", "say how many rows go, as \"removed\" of what is held tells it: removed=202".into()))?;
     let reason = parameters.text("reason").map(str::trim).filter(|reason| !reason.is_empty());
     let reason = reason.ok_or_else(|| wrong_parameter("reason", "say why all that may go: the reason stands in the history".into()))?;
     let actor = visitor.actor("api");
@@ -188,9 +191,7 @@ async fn release(State(app): State<App>, visitor: Visitor, Path(name): Path<Stri
         return Err(Problem::forbidden("only an administrator can answer for that"));
     }
     let feed = feed(&name)?;
-    if !app.snapshots.release(feed, &actor.name, reason).await? {
-        return Err(Problem::conflict(format!("nothing of {feed} is held"), vec![]));
-    }
+    app.snapshots.release(feed, removed, &actor.name, reason).await?.map_err(|held| Problem::conflict(held, vec![]))?;
     app.committed.notify_one();
     Ok(Json(Released { feed: feed.to_string(), released: true }))
 }

@@ -45,7 +45,7 @@ fn what_is_held_is_told_on_every_page_with_what_to_do() {
     };
     let frame = Frame { holds: vec![hold], ..frame(true) };
     let text = HostsPage { frame, search: String::new(), hosts: vec![], paged: false, next: None, gone: None, follow: None }.render().unwrap();
-    assert!(text.contains("would lose 100 of its 300 names") && text.contains("holdfast snapshot release zone"));
+    assert!(text.contains("would lose 100 of its 300 names") && text.contains("holdfast snapshot release zone --removed 100"));
     assert!(text.contains("role=\"alert\""));
 }
 
