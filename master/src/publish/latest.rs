@@ -2,7 +2,7 @@ use super::guard::Hold;
 use crate::db::publish::NewGeneration;
 use bytes::Bytes;
 use holdfast_proto::control::{CHUNK_BYTES, FRAME_LIMIT_BYTES, Packed, pack};
-use holdfast_proto::snapshot::{ApplyError, Feed, Opened, Rows, State, merge_payloads};
+use holdfast_proto::snapshot::{ApplyError, Feed, Opened, Rows, Sealed, State, merge_payloads};
 use holdfast_proto::words::{Epoch, Generation};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -167,6 +167,14 @@ impl Published {
     /// The epoch and number of the newest generation.
     pub fn position(&self) -> (Epoch, Generation) {
         (self.state.view().epoch(), self.state.view().generation())
+    }
+
+    /// What was signed under this number, where it is at hand.
+    pub fn sealed_at(&self, epoch: Epoch, generation: Generation) -> Option<&[u8]> {
+        if (epoch, generation) == self.position() {
+            return self.state.sealed().map(Sealed::bytes);
+        }
+        self.frames.iter().find(|frame| (frame.epoch, frame.generation) == (epoch, generation)).map(|frame| &frame.sealed[..])
     }
 
     /// What brings somebody who has this generation to the newest: the frame as it was published where exactly that one is
