@@ -134,7 +134,7 @@ impl Publisher {
         // The lock belongs to the connection: whichever way this ends, the connection must not go back into the pool.
         connection.close_on_drop();
         if !db::try_lead(&mut connection).await? {
-            return Ok(());
+            return self.follow_leader(&mut connection).await;
         }
         let term = db::begin_term(&mut connection).await?;
         // Another master may have published since this one looked.
@@ -153,6 +153,15 @@ impl Publisher {
         self.look_for_halt(&mut lead).await?;
         tracing::info!(event = "publisher_leads", term, "this master publishes");
         self.publish_on(&mut lead).await
+    }
+
+    /// Another master publishes: the boxes that have a line to this one are to have it as well.
+    async fn follow_leader(&mut self, connection: &mut PgConnection) -> anyhow::Result<()> {
+        let latest = Arc::clone(&self.latest.borrow());
+        if let Some(next) = history::catch_up(connection, &self.held(), &latest).await? {
+            self.announce(next);
+        }
+        Ok(())
     }
 
     fn held(&self) -> Arc<Keys> {
