@@ -2,6 +2,7 @@
 
 mod cables;
 mod clients;
+mod clocks;
 mod deployment;
 mod fuzz;
 mod house;
