@@ -6,6 +6,7 @@ mod clocks;
 mod deployment;
 mod fuzz;
 mod house;
+mod masters;
 mod reports;
 mod rollback;
 mod serving;
