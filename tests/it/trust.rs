@@ -198,6 +198,9 @@ fn adopts_from_north(lab: &mut Lab) -> String {
     let said = lab.run(Part::Master, &["adopt-from-agent", &north]).unwrap();
     lab.start(Part::Master).unwrap();
     eventually("it is halted no longer", || Ok(master_is_ready(lab)?.starts_with("HTTP/1.1 200")));
+    for campus in Campus::BOTH {
+        eventually("both have a line again", || Ok(status(lab, campus)["line"] == "connected"));
+    }
     said
 }
 
