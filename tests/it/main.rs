@@ -2,9 +2,11 @@
 
 mod cables;
 mod clients;
+mod clocks;
 mod deployment;
 mod fuzz;
 mod house;
+mod masters;
 mod publisher;
 mod reports;
 mod rollback;

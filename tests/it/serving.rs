@@ -33,7 +33,7 @@ pub fn names(network: &Network, from: Campus, agent: Campus, name: &str) -> Resu
 }
 
 /// The three services of an agent, each asked by the client that people use, from a machine of its campus.
-fn all_three_answer(network: &Network, campus: Campus) -> Result<bool> {
+pub fn all_three_answer(network: &Network, campus: Campus) -> Result<bool> {
     let (host, nas) = (Some(network.at(Place::Host(campus))), Some(network.at(Place::Nas(campus))));
     let name = Dig::reverse(host, campus.agent(), campus.host()).short().is_ok_and(|names| names.len() == 1);
     let boot = bootptest(host, campus.agent())?.iter().any(|reply| reply.tag("Y") == campus.host().to_string());

@@ -12,9 +12,9 @@ use std::net::SocketAddrV4;
 use std::path::PathBuf;
 use std::process::Command;
 
-const SOUTH: Campus = Campus::South;
+pub const SOUTH: Campus = Campus::South;
 
-fn state_dir(lab: &Lab, part: Part) -> PathBuf {
+pub fn state_dir(lab: &Lab, part: Part) -> PathBuf {
     lab.folder().path().join(part.name())
 }
 
@@ -38,7 +38,7 @@ fn people_readers(lab: &Lab) -> usize {
     best_state(&folder, Feed::PEOPLE, &identity(lab, NORTH).trust.into(), &store_key(&state_dir(lab, Part::Agent(NORTH)))).0.view().iter(WRAPPED_KEYS).count()
 }
 
-fn logs_in(lab: &Lab, campus: Campus) -> Result<bool> {
+pub fn logs_in(lab: &Lab, campus: Campus) -> Result<bool> {
     let nas = Some(lab.network().at(Place::Nas(campus)));
     let secret = if campus == NORTH { "yupgpn753sb3uqwdp8tu" } else { "wwsxpwzmghtx6cw9nd67" };
     let reply = radclient(nas, SocketAddrV4::new(campus.agent(), 1812), secret, "pascal.tesla0", "joule-89667-euler", &[])?;
@@ -62,13 +62,13 @@ fn trust_version(lab: &Lab, campus: Campus) -> u32 {
     identity(lab, campus).trust.draft().version
 }
 
-fn snapshot(lab: &Lab, campus: Campus, feed: &str) -> serde_json::Value {
+pub fn snapshot(lab: &Lab, campus: Campus, feed: &str) -> serde_json::Value {
     let status = status(lab, campus);
     let snapshots = status["snapshots"].as_array().cloned().unwrap_or_default();
     snapshots.into_iter().find(|snapshot| snapshot["feed"] == feed).unwrap_or_default()
 }
 
-fn serves_edit(lab: &Lab, name: &str, address: &str) {
+pub fn serves_edit(lab: &Lab, name: &str, address: &str) {
     for campus in Campus::BOTH {
         eventually("both have a line", || Ok(status(lab, campus)["line"] == "connected"));
     }
@@ -190,7 +190,7 @@ fn put_back_behind(lab: &mut Lab, edit: impl FnOnce(&Lab)) {
     lab.start(Part::Master).unwrap();
 }
 
-fn master_is_ready(lab: &Lab) -> Result<String> {
+pub fn master_is_ready(lab: &Lab) -> Result<String> {
     on_ground(lab.at(Place::Master), || get(lab.ground().status(Part::Master), "/readyz"))?
 }
 
@@ -205,6 +205,9 @@ fn adopts_from_north(lab: &mut Lab) -> String {
     let said = lab.run(Part::Master, &["adopt-from-agent", &north]).unwrap();
     lab.start(Part::Master).unwrap();
     eventually("it is halted no longer", || Ok(master_is_ready(lab)?.starts_with("HTTP/1.1 200")));
+    for campus in Campus::BOTH {
+        eventually("both have a line again", || Ok(status(lab, campus)["line"] == "connected"));
+    }
     said
 }
 

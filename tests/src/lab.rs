@@ -326,6 +326,11 @@ pub struct Admin {
 }
 
 impl Admin {
+    /// The same admin, who asks the master at another web door.
+    pub fn at(self, web: SocketAddr) -> Self {
+        Self { server: format!("http://{web}"), ..self }
+    }
+
     /// Runs `holdfast` with these arguments: what it printed, or what it said against them.
     pub fn holdfast(&self, args: &[&str]) -> Result<String> {
         let mut command = match &self.namespace {

@@ -64,10 +64,19 @@ impl Recipe {
     /// # Panics
     /// Where package libfaketime is not installed: the loader would only warn, and the clock would be true.
     pub fn at_time(self, time: &str) -> Self {
-        self.env("LD_PRELOAD", libfaketime().expect("package libfaketime is installed"))
-            .env("FAKETIME", time)
-            .env("FAKETIME_DONT_FAKE_MONOTONIC", "1")
-            .env("FAKETIME_NO_CACHE", "1")
+        self.with_clock().env("FAKETIME", time)
+    }
+
+    /// Lets its wall clock be set while it runs, as a time server does: `file` says how far it is from the true time (`"+500d"`).
+    ///
+    /// # Panics
+    /// Where package libfaketime is not installed, as [`Self::at_time`].
+    pub fn by_clock(self, file: &Path) -> Self {
+        self.with_clock().env("FAKETIME_TIMESTAMP_FILE", file)
+    }
+
+    fn with_clock(self) -> Self {
+        self.env("LD_PRELOAD", libfaketime().expect("package libfaketime is installed")).env("FAKETIME_DONT_FAKE_MONOTONIC", "1").env("FAKETIME_NO_CACHE", "1")
     }
 
     /// Starts it.

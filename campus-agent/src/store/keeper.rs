@@ -87,6 +87,9 @@ pub enum Refusal {
     /// The head of a whole snapshot is not the one that a manifest names.
     #[error("the snapshot offered is not the one that a manifest names")]
     OtherRoot,
+    /// A number has one content, and this box holds it.
+    #[error("generation {0}.{1} is held with other contents: two masters signed under one number")]
+    Forked(Epoch, Generation),
 }
 
 impl Refusal {
@@ -219,6 +222,7 @@ impl Keeper {
         let newest = newest.map(|newest| Ok::<Opened, Refusal>(trust.open(&Sealed::from_bytes(newest)?)?)).transpose()?;
         // It is served as soon as it is here, so it must not lie below the floor, whatever newer manifest names it.
         self.refuse_the_past(opened.manifest(), floor)?;
+        self.refuse_a_fork(&opened)?;
         Incoming::begin(opened, newest, head, self.dir.join("incoming")).ok_or(Refusal::OtherRoot)
     }
 
@@ -226,6 +230,7 @@ impl Keeper {
     pub fn take_rows(&mut self, trust: &Trust, floor: Option<(Epoch, Generation)>, sealed: &[u8], rows: &[u8]) -> Result<Kept, Refusal> {
         let opened = trust.open(&Sealed::from_bytes(sealed)?)?;
         self.refuse_the_past(opened.manifest(), floor)?;
+        self.refuse_a_fork(&opened)?;
         let next = State::restore(&opened, rows)?;
         Ok(self.keep(next, Self::write_base))
     }
@@ -258,6 +263,14 @@ impl Keeper {
             return Err(ApplyError::NotNewer { held_epoch, held, offered_epoch: target.epoch, offered: target.generation });
         }
         Ok(())
+    }
+
+    /// What is held may come again, to be made whole; anything else under its number may not.
+    fn refuse_a_fork(&self, opened: &Opened) -> Result<(), Refusal> {
+        let (held, target) = (self.state.view(), opened.manifest());
+        let is_other = self.state.sealed().is_some_and(|sealed| sealed.bytes() != opened.sealed().bytes());
+        let at = (target.epoch, target.generation);
+        if at == (held.epoch(), held.generation()) && is_other { Err(Refusal::Forked(at.0, at.1)) } else { Ok(()) }
     }
 
     /// Takes a whole snapshot whose blocks have all arrived.

@@ -159,18 +159,34 @@ impl Uplink {
 
     /// One connection, from dialling to its end.
     async fn session(&mut self) -> anyhow::Result<()> {
-        let mut channel = tls::dial(&self.address, self.tls()?).await.with_context(|| format!("dialling {}", self.address))?;
+        let mut channel = self.dial().await?;
         if renewal_is_due(&self.identity.chain, self.clock.now()) && self.renew(channel.clone()).await {
-            channel = tls::dial(&self.address, self.tls()?).await.with_context(|| format!("dialling {}", self.address))?;
+            channel = self.dial().await?;
         }
+        let (outgoing, stream) = match self.open(channel.clone()).await {
+            // A box that was switched off lags behind the true time: it may hear only now that its certificate ran out.
+            Err(error) if is_about_the_certificate(&error) && self.renew(channel.clone()).await => {
+                channel = self.dial().await?;
+                self.open(channel).await?
+            }
+            opened => opened?,
+        };
+        self.outbox.rewind();
+        let line = Line::begin(self.keepers.keys().copied(), self.signed_time, Instant::now());
+        self.follow(stream, Session { line, outgoing, fetches: JoinSet::new() }).await
+    }
+
+    async fn dial(&mut self) -> anyhow::Result<Channel> {
+        tls::dial(&self.address, self.tls()?).await.with_context(|| format!("dialling {}", self.address))
+    }
+
+    /// Opens the stream, with the first words on it.
+    async fn open(&mut self, channel: Channel) -> anyhow::Result<(mpsc::Sender<FromAgent>, Streaming<FromMaster>)> {
         let (outgoing, queue) = mpsc::channel(OUTGOING_LIMIT);
         outgoing.send(self.hello()).await?;
         let mut client = ControlClient::new(channel).max_decoding_message_size(AGENT_MESSAGE_LIMIT_BYTES);
         let opened = timeout(SILENCE_LIMIT, client.follow(ReceiverStream::new(queue))).await.context("the master did not open the stream")?;
-        let stream = opened.context("opening the stream")?.into_inner();
-        self.outbox.rewind();
-        let line = Line::begin(self.keepers.keys().copied(), self.signed_time, Instant::now());
-        self.follow(stream, Session { line, outgoing, fetches: JoinSet::new() }).await
+        Ok((outgoing, opened.context("opening the stream")?.into_inner()))
     }
 
     fn tls(&self) -> anyhow::Result<Arc<rustls::ClientConfig>> {
@@ -506,6 +522,11 @@ fn keep_whole(keeper: &mut Keeper, trust: &Trust, floor: Option<(Epoch, Generati
         incoming.put(block).map_err(ApplyError::from)?;
     }
     keeper.take_full(incoming)
+}
+
+/// Whether the master said that a certificate is wanted, or a newer one.
+fn is_about_the_certificate(error: &anyhow::Error) -> bool {
+    error.chain().filter_map(|cause| cause.downcast_ref::<tonic::Status>()).any(|status| status.code() == tonic::Code::Unauthenticated)
 }
 
 /// Whether the other end is there at all tells how long to wait.

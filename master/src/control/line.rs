@@ -78,6 +78,8 @@ struct At {
     generation: Generation,
     credit: Credit,
     wants_whole: bool,
+    /// What it holds is not what we published under that number: nothing of ours leads on from there before the next epoch.
+    is_fork: bool,
 }
 
 /// Whether the next generation may be sent.
@@ -101,13 +103,13 @@ impl Line {
             let Some(published) = gate.latest.feeds.get(&feed) else { continue };
             let (epoch, generation) = (Epoch(position.epoch), Generation(position.generation));
             let is_same = (epoch, generation) == published.position();
-            let is_fork = is_same && published.state.sealed().is_some_and(|sealed| !position.sealed.is_empty() && sealed.bytes() != &position.sealed[..]);
+            let is_fork = !position.sealed.is_empty() && published.sealed_at(epoch, generation).is_some_and(|sealed| sealed != &position.sealed[..]);
             if (epoch, generation) > published.position() || is_fork {
                 out.push(Output::IsAhead { feed, epoch, generation, sealed: position.sealed.clone() });
             }
             // One that is where we are must also hold what we hold.
             let differs = generation > Generation(0) && is_same && published.state.digest().0[..] != position.digest[..];
-            line.positions.insert(feed, At { epoch, generation, credit: Credit::Free, wants_whole: differs });
+            line.positions.insert(feed, At { epoch, generation, credit: Credit::Free, wants_whole: differs, is_fork });
             // A number of another history says nothing of ours.
             if generation > Generation(0) && epoch == published.position().0 && generation <= published.position().1 {
                 out.push(Output::Remember { feed, applied: generation, durable: Generation(position.durable) });
@@ -134,8 +136,10 @@ impl Line {
         let taken @ (epoch, generation) = (Epoch(ack.epoch), Generation(ack.taken));
         let is_published = || gate.latest.feeds.get(&feed).is_some_and(|published| epoch == published.position().0 && generation <= published.position().1);
         match at.credit {
-            Credit::Used(epoch, generation) if taken == (epoch, generation) => *at = At { epoch, generation, credit: Credit::Free, wants_whole: false },
-            Credit::Fetching if is_published() => *at = At { epoch, generation, credit: Credit::Free, wants_whole: false },
+            Credit::Used(epoch, generation) if taken == (epoch, generation) => {
+                *at = At { epoch, generation, credit: Credit::Free, wants_whole: false, is_fork: false }
+            }
+            Credit::Fetching if is_published() => *at = At { epoch, generation, credit: Credit::Free, wants_whole: false, is_fork: false },
             // Services and disk come up to what was taken before.
             _ if taken == (at.epoch, at.generation) => {}
             _ => return,
@@ -168,7 +172,7 @@ impl Line {
                 Credit::Used(..) | Credit::Fetching => false,
                 Credit::Stuck(generation, until) => newest.1 > generation || now >= until,
             };
-            if !has_credit {
+            if !has_credit || (at.is_fork && newest.0 == at.epoch) {
                 continue;
             }
             let step = if at.wants_whole { Step::Whole } else { published.step(at.epoch, at.generation) };

@@ -3,6 +3,7 @@
 use anyhow::Context;
 use chrono::{DateTime, Utc};
 use holdfast_proto::control::enrol::CERTIFICATE_LIFE_MS;
+use holdfast_proto::net::clock::WallClock;
 use holdfast_proto::net::tls::{Identity, MASTER_NAME};
 use holdfast_proto::words::NodeId;
 use rcgen::{
@@ -10,7 +11,7 @@ use rcgen::{
     date_time_ymd,
 };
 use rustls::pki_types::{CertificateDer, CertificateSigningRequestDer};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, UNIX_EPOCH};
 use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
 
 /// A box renews when a third is left, and may renew after its end.
@@ -88,7 +89,7 @@ impl Authority {
 fn since_always(params: &mut CertificateParams, life: Option<Duration>) {
     params.not_before = date_time_ymd(2020, 1, 1);
     params.not_after = match life {
-        Some(life) => (SystemTime::now() + life).into(),
+        Some(life) => (UNIX_EPOCH + Duration::from_millis(WallClock.now().0) + life).into(),
         None => date_time_ymd(2120, 1, 1),
     };
 }
@@ -108,7 +109,8 @@ pub fn caller(der: &[u8]) -> Option<Caller> {
         _ => None,
     })?;
     let node = NodeId(hex::decode(number).ok()?.try_into().ok()?);
-    Some(Caller { node, expired: !certificate.validity().is_valid() })
+    let now_s = (WallClock.now().0 / 1000) as i64;
+    Some(Caller { node, expired: certificate.validity().not_after.timestamp() < now_s })
 }
 
 #[cfg(test)]

@@ -124,14 +124,7 @@ impl Publisher {
         // The lock belongs to the connection: whichever way this ends, the connection must not go back into the pool.
         connection.close_on_drop();
         if !db::try_lead(&mut connection).await? {
-            // Nobody: it went in this moment.
-            if let Some(leader) = db::leader(&mut connection).await? {
-                self.set_halt(Some(Halt::Elsewhere(leader)));
-            }
-            // Secrets are entered here, too, and the one who leads must be able to read them. Where its key was not copied to
-            // this machine, taking over will fail and say so.
-            let _ = self.access.learn(&mut connection).await;
-            return Ok(());
+            return self.follow_leader(&mut connection).await;
         }
         self.set_halt(None);
         let term = db::begin_term(&mut connection).await?;
@@ -151,6 +144,22 @@ impl Publisher {
         self.look_for_halt(&mut lead).await?;
         tracing::info!(event = "publisher_leads", term, "this master publishes");
         self.publish_on(&mut lead).await
+    }
+
+    /// Another master publishes: the boxes that have a line to this one are to have it as well.
+    async fn follow_leader(&mut self, connection: &mut PgConnection) -> anyhow::Result<()> {
+        // Nobody: it went in this moment.
+        if let Some(leader) = db::leader(connection).await? {
+            self.set_halt(Some(Halt::Elsewhere(leader)));
+        }
+        // Secrets are entered here, too, and the one who leads must be able to read them. Where its key was not copied to
+        // this machine, taking over will fail and say so.
+        let _ = self.access.learn(connection).await;
+        let latest = Arc::clone(&self.latest.borrow());
+        if let Some(next) = history::catch_up(connection, &self.held(), &latest).await? {
+            self.announce(next);
+        }
+        Ok(())
     }
 
     fn held(&self) -> Arc<Keys> {

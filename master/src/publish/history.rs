@@ -1,4 +1,5 @@
 use super::latest::{Latest, Published};
+use crate::db::publish::GenerationRow;
 use crate::db::{generations, publish as db};
 use crate::keys::Keys;
 use anyhow::Context;
@@ -69,6 +70,24 @@ pub(super) async fn restore(connection: &mut PgConnection, keys: &Keys) -> anyho
     Ok((latest, since))
 }
 
+/// What another master has published since, added to what this one has; `None` where there is nothing.
+pub(super) async fn catch_up(connection: &mut PgConnection, keys: &Keys, latest: &Latest) -> anyhow::Result<Option<Latest>> {
+    let mut next = None;
+    for (feed, published) in &latest.feeds {
+        let mut rows = db::generations_after(connection, *feed, published.position()).await?.into_iter();
+        let Some(first) = rows.next() else { continue };
+        let start = take_row(keys, published, first)?;
+        let published = rows.try_fold(start, |published, row| take_row(keys, &published, row))?;
+        next = Some(next.as_ref().unwrap_or(latest).restored(published));
+    }
+    Ok(next)
+}
+
+fn take_row(keys: &Keys, published: &Published, row: GenerationRow) -> anyhow::Result<Published> {
+    let opened = keys.open_history(&Sealed::from_bytes(&row.sealed)?)?;
+    Ok(published.advance(&opened, row.sealed, row.payload)?)
+}
+
 async fn restore_feed(connection: &mut PgConnection, keys: &Keys, feed: Feed) -> anyhow::Result<(Published, SinceBase)> {
     let mut since = SinceBase::default();
     let state = match db::base(connection, feed).await? {
@@ -81,9 +100,8 @@ async fn restore_feed(connection: &mut PgConnection, keys: &Keys, feed: Feed) ->
     let start = (state.view().epoch(), state.view().generation());
     let mut published = Published::new(state);
     for row in db::generations_after(connection, feed, start).await? {
-        let opened = keys.open_history(&Sealed::from_bytes(&row.sealed)?)?;
         since.add(row.payload.len());
-        published = published.advance(&opened, row.sealed, row.payload)?;
+        published = take_row(keys, &published, row)?;
     }
     Ok((published, since))
 }

@@ -173,6 +173,14 @@ impl Published {
         (self.state.view().epoch(), self.state.view().generation())
     }
 
+    /// What was signed under this number, where it is at hand.
+    pub fn sealed_at(&self, epoch: Epoch, generation: Generation) -> Option<&[u8]> {
+        if (epoch, generation) == self.position() {
+            return self.state.sealed().map(Sealed::bytes);
+        }
+        self.frames.iter().find(|frame| (frame.epoch, frame.generation) == (epoch, generation)).map(|frame| &frame.sealed[..])
+    }
+
     /// What brings somebody who has this generation to the newest: the frame as it was published where exactly that one is
     /// missing, else one frame merged of all that are.
     pub fn step(&self, epoch: Epoch, generation: Generation) -> Step {

@@ -9,7 +9,7 @@ use nix::time::{ClockId, clock_gettime};
 use rustls::pki_types::UnixTime;
 use rustls::time_provider::TimeProvider;
 use std::sync::Mutex;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// No signed time of ours is older than this: 2026-11-01, when the formats were fixed.
 const EARLIEST: UnixMillis = UnixMillis(1_793_491_200_000);
@@ -58,6 +58,25 @@ pub fn since_boot_ms() -> u64 {
 }
 
 impl TimeProvider for TrustedClock {
+    fn current_time(&self) -> Option<UnixTime> {
+        Some(UnixTime::since_unix_epoch(Duration::from_millis(self.now().0)))
+    }
+}
+
+/// The wall clock of the master, who has nobody to ask; but never before any time of ours. What is signed or judged while the
+/// clock stands in 1970 would be neither valid then nor later.
+#[derive(Debug, Clone, Copy)]
+pub struct WallClock;
+
+impl WallClock {
+    /// Now.
+    pub fn now(self) -> UnixMillis {
+        let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        UnixMillis(wall.as_millis() as u64).max(EARLIEST)
+    }
+}
+
+impl TimeProvider for WallClock {
     fn current_time(&self) -> Option<UnixTime> {
         Some(UnixTime::since_unix_epoch(Duration::from_millis(self.now().0)))
     }

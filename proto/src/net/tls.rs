@@ -5,6 +5,7 @@
 //! is 1970, and a box whose certificate ran out while it was cut off must still be able to ask for a new one. Which calls
 //! an expired certificate may make is for the master to decide, per call; here it only gets through the handshake.
 
+use super::clock::WallClock;
 use hyper_util::rt::TokioIo;
 use nix::sys::socket::sockopt::TcpUserTimeout;
 use rustls::client::WebPkiServerVerifier;
@@ -94,7 +95,7 @@ pub fn pinned_client_config(pin: [u8; 16], time: Arc<dyn TimeProvider>) -> Resul
 pub fn server_config(identity: Identity, authorities: &[Vec<u8>]) -> Result<ServerConfig, Error> {
     let inner = WebPkiClientVerifier::builder_with_provider(Arc::new(roots(authorities)?), provider()).allow_unauthenticated().build();
     let inner = inner.map_err(|wrong| Error::General(wrong.to_string()))?;
-    let builder = ServerConfig::builder_with_provider(provider()).with_protocol_versions(&[&rustls::version::TLS13])?;
+    let builder = ServerConfig::builder_with_details(provider(), Arc::new(WallClock)).with_protocol_versions(&[&rustls::version::TLS13])?;
     let mut config = builder.with_client_cert_verifier(Arc::new(ExpiryTolerant(inner))).with_single_cert(identity.chain, identity.key)?;
     config.alpn_protocols = vec![b"h2".to_vec()];
     Ok(config)

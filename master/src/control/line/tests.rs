@@ -35,7 +35,12 @@ impl Bench {
 
     /// An agent that says it is at this generation of the zone feed.
     fn line_at(&self, generation: u64, digest: &[u8]) -> (Line, Vec<Output>) {
-        let position = Position { feed: Some(Feed::ZONE.into()), epoch: 1, generation, digest: digest.to_vec(), durable: generation, sealed: Vec::new() };
+        self.line_showing(generation, digest, Vec::new())
+    }
+
+    /// And shows what was signed.
+    fn line_showing(&self, generation: u64, digest: &[u8], sealed: Vec<u8>) -> (Line, Vec<Output>) {
+        let position = Position { feed: Some(Feed::ZONE.into()), epoch: 1, generation, digest: digest.to_vec(), durable: generation, sealed };
         let hello = Hello { positions: vec![position], ..Hello::default() };
         let mut out = Vec::new();
         let line = Line::begin(NODE, &hello, &self.gate(), self.now, &mut out);
@@ -132,6 +137,17 @@ fn an_agent_ahead_of_us_is_told_of_and_gets_nothing() {
     let (mut line, out) = bench.line_at(4, &[]);
     assert!(matches!(out[..], [Output::IsAhead { feed: Feed::ZONE, generation: Generation(4), .. }]));
     assert_eq!(bench.sent(&mut line), []);
+}
+
+#[test]
+fn an_agent_of_another_history_is_told_of_and_gets_nothing() {
+    let (ours, theirs) = (Bench::new(3), Bench::new(2));
+    let shown = |bench: &Bench| bench.latest.feeds[&Feed::ZONE].sealed_at(Epoch(1), Generation(2)).unwrap().to_vec();
+    let (mut line, out) = ours.line_showing(2, &[], shown(&theirs));
+    assert!(matches!(out[..], [Output::IsAhead { feed: Feed::ZONE, generation: Generation(2), .. }, Output::Remember { .. }]));
+    assert_eq!(ours.sent(&mut line), [], "it would not lead on from there, and the whole would replace what it was told");
+    let (mut line, _) = ours.line_showing(2, &[], shown(&ours));
+    assert_eq!(ours.sent(&mut line), [Some((2, false))]);
 }
 
 #[test]
