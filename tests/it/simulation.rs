@@ -27,7 +27,8 @@ fn the_store_on_a_real_disk_comes_to_the_same_in_any_world() {
 #[test]
 fn no_safeguard_can_be_left_out() {
     for safeguard in Safeguard::ALL {
-        let fell = seeds().find_map(|seed| run(seed, Some(safeguard)).err());
+        // The first of them in which it is missed is enough.
+        let fell = (0..200).find_map(|seed| run(seed, Some(safeguard)).err());
         assert!(fell.is_some(), "without the safeguard \"{safeguard:?}\" nothing fell in any world: it is not tried, or does nothing");
     }
 }

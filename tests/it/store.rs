@@ -63,7 +63,7 @@ impl Disk {
     fn alter(&self, names: &[&str]) {
         let trust = Trust::read(&fs::read(self.folder.join("north/identity/trust")).unwrap()).unwrap();
         let (folder, key) = (self.feed(Feed::ZONE), store_key(&self.folder.join("north")));
-        let state = best_state(&folder, Feed::ZONE, &trust, &key).0.rebased().unwrap();
+        let state = best_state(&folder, Feed::ZONE, &trust.clone().into(), &key).0.rebased().unwrap();
         let (mut altered, mut found) = (Vec::new(), 0);
         for row in state.view().rows() {
             let row = row.unwrap();
