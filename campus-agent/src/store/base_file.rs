@@ -86,7 +86,7 @@ fn leave_room(path: &Path, base: &Base) -> io::Result<()> {
     let Some(folder) = path.parent() else { return Ok(()) };
     // A file system that does not say is tried.
     let Ok(stat) = statvfs(folder) else { return Ok(()) };
-    let (free, needed) = (stat.blocks_available() as u64 * stat.fragment_size() as u64, base.head().rows_len / 8 * 9 + RESERVE_BYTES);
+    let (free, needed) = (stat.blocks_available() * stat.fragment_size(), base.head().rows_len / 8 * 9 + RESERVE_BYTES);
     if free < needed {
         let what = format!("{} MiB are free where a snapshot of {} MiB is to be written", free >> 20, base.head().rows_len >> 20);
         return Err(io::Error::new(io::ErrorKind::StorageFull, what));

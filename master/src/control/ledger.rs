@@ -18,10 +18,12 @@ const RETRY: Duration = Duration::from_millis(500);
 /// Words in one statement.
 const TOGETHER: usize = 2000;
 
+type Said = BTreeMap<(NodeId, Feed, Generation), SaidRow>;
+
 /// What was said and is not written down yet. Cheap to clone; every clone is the same.
 #[derive(Debug, Clone, Default)]
 pub struct Ledger {
-    said: Arc<Mutex<BTreeMap<(NodeId, Feed, Generation), SaidRow>>>,
+    said: Arc<Mutex<Said>>,
     woken: Arc<Notify>,
 }
 
@@ -66,7 +68,7 @@ impl Ledger {
         said.retain(|(node, feed, generation), _| newest[&(*node, *feed)] == *generation);
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<(NodeId, Feed, Generation), SaidRow>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Said> {
         self.said.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -97,7 +97,7 @@ fn start_secondary(folder: &Folder, tuning: &str, primary: SocketAddr, address: 
 fn start(name: &str, home: &Path, address: SocketAddr, tuning: &str, zone: &str, folder: &Folder) -> Result<Program> {
     let home = home.display();
     let config = format!(
-        "options {{ directory \"{home}\"; pid-file none; listen-on port {} {{ 127.0.0.1; }}; listen-on-v6 {{ none; }}; recursion no; \
+        "options {{ directory \"{home}\"; pid-file none; listen-on port {} {{ 127.0.0.1; }}; listen-on-v6 {{ none; }}; recursion no; minimal-responses yes; \
          dnssec-validation no; allow-transfer {{ 127.0.0.1; }}; {tuning} }};\ncontrols {{}};\nzone \"{APEX}\" {{ {zone} }};\n",
         address.port()
     );

@@ -66,6 +66,8 @@ pub(super) fn measure(settings: &Settings) -> Result<Vec<Section>> {
 /// Agents, and what they say.
 struct Fleet {
     size: usize,
+    /// Edits so far: one that changes nothing would be waited for in vain.
+    edits: usize,
     held: BTreeMap<usize, (u64, Instant)>,
     sender: mpsc::UnboundedSender<Held>,
     news: mpsc::UnboundedReceiver<Held>,
@@ -74,7 +76,7 @@ struct Fleet {
 impl Default for Fleet {
     fn default() -> Self {
         let (sender, news) = mpsc::unbounded_channel();
-        Self { size: 0, held: BTreeMap::new(), sender, news }
+        Self { size: 0, edits: 0, held: BTreeMap::new(), sender, news }
     }
 }
 
@@ -121,7 +123,8 @@ impl Fleet {
             go_on()?;
             let before = self.held.values().map(|(generation, _)| *generation).max().unwrap_or_default();
             let sent = Instant::now();
-            let since_commit = api.ask("PATCH", &format!("/hosts/{}", super::edit::HOST), &host(ADDRESSES[number % ADDRESSES.len()]) as &Value)?;
+            let since_commit = api.ask("PATCH", &format!("/hosts/{}", super::edit::HOST), &host(ADDRESSES[self.edits % ADDRESSES.len()]) as &Value)?;
+            self.edits += 1;
             let committed = Instant::now() - since_commit;
             while self.held.values().any(|(generation, _)| *generation <= before) {
                 ensure!(sent.elapsed() < SERVED_LIMIT, "an edit is not everywhere after {SERVED_LIMIT:?}");

@@ -59,20 +59,21 @@ pub fn bench(settings: &Settings) -> Result<()> {
     programs()?;
     let _listening = interruption::listen()?;
     let before = load_average();
-    let sections = match netns::hindrance() {
+    let mut sections = Vec::new();
+    let ended = match netns::hindrance() {
         None => {
             netns::sweep();
             let own = Netns::create(0, "bench")?;
-            own.inside(|| measure(settings))??
+            own.inside(|| measure(settings, &mut sections))?
         }
-        Some(_) => measure(settings)?,
+        Some(_) => measure(settings, &mut sections),
     };
+    // What was measured before something failed, or somebody had enough, took its time, too.
     print!("{}{}", header(&before), figures::table(&sections));
-    Ok(())
+    ended
 }
 
-fn measure(settings: &Settings) -> Result<Vec<Section>> {
-    let mut sections = Vec::new();
+fn measure(settings: &Settings, sections: &mut Vec<Section>) -> Result<()> {
     if !settings.agent_only {
         sections.extend(edit::measure(settings)?);
         sections.extend(bind::measure(settings)?);
@@ -83,7 +84,7 @@ fn measure(settings: &Settings) -> Result<Vec<Section>> {
     }
     sections.push(base::measure(settings)?);
     sections.extend(agent::measure(settings)?);
-    Ok(sections)
+    Ok(())
 }
 
 /// What the numbers hang on, for whoever compares two tables.
