@@ -53,6 +53,8 @@ pub(super) fn measure(settings: &Settings) -> Result<Vec<Section>> {
     }
     let filled = Section { title: format!("A master of {} hosts, and a box that is new (namespaces and cables, real programs)", settings.institution), lines };
     lab.network().at(Place::Master).exec("tc", &["qdisc", "del", "dev", "north", "root"])?;
+    lab.start(Part::Agent(NORTH))?;
+    lab.wait_until(Part::Agent(NORTH), "/readyz", SYNC_LIMIT)?;
     let edits = on_ground(lab.at(Place::Master), || {
         let mut api = Api::of(&lab)?;
         api.ask("POST", "/hosts", &edit::host(edit::ADDRESSES[1]))?;
