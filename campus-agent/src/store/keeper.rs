@@ -25,7 +25,7 @@ const LOG_SHARE_OF_BASE: u64 = 10;
 const PENDING_LIMIT: usize = 1000;
 /// Between two attempts on a disk that fails: at first, and at most.
 const DISK_RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
-/// Between two attempts to fold, or to mend damage: each reads and writes a whole base.
+/// Between two attempts to fold, or to repair damage: each reads and writes a whole base.
 const BASE_RETRY: (Duration, Duration) = (Duration::from_secs(15), Duration::from_secs(900));
 
 /// The one owner of a feed's files and of its state. Everything that it lets the readers see was proven by it.
@@ -50,7 +50,7 @@ pub struct Keeper {
     wants_whole: bool,
     disk: Retry,
     fold: Retry,
-    mend: Retry,
+    repairs: Retry,
 }
 
 /// A new base on its way into the other slot, and what came in meanwhile.
@@ -125,7 +125,7 @@ impl Keeper {
             wants_whole: false,
             disk: Retry::new(DISK_RETRY),
             fold: Retry::new(BASE_RETRY),
-            mend: Retry::new(BASE_RETRY),
+            repairs: Retry::new(BASE_RETRY),
         };
         // A state that one slot alone does not lead to gets a base of its own before anything is appended.
         let settled = match resting {
@@ -417,10 +417,10 @@ impl Keeper {
     }
 
     /// What is to be done when nothing else is: a folded base that is ready is gone over to, a disk that failed is tried again,
-    /// damage is mended. `is_damaged` says that a service has met a damaged block.
+    /// damage is repaired. `is_damaged` says that a service has met a damaged block.
     pub fn tick(&mut self, trusts: &Trusts, is_damaged: bool) {
-        if (is_damaged || self.state.base().is_damaged()) && self.mend.is_due() {
-            self.mend(trusts);
+        if (is_damaged || self.state.base().is_damaged()) && self.repairs.is_due() {
+            self.repair(trusts);
         }
         let is_behind = self.durable != self.held() || (self.log.is_none() && self.state.sealed().is_some());
         if is_behind && self.disk.is_due() {
@@ -437,8 +437,8 @@ impl Keeper {
     }
 
     /// Reads everything anew, from whichever files still lead to what is held, and writes it as a new base.
-    fn mend(&mut self, trusts: &Trusts) {
-        self.mend.failed();
+    fn repair(&mut self, trusts: &Trusts) {
+        self.repairs.failed();
         let found = search(Question { dir: &self.dir, feed: self.state.view().feed(), trusts, key: &self.key, thorough: true, below: None, up_to: None });
         let (epoch, generation) = (found.state.view().epoch(), found.state.view().generation());
         self.wants_whole = (epoch, generation) != self.held();
