@@ -18,20 +18,29 @@ pub(super) fn wait_for_the_disk(bench: &Bench, keeper: &mut Keeper) {
     }
 }
 
-/// Puts a small disk of its own under the bench's folder, seen by this test's thread alone.
-fn on_a_small_disk(test: impl FnOnce(Bench) + Send + 'static) {
+/// Gives a bench on a small disk of its own, which this test's thread alone sees.
+fn on_a_small_disk(behaviour: &str, test: impl FnOnce(Bench) + Send + 'static) {
     if !Uid::effective().is_root() {
-        return;
+        return not_tried(behaviour);
     }
+    let mount_point = tempfile::tempdir().unwrap();
+    let path = mount_point.path().to_owned();
     let work = move || {
         unshare(CloneFlags::CLONE_NEWNS).unwrap();
         run("mount", &["--make-rprivate", "/"]);
-        let bench = Bench::new();
-        run("mount", &["-t", "tmpfs", "-o", "size=24m", "tmpfs", bench.dir.path().to_str().unwrap()]);
-        fs::create_dir_all(bench.dir.path().join("run")).unwrap();
-        test(bench);
+        run("mount", &["-t", "tmpfs", "-o", "size=24m", "tmpfs", path.to_str().unwrap()]);
+        test(Bench::at(tempfile::tempdir_in(path).unwrap()));
     };
     std::thread::spawn(work).join().unwrap();
+}
+
+/// As the lab says it of its behaviours: a plain user's run names it at its end, and CI may not go without.
+fn not_tried(behaviour: &str) {
+    assert!(std::env::var_os("CI").is_none(), "{behaviour}: only root may mount a small disk, and CI may not go without");
+    eprintln!("not tried: {behaviour}: only root may mount a small disk");
+    let Some(list) = std::env::var_os("HOLDFAST_NOT_TRIED") else { return };
+    let mut list = fs::OpenOptions::new().create(true).append(true).open(list).unwrap();
+    writeln!(list, "{behaviour}: only root may mount a small disk").unwrap();
 }
 
 fn run(program: &str, args: &[&str]) {
@@ -47,7 +56,7 @@ fn fill_up(path: &Path) {
 
 #[test]
 fn what_a_full_disk_does_not_take_is_kept_as_soon_as_there_is_room() {
-    on_a_small_disk(|mut bench| {
+    on_a_small_disk("a disk that is full", |mut bench| {
         let mut keeper = bench.keeper();
         bench.fill(&mut keeper, 6);
         let filler = bench.dir.path().join("filler");
@@ -71,7 +80,7 @@ fn what_a_full_disk_does_not_take_is_kept_as_soon_as_there_is_room() {
 
 #[test]
 fn a_base_that_does_not_fit_leaves_the_room_that_there_is() {
-    on_a_small_disk(|mut bench| {
+    on_a_small_disk("a base that does not fit", |mut bench| {
         let mut keeper = bench.keeper();
         bench.fill(&mut keeper, 6);
         // A frame that is longer than a log takes needs a base, for which nothing is left.
