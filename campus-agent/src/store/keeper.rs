@@ -223,7 +223,7 @@ impl Keeper {
         // It is served as soon as it is here, so it must not lie below the floor, whatever newer manifest names it.
         self.refuse_the_past(opened.manifest(), floor)?;
         self.refuse_a_fork(&opened)?;
-        Incoming::begin(opened, newest, head, self.dir.join("incoming")).ok_or(Refusal::OtherRoot)
+        Incoming::begin(opened, newest, head).ok_or(Refusal::OtherRoot)
     }
 
     /// Takes a whole snapshot's rows at once, proving them by their sum.

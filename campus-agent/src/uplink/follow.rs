@@ -518,7 +518,7 @@ fn arriving_path(state_dir: &Path, feed: Feed) -> PathBuf {
 /// Block by block, so that what the store keeps is what its head names.
 fn keep_whole(keeper: &mut Keeper, trust: &Trust, floor: Option<(Epoch, Generation)>, arrived: Arrived) -> Result<Kept, Refusal> {
     let mut incoming = keeper.begin_full(trust, floor, &arrived.sealed, Some(&arrived.newest), &arrived.head)?;
-    for block in arrived.blocks.into_iter().skip(incoming.first_missing()) {
+    for block in arrived.blocks {
         incoming.put(block).map_err(ApplyError::from)?;
     }
     keeper.take_full(incoming)
