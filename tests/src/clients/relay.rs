@@ -6,7 +6,7 @@
 use anyhow::{Context, Result, ensure};
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddrV4, UdpSocket};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// RFC 951 section 3 with the 64 bytes of vendor area.
 const REQUEST_BYTES: usize = 300;
@@ -39,7 +39,7 @@ pub fn ask(giaddr: Ipv4Addr, server: SocketAddrV4, mac: [u8; 6], options: &[u8],
 
 /// The same from another address and port, for a plain user: an agent on a high port answers there.
 pub fn ask_at(from: SocketAddrV4, giaddr: Ipv4Addr, server: SocketAddrV4, mac: [u8; 6], options: &[u8], limit: Duration) -> Result<Option<Reply>> {
-    let socket = UdpSocket::bind(from).with_context(|| format!("cannot speak from {from}"))?;
+    let socket = bind(from)?;
     let request = request(giaddr, mac, options);
     socket.set_read_timeout(Some(limit))?;
     socket.send_to(&request, server)?;
@@ -49,6 +49,18 @@ pub fn ask_at(from: SocketAddrV4, giaddr: Ipv4Addr, server: SocketAddrV4, mac: [
         Ok(_) => Ok(None),
         Err(silence) if matches!(silence.kind(), std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut) => Ok(None),
         Err(wrong) => Err(wrong.into()),
+    }
+}
+
+/// Closing the socket of the request before does not free its address at once: a program that another thread starts in that moment
+/// holds a copy of it until it has become that program.
+fn bind(from: SocketAddrV4) -> Result<UdpSocket> {
+    let until = Instant::now() + Duration::from_secs(10);
+    loop {
+        match UdpSocket::bind(from) {
+            Err(taken) if taken.kind() == std::io::ErrorKind::AddrInUse && Instant::now() < until => std::thread::sleep(Duration::from_millis(5)),
+            bound => return bound.with_context(|| format!("cannot speak from {from}")),
+        }
     }
 }
 
