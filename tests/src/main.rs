@@ -57,9 +57,9 @@ enum Command {
         /// Hosts of the institution that a new box fetches whole; 0 leaves it out
         #[arg(long, default_value_t = 1_000_000)]
         institution: u32,
-        /// Leave the edits out: they need Postgres
-        #[arg(long)]
-        agent_only: bool,
+        /// Only these parts of it; all where none is named
+        #[arg(long, value_delimiter = ',', value_parser = bench::parts())]
+        only: Vec<String>,
     },
     /// Try broken inputs on the parsers; the same seed tries the same inputs
     Fuzz {
@@ -106,8 +106,8 @@ fn run() -> Result<()> {
     match Arguments::parse().command {
         Command::Demo => demo::demo(),
         Command::AskBoot { server, mac, relay } => ask_boot(server, mac, relay),
-        Command::Bench { edits, hosts, rounds, seconds, fleet, peers, institution, agent_only } => {
-            bench::bench(&Settings { edits, hosts, rounds, round_time: Duration::from_secs(seconds), fleet, peers, institution, agent_only })
+        Command::Bench { edits, hosts, rounds, seconds, fleet, peers, institution, only } => {
+            bench::bench(&Settings { edits, hosts, rounds, round_time: Duration::from_secs(seconds), fleet, peers, institution, only })
         }
         Command::Fuzz { target, input: Some(input), .. } => try_again(&target.unwrap_or_default(), &input),
         Command::Fuzz { target, seeds_to: Some(folder), .. } => write_seeds(&target.unwrap_or_default(), &folder),

@@ -23,7 +23,7 @@ const CHANGES: usize = 300;
 const STRIDE: u64 = 2_147_483_647;
 
 /// Random look-ups and durable changes.
-pub(super) fn measure(settings: &Settings) -> Result<Section> {
+pub(super) fn measure(settings: &Settings) -> Result<Vec<Section>> {
     tell(&format!("look-ups among {} names", settings.hosts));
     let folder = Folder::new("bench-base")?;
     store::write(folder.path(), settings.hosts)?;
@@ -43,7 +43,7 @@ pub(super) fn measure(settings: &Settings) -> Result<Section> {
     drop(keeper);
     let mut lines = vec![ours.line("random look-up, base in memory", "ns"), theirs.line("the same in std::collections::HashMap", "ns")];
     lines.extend(changes(folder.path())?);
-    Ok(Section { title: format!("Store: {} rows; one row changed and durable", view.row_count()), lines })
+    Ok(vec![Section { title: format!("Store: {} rows; one row changed and durable", view.row_count()), lines }])
 }
 
 fn found(view: &View, name: &[u8]) -> bool {

@@ -8,7 +8,7 @@ use super::{Settings, go_on, tell};
 use crate::bring_up::Audience;
 use crate::cables::{Campus, Place};
 use crate::folder::Folder;
-use crate::lab::{Ground, Lab, Part, on_ground};
+use crate::lab::{Ground, Lab, Part, get, on_ground};
 use anyhow::{Context, Result, bail, ensure};
 use holdfast_proto::words::DomainName;
 use serde_json::{Value, json};
@@ -65,10 +65,18 @@ pub(super) fn series(lab: &Lab, api: &mut Api, campuses: &[Campus], edits: usize
         std::thread::sleep(Duration::from_millis(number as u64 * 7 % 50));
     }
     let agents = if campuses.len() == 1 { "1 agent".to_owned() } else { format!("{} agents", campuses.len()) };
-    Ok(Section {
-        title: format!("An edit through the API (PATCH of a host's address; sample institution, loopback), {agents}"),
-        lines: lines(&seen, campuses.len()),
-    })
+    let lines = lines(&seen, campuses.len()).into_iter().chain(stages(lab)?).collect();
+    Ok(Section { title: format!("An edit through the API (PATCH of a host's address; sample institution, loopback), {agents}"), lines })
+}
+
+/// Where the publisher's part of that went, as the master itself counts it over the last minute.
+fn stages(lab: &Lab) -> Result<Vec<Line>> {
+    let metrics = on_ground(lab.at(Place::Master), || get(lab.ground().status(Part::Master), "/metrics"))??;
+    let median = |line: &str| {
+        let (stage, value) = line.strip_prefix("holdfast_publish_stage_seconds{stage=\"")?.split_once("\",quantile=\"0.5\"} ")?;
+        Some(Line::from_one(format!("of it, the publisher's \"{stage}\", median"), value.parse::<f64>().ok()? * 1000.0, "ms"))
+    };
+    Ok(metrics.lines().filter_map(median).collect())
 }
 
 fn lines(seen: &[Edit], agents: usize) -> Vec<Line> {

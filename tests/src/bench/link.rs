@@ -23,10 +23,10 @@ const STANDS: Duration = Duration::from_secs(2);
 const NORTH: Campus = Campus::North;
 
 /// Loss and return; nothing where the user may lay no cables.
-pub(super) fn measure(settings: &Settings) -> Result<Option<Section>> {
+pub(super) fn measure(settings: &Settings) -> Result<Vec<Section>> {
     if let Some(reason) = netns::hindrance() {
         tell(&format!("cables are left out: {reason}"));
-        return Ok(None);
+        return Ok(Vec::new());
     }
     let mut lab = Lab::build(Ground::Cables, Folder::new("bench-link")?)?;
     lab.bring_up(&mut Progress)?;
@@ -65,7 +65,7 @@ pub(super) fn measure(settings: &Settings) -> Result<Option<Section>> {
         lines.push(resynced.line("put back: until it answers with what changed meanwhile", "ms"));
     }
     lab.stop_all()?;
-    Ok(Some(Section { title: "A campus's uplink goes and comes back (namespaces and cables, real programs)".into(), lines }))
+    Ok(vec![Section { title: "A campus's uplink goes and comes back (namespaces and cables, real programs)".into(), lines }])
 }
 
 fn wait_for_line(lab: &Lab, wanted: &str) -> Result<()> {

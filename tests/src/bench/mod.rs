@@ -49,8 +49,27 @@ pub struct Settings {
     pub peers: Vec<usize>,
     /// Hosts of the institution that a new box fetches; none leaves it out.
     pub institution: u32,
-    /// Leave the edits out: they need Postgres.
-    pub agent_only: bool,
+    /// The parts to be measured, see [`parts`]; all where none is named.
+    pub only: Vec<String>,
+}
+
+type Part = fn(&Settings) -> Result<Vec<Section>>;
+
+/// What can be measured, in its order.
+const PARTS: [(&str, Part); 8] = [
+    ("edit", edit::measure),
+    ("bind", bind::measure),
+    ("fleet", fleet::measure),
+    ("link", link::measure),
+    ("institution", million::measure),
+    ("writers", writers::measure),
+    ("base", base::measure),
+    ("agent", agent::measure),
+];
+
+/// The names of what can be measured.
+pub fn parts() -> [&'static str; PARTS.len()] {
+    PARTS.map(|(name, _)| name)
 }
 
 /// Measures and prints the table; tells on standard error what it is doing.
@@ -74,16 +93,11 @@ pub fn bench(settings: &Settings) -> Result<()> {
 }
 
 fn measure(settings: &Settings, sections: &mut Vec<Section>) -> Result<()> {
-    if !settings.agent_only {
-        sections.extend(edit::measure(settings)?);
-        sections.extend(bind::measure(settings)?);
-        sections.extend(fleet::measure(settings)?);
-        sections.extend(link::measure(settings)?);
-        sections.extend(million::measure(settings)?);
-        sections.push(writers::measure(settings)?);
+    for (name, part) in PARTS {
+        if settings.only.is_empty() || settings.only.iter().any(|only| only == name) {
+            sections.extend(part(settings)?);
+        }
     }
-    sections.push(base::measure(settings)?);
-    sections.extend(agent::measure(settings)?);
     Ok(())
 }
 

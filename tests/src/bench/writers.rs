@@ -40,12 +40,12 @@ struct Bench {
 }
 
 /// Edits per second of all writers together, with a publisher and without, in turns.
-pub(super) fn measure(settings: &Settings) -> Result<Section> {
+pub(super) fn measure(settings: &Settings) -> Result<Vec<Section>> {
     let folder = Folder::new("bench-writers")?;
     let sync = sync_times(folder.path())?;
     let lines = tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(measured(settings, folder.path()))?;
     let title = format!("{WRITERS} writers at once, each changing a host of its own over and over (inventory, without HTTP)");
-    Ok(Section { title, lines: lines.into_iter().chain([sync]).collect() })
+    Ok(vec![Section { title, lines: lines.into_iter().chain([sync]).collect() }])
 }
 
 async fn measured(settings: &Settings, state_dir: &Path) -> Result<Vec<Line>> {
