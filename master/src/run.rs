@@ -109,7 +109,11 @@ pub async fn serve(config: Config, metrics: PrometheusHandle) -> anyhow::Result<
         let prober = Prober::new(pool.clone(), access_key, probed, config.probe.clone());
         tasks.spawn(async move { match prober.run().await {} });
     }
-    tasks.spawn(publisher.run());
+    tasks.spawn(async move {
+        if let Err(error) = publisher.run().await {
+            tracing::error!(event = "publisher_ended", error = format!("{error:#}"), "nothing is published any more");
+        }
+    });
     tasks.spawn(gate_keeper.run());
     tasks.spawn(keys_work);
     tasks.spawn(revoked_work);

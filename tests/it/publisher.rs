@@ -42,7 +42,7 @@ struct Running {
     published: Publications,
     wake: Arc<Notify>,
     greetings: watch::Sender<u64>,
-    work: JoinHandle<()>,
+    work: JoinHandle<anyhow::Result<()>>,
 }
 
 impl Drop for Bench {

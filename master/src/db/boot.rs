@@ -69,6 +69,9 @@ pub struct NewEntry<'a> {
 
 /// Keeps boot entries.
 pub async fn insert_entries(db: &mut PgConnection, entries: &[NewEntry<'_>]) -> Result<(), DbError> {
+    if entries.is_empty() {
+        return Ok(());
+    }
     let ifaces: Vec<Uuid> = entries.iter().map(|entry| entry.iface).collect();
     let hosts: Vec<Uuid> = entries.iter().map(|entry| entry.host).collect();
     let templates: Vec<serde_json::Value> = entries.iter().map(|entry| to_json(&entry.templates)).collect();

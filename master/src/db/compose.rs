@@ -1,16 +1,30 @@
 //! What the composer needs to know of the rows behind outbox keys: a few set queries, whatever the number of keys.
 
 use super::boot::{BootParameters, OptionDraft};
+use super::zones::reverse_bounds;
 use super::{DbError, json, number, word};
 use holdfast_proto::words::{DomainName, HostName, Mac, Subnet};
-use sqlx::{PgConnection, query, query_scalar};
+use sqlx::{PgConnection, query};
 use std::net::{IpAddr, Ipv4Addr};
 
-/// One record that a name has, whatever it comes from.
+/// Everything that the tables say about one name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredName {
+    /// The name.
+    pub name: DomainName,
+    /// It has a node, it is an address's pointer, or names or addresses of ours lie below it.
+    pub is_known: bool,
+    /// The records stored at it.
+    pub records: Vec<StoredRecord>,
+    /// What its host says about it; `None` where it is no host's.
+    pub host: Option<HostFacts>,
+    /// Where it is an address's reverse name: who has the address.
+    pub pointer: Option<DomainName>,
+}
+
+/// One record stored at a name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredRecord {
-    /// The owner.
-    pub name: DomainName,
     /// Its type.
     pub rtype: u16,
     /// Its own TTL.
@@ -19,11 +33,9 @@ pub struct StoredRecord {
     pub rdata: Vec<u8>,
 }
 
-/// What hosts say about names: addresses and HINFO.
-#[derive(Debug, Clone)]
+/// What a host says about its name: addresses and HINFO.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HostFacts {
-    /// The host's name.
-    pub name: DomainName,
     /// See the draft.
     pub hardware: String,
     /// See the draft.
@@ -32,68 +44,46 @@ pub struct HostFacts {
     pub addresses: Vec<IpAddr>,
 }
 
-/// The records stored at these names, and the names that have a node at all.
-pub async fn records(db: &mut PgConnection, names: &[String]) -> Result<(Vec<DomainName>, Vec<StoredRecord>), DbError> {
+/// What the tables say about these names, each in its place: in one statement, because every edit waits for this round trip.
+pub async fn names(db: &mut PgConnection, names: &[DomainName]) -> Result<Vec<StoredName>, DbError> {
+    let texts: Vec<String> = names.iter().map(DomainName::without_dot).collect();
+    let addresses: Vec<Option<String>> = names.iter().map(|name| Some(name.reversed_address()?.to_string())).collect();
+    // The addresses whose reverse names lie below.
+    let bounds: Vec<Option<(IpAddr, IpAddr)>> = names.iter().map(reverse_bounds).collect();
+    let first: Vec<Option<String>> = bounds.iter().map(|bounds| Some(bounds.as_ref()?.0.to_string())).collect();
+    let last: Vec<Option<String>> = bounds.iter().map(|bounds| Some(bounds.as_ref()?.1.to_string())).collect();
     let rows = query!(
-        r#"select n.name, r.rtype as "rtype?", r.ttl as "ttl?", r.rdata as "rdata?" from dns.node n left join dns.record r on r.node_id = n.id
-           where n.name = any ($1) order by n.name"#,
-        names
-    )
-    .fetch_all(db)
-    .await?;
-    let (mut known, mut records) = (Vec::new(), Vec::new());
-    for row in rows {
-        let name: DomainName = word(&row.name)?;
-        if let (Some(rtype), Some(rdata)) = (row.rtype, row.rdata) {
-            records.push(StoredRecord { name: name.clone(), rtype: number(i64::from(rtype))?, ttl: row.ttl.map(number).transpose()?, rdata });
-        }
-        known.push(name);
-    }
-    known.dedup();
-    Ok((known, records))
-}
-
-/// The hosts with these names.
-pub async fn hosts(db: &mut PgConnection, names: &[String]) -> Result<Vec<HostFacts>, DbError> {
-    let rows = query!(
-        r#"select n.name, h.hardware, h.os, array_remove(array_agg(host(a.ip)), null) as "addresses!"
-           from dns.node n join ipam.host h on h.node_id = n.id left join ipam.address a on a.host_id = h.id
-           where n.name = any ($1) group by n.name, h.hardware, h.os"#,
-        names
-    )
-    .fetch_all(db)
-    .await?;
-    let rows =
-        rows.into_iter().map(|row| Ok(HostFacts { name: word(&row.name)?, hardware: row.hardware, os: row.os, addresses: super::words(&row.addresses)? }));
+        r#"select n.id is not null or pn.name is not null or exists (select from dns.node below
+               where reverse(below.name) collate "C" >= reverse(t.name) || '.' and reverse(below.name) collate "C" < reverse(t.name) || '/')
+             or exists (select from ipam.address below where below.ip >= t.first::inet and below.ip <= t.last::inet) as "is_known!",
+             array(select rtype from dns.record where node_id = n.id order by rtype, rdata) as "rtypes!",
+             array(select ttl from dns.record where node_id = n.id order by rtype, rdata) as "ttls!: Vec<Option<i64>>",
+             array(select rdata from dns.record where node_id = n.id order by rtype, rdata) as "rdatas!",
+             h.hardware as "hardware?", h.os as "os?", array(select host(ip) from ipam.address where host_id = h.id) as "addresses!",
+             pn.name as "pointer?"
+           from unnest($1::text[], $2::text[], $3::text[], $4::text[]) with ordinality as t (name, address, first, last, place)
+           left join dns.node n on n.name = t.name left join ipam.host h on h.node_id = n.id
+           left join ipam.address pa on pa.ip = t.address::inet left join ipam.host ph on ph.id = pa.host_id left join dns.node pn on pn.id = ph.node_id
+           order by t.place"#,
+        &texts,
+        &addresses as _,
+        &first as _,
+        &last as _
+    );
+    let rows = names.iter().zip(rows.fetch_all(db).await?).map(|(name, row)| {
+        let records = row.rtypes.into_iter().zip(row.ttls).zip(row.rdatas);
+        let record =
+            |((rtype, ttl), rdata): ((i32, Option<i64>), _)| Ok(StoredRecord { rtype: number(i64::from(rtype))?, ttl: ttl.map(number).transpose()?, rdata });
+        let host = row.hardware.zip(row.os).map(|(hardware, os)| Ok::<_, DbError>(HostFacts { hardware, os, addresses: super::words(&row.addresses)? }));
+        Ok(StoredName {
+            name: name.clone(),
+            is_known: row.is_known,
+            records: records.map(record).collect::<Result<_, DbError>>()?,
+            host: host.transpose()?,
+            pointer: row.pointer.as_deref().map(word).transpose()?,
+        })
+    });
     rows.collect()
-}
-
-/// Who has these addresses, by name.
-pub async fn pointers(db: &mut PgConnection, addresses: &[String]) -> Result<Vec<(IpAddr, DomainName)>, DbError> {
-    let rows = query!(
-        r#"select host(a.ip) as "ip!", n.name from ipam.address a join ipam.host h on h.id = a.host_id join dns.node n on n.id = h.node_id
-           where a.ip = any ($1::text[]::inet[])"#,
-        addresses
-    )
-    .fetch_all(db)
-    .await?;
-    rows.into_iter().map(|row| Ok((word(&row.ip)?, word(&row.name)?))).collect()
-}
-
-/// Which of these names have names of ours below them; `first` and `last` bound the addresses whose reverse names lie below, where there are any.
-pub async fn with_descendants(db: &mut PgConnection, names: &[String], first: &[Option<String>], last: &[Option<String>]) -> Result<Vec<DomainName>, DbError> {
-    let rows = query_scalar!(
-        r#"select t.name as "name!" from unnest($1::text[], $2::text[], $3::text[]) as t (name, first, last)
-           where exists (select from dns.node n
-               where reverse(n.name) collate "C" >= reverse(t.name) || '.' and reverse(n.name) collate "C" < reverse(t.name) || '/')
-             or exists (select from ipam.address a where a.ip >= t.first::inet and a.ip <= t.last::inet)"#,
-        names,
-        first as _,
-        last as _
-    )
-    .fetch_all(db)
-    .await?;
-    rows.iter().map(|name| word(name)).collect()
 }
 
 /// What a subnet's hosts are told.

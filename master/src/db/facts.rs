@@ -4,8 +4,9 @@
 //! A name depends on more than its own rows: an empty name exists while something lies below it, and a delegation above it
 //! makes it glue. So the names between a key and its apex are looked at with it.
 
-use super::zones::{ZoneIndex, ZoneRow, reverse_bounds};
-use super::{DbError, compose, zones};
+use super::compose::{self, StoredName};
+use super::zones::{ZoneIndex, ZoneRow};
+use super::{DbError, zones};
 use holdfast_proto::dns::{Place, rtype};
 use holdfast_proto::words::DomainName;
 use sqlx::PgConnection;
@@ -47,13 +48,8 @@ pub async fn names(db: &mut PgConnection, keys: impl IntoIterator<Item = DomainN
 /// The same for whoever knows the zones.
 pub async fn names_in(db: &mut PgConnection, zones: &ZoneIndex, keys: impl IntoIterator<Item = DomainName>) -> Result<Vec<NameFacts>, DbError> {
     let names: Vec<DomainName> = with_ancestors(keys, zones).into_iter().collect();
-    let texts: Vec<String> = names.iter().map(DomainName::without_dot).collect();
-    let mut found = gather(db, &names, &texts).await?;
-    let empty: Vec<&DomainName> = names.iter().filter(|name| !found.known.contains(*name) && zones.of(name).is_some_and(|zone| zone.apex != **name)).collect();
-    if !empty.is_empty() {
-        let above = with_descendants(db, &empty).await?;
-        found.known.extend(above);
-    }
+    let mut found = Found::default();
+    compose::names(db, &names).await?.into_iter().for_each(|stored| found.take(stored));
     Ok(names.iter().map(|name| found.facts(name, zones)).collect())
 }
 
@@ -81,32 +77,6 @@ struct Found {
 /// Type, own TTL, data.
 type Stored = (u16, Option<u32>, Vec<u8>);
 
-async fn gather(db: &mut PgConnection, names: &[DomainName], texts: &[String]) -> Result<Found, DbError> {
-    let mut found = Found::default();
-    let (known, stored) = compose::records(db, texts).await?;
-    found.known.extend(known);
-    for record in stored {
-        found.add(record.name, record.rtype, record.ttl, record.rdata);
-    }
-    for host in compose::hosts(db, texts).await? {
-        for address in host.addresses {
-            let (rtype, rdata) = address_record(address);
-            found.add(host.name.clone(), rtype, None, rdata);
-        }
-        if !host.hardware.is_empty() && !host.os.is_empty() {
-            found.add(host.name, rtype::HINFO, None, [counted(&host.hardware), counted(&host.os)].concat());
-        }
-    }
-    let reversed: Vec<String> = names.iter().filter_map(DomainName::reversed_address).map(|address| address.to_string()).collect();
-    let pointers = if reversed.is_empty() { Vec::new() } else { compose::pointers(db, &reversed).await? };
-    for (address, host) in pointers {
-        let name = DomainName::reverse_of(address);
-        found.known.insert(name.clone());
-        found.add(name, rtype::PTR, None, host.wire().to_vec());
-    }
-    Ok(found)
-}
-
 fn address_record(address: IpAddr) -> (u16, Vec<u8>) {
     match address {
         IpAddr::V4(v4) => (rtype::A, v4.octets().to_vec()),
@@ -120,15 +90,29 @@ fn counted(text: &str) -> Vec<u8> {
     [&[bytes.len() as u8], bytes].concat()
 }
 
-async fn with_descendants(db: &mut PgConnection, names: &[&DomainName]) -> Result<Vec<DomainName>, DbError> {
-    let texts: Vec<String> = names.iter().map(|name| name.without_dot()).collect();
-    let bounds: Vec<Option<(IpAddr, IpAddr)>> = names.iter().map(|name| reverse_bounds(name)).collect();
-    let first: Vec<Option<String>> = bounds.iter().map(|bounds| bounds.map(|(first, _)| first.to_string())).collect();
-    let last: Vec<Option<String>> = bounds.iter().map(|bounds| bounds.map(|(_, last)| last.to_string())).collect();
-    compose::with_descendants(db, &texts, &first, &last).await
-}
-
 impl Found {
+    fn take(&mut self, stored: StoredName) {
+        let StoredName { name, is_known, records, host, pointer } = stored;
+        for record in records {
+            self.add(name.clone(), record.rtype, record.ttl, record.rdata);
+        }
+        if let Some(host) = host {
+            for address in host.addresses {
+                let (rtype, rdata) = address_record(address);
+                self.add(name.clone(), rtype, None, rdata);
+            }
+            if !host.hardware.is_empty() && !host.os.is_empty() {
+                self.add(name.clone(), rtype::HINFO, None, [counted(&host.hardware), counted(&host.os)].concat());
+            }
+        }
+        if let Some(host) = pointer {
+            self.add(name.clone(), rtype::PTR, None, host.wire().to_vec());
+        }
+        if is_known {
+            self.known.insert(name);
+        }
+    }
+
     fn add(&mut self, name: DomainName, rtype: u16, ttl: Option<u32>, rdata: Vec<u8>) {
         self.records.entry(name).or_default().push((rtype, ttl, rdata));
     }

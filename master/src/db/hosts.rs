@@ -160,8 +160,8 @@ pub async fn address_owners(db: &mut PgConnection, addresses: &[String]) -> Resu
 /// Where these hardware addresses are known: subnet, address, host, its name.
 pub async fn mac_owners(db: &mut PgConnection, macs: &[String]) -> Result<Vec<(i64, Mac, Uuid, HostName)>, DbError> {
     let rows = query!(
-        r#"select l.subnet_id, l.mac::text as "mac!", i.host_id, n.name from ipam.link l join ipam.iface i on i.id = l.iface_id
-           join ipam.host h on h.id = i.host_id join dns.node n on n.id = h.node_id where l.mac = any ($1::text[]::macaddr[])"#,
+        r#"select l.subnet_id, i.mac::text as "mac!", i.host_id, n.name from ipam.iface i join ipam.link l on l.iface_id = i.id
+           join ipam.host h on h.id = i.host_id join dns.node n on n.id = h.node_id where i.mac = any ($1::text[]::macaddr[])"#,
         macs
     )
     .fetch_all(db)

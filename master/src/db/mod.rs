@@ -75,7 +75,7 @@ const MANY_ROWS: usize = 1000;
 /// Part of the transaction, so that the publisher plans with it from the commit on.
 pub async fn counted_anew(db: &mut sqlx::PgConnection, rows: usize) -> Result<(), DbError> {
     if rows >= MANY_ROWS {
-        sqlx::query!("analyze dns.node, dns.record, ipam.host, ipam.iface, ipam.link, ipam.address, boot.entry, publish.outbox").execute(db).await?;
+        sqlx::query!("analyze dns.node, dns.record, ipam.host, ipam.iface, ipam.link, ipam.address, boot.entry").execute(db).await?;
     }
     Ok(())
 }

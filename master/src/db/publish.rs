@@ -102,6 +102,12 @@ pub async fn take_outbox(connection: &mut PgConnection, except: &[String]) -> Re
     Ok(Taken { term, rotation, outbox: taken.collect() })
 }
 
+/// Takes the remains of what was taken out of the outbox off its pages.
+pub async fn sweep_outbox(pool: &PgPool) -> Result<(), DbError> {
+    sqlx::query!("vacuum publish.outbox").execute(pool).await?;
+    Ok(())
+}
+
 /// What waits for the publisher.
 #[derive(Debug, Clone, Copy)]
 pub struct Due {

@@ -238,6 +238,9 @@ pub struct NewNode {
 
 /// Makes nodes, which are not there yet; their numbers in order.
 pub async fn insert_nodes(db: &mut PgConnection, nodes: &[NewNode]) -> Result<Vec<i64>, DbError> {
+    if nodes.is_empty() {
+        return Ok(Vec::new());
+    }
     let zones: Vec<i64> = nodes.iter().map(|node| node.zone).collect();
     let names: Vec<String> = nodes.iter().map(|node| node.name.without_dot()).collect();
     let kinds: Vec<String> = nodes.iter().map(|node| if node.alias { "alias" } else { "data" }.to_owned()).collect();
@@ -261,6 +264,9 @@ pub async fn rename_node(db: &mut PgConnection, node: i64, zone: i64, name: &Dom
 
 /// Deletes those of the nodes that neither a host nor a record uses.
 pub async fn delete_unused_nodes(db: &mut PgConnection, nodes: &[i64]) -> Result<(), DbError> {
+    if nodes.is_empty() {
+        return Ok(());
+    }
     query!(
         "delete from dns.node n where n.id = any ($1) and not exists (select from ipam.host h where h.node_id = n.id)
          and not exists (select from dns.record r where r.node_id = n.id)",
@@ -290,6 +296,9 @@ pub struct NewRecord {
 
 /// Keeps records.
 pub async fn insert_records(db: &mut PgConnection, records: &[NewRecord]) -> Result<(), DbError> {
+    if records.is_empty() {
+        return Ok(());
+    }
     let nodes: Vec<i64> = records.iter().map(|record| record.node).collect();
     let kinds: Vec<String> = records.iter().map(|record| if record.rtype == 5 { "alias" } else { "data" }.to_owned()).collect();
     let rtypes: Vec<i32> = records.iter().map(|record| i32::from(record.rtype)).collect();
@@ -326,6 +335,9 @@ pub async fn delete_record(db: &mut PgConnection, name: &DomainName, rtype: u16,
 
 /// Deletes all records of nodes.
 pub async fn delete_records_of(db: &mut PgConnection, nodes: &[i64]) -> Result<(), DbError> {
+    if nodes.is_empty() {
+        return Ok(());
+    }
     query!("delete from dns.record where node_id = any ($1)", nodes).execute(db).await?;
     Ok(())
 }

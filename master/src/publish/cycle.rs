@@ -12,22 +12,25 @@ use super::halt::Halt;
 use super::history::{self, Bases};
 use super::holds::Holds;
 use super::latest::Latest;
+use super::sweeper::Sweeper;
 use super::unsettled::Unsettled;
 use crate::db::publish as db;
 use crate::db::zones::ZoneIndex;
 use crate::keys::Keys;
+use anyhow::Context;
 use holdfast_proto::snapshot::{DataKey, Feed};
 use relay::Relayed;
-use sqlx::pool::PoolConnection;
-use sqlx::{PgConnection, PgPool, Postgres};
+use sqlx::{Connection, PgConnection, PgPool};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{Notify, mpsc, watch};
-use tokio::time::MissedTickBehavior;
+use tokio::sync::{Notify, mpsc, oneshot, watch};
+use tokio::time::{MissedTickBehavior, timeout};
 
 /// The safety net under the wake-up: nothing waits longer than this because a wake-up was lost, or because another master wrote.
 const TICK: Duration = Duration::from_millis(250);
+/// A database that is there lets us in by then.
+const CONNECT_LIMIT: Duration = Duration::from_secs(10);
 /// Between attempts when the database is away, or another master leads.
 const RETRY: Duration = Duration::from_millis(500);
 /// How long a master that starts waits to hear from an agent what it holds, before it publishes anything: a database that was
@@ -46,6 +49,7 @@ pub struct Publisher {
     halt: watch::Sender<Option<Halt>>,
     relayed: mpsc::Receiver<Relayed>,
     bases: Bases,
+    sweeper: Sweeper,
     limits: Limits,
     holds: Holds,
     /// What was adopted from an agent waits to be settled.
@@ -70,7 +74,7 @@ pub struct Publications {
 
 /// The connection that holds the lock, and the term it began.
 struct Lead {
-    connection: PoolConnection<Postgres>,
+    connection: PgConnection,
     term: i64,
 }
 
@@ -98,13 +102,45 @@ impl Publisher {
         let (access_key, access_keys) = (access.watch(), access.watch_all());
         let published = Publications { latest: latest_seen, door, access_key, access_keys, halt: halt_seen };
         Ok((
-            Self { pool, keys, access, wake, heard, latest, halt, relayed, bases: Bases::since(since_base), limits, holds, unsettled: None, zones: None },
+            Self {
+                pool,
+                keys,
+                access,
+                wake,
+                heard,
+                latest,
+                halt,
+                relayed,
+                bases: Bases::since(since_base),
+                sweeper: Sweeper::default(),
+                limits,
+                holds,
+                unsettled: None,
+                zones: None,
+            },
             published,
         ))
     }
 
-    /// Publishes for ever: leads when nobody else does, and begins again when the database went away.
-    pub async fn run(mut self) {
+    /// Publishes for ever, on a thread of its own: a round is a dozen waits for the database, and a thread that does nothing else
+    /// wakes from each at once. Ends with the task that waits for it.
+    pub async fn run(self) -> anyhow::Result<()> {
+        let (listening, heard) = oneshot::channel::<()>();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let work = async move {
+            let mut listening = listening;
+            tokio::select! {
+                () = self.work() => {}
+                () = listening.closed() => {}
+            }
+        };
+        std::thread::Builder::new().name("publisher".into()).spawn(move || runtime.block_on(work))?;
+        let _ = heard.await;
+        anyhow::bail!("the publisher's thread has ended")
+    }
+
+    /// Leads when nobody else does, and begins again when the database went away.
+    async fn work(mut self) {
         loop {
             let why = match self.lead().await {
                 Ok(()) => self.halt.borrow().as_ref().map_or_else(|| "another master leads".to_owned(), Halt::to_string),
@@ -120,9 +156,10 @@ impl Publisher {
 
     /// Publishes until the database fails; comes back at once where another master leads.
     async fn lead(&mut self) -> anyhow::Result<()> {
-        let mut connection = self.pool.acquire().await?;
-        // The lock belongs to the connection: whichever way this ends, the connection must not go back into the pool.
-        connection.close_on_drop();
+        // The lock belongs to the connection: whichever way this ends, the connection must not go back into the pool. Made here, it
+        // also wakes this thread and no other.
+        let mut connection =
+            timeout(CONNECT_LIMIT, PgConnection::connect_with(&self.pool.connect_options())).await.context("the database does not answer")??;
         if !db::try_lead(&mut connection).await? {
             return self.follow_leader(&mut connection).await;
         }
@@ -173,7 +210,7 @@ impl Publisher {
         if nothing_yet || !db::has_agents(connection).await? {
             return Ok(());
         }
-        let _ = tokio::time::timeout(FIRST_WORD_LIMIT, self.heard.wait_for(|count| *count > 0)).await;
+        let _ = timeout(FIRST_WORD_LIMIT, self.heard.wait_for(|count| *count > 0)).await;
         Ok(())
     }
 
@@ -190,6 +227,7 @@ impl Publisher {
                     self.rounds(lead, false).await?;
                     let latest = Arc::clone(&self.latest.borrow());
                     self.bases.tend(&self.pool, &latest);
+                    self.sweeper.tend(&self.pool);
                     self.access.forget_old(&mut lead.connection, latest.state(Feed::ACCESS).view()).await?;
                 }
                 // The portal brings the next one when it has heard of this one.

@@ -16,6 +16,7 @@ mod holds;
 mod latest;
 mod roster;
 mod round;
+mod sweeper;
 mod unsettled;
 
 pub use cycle::{Publications, Publisher, RelayDoor};

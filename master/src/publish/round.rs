@@ -7,7 +7,7 @@ use crate::db::zones::ZoneIndex;
 use crate::keys::Keys;
 use holdfast_proto::dns::NODE;
 use holdfast_proto::snapshot::{Change, Damaged, Draft, Feed, Stamp, State};
-use holdfast_proto::words::{DomainName, Generation, Serial, UnixMillis};
+use holdfast_proto::words::{DomainName, Serial, UnixMillis};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -99,7 +99,7 @@ pub(super) fn seal(keys: &Keys, draft: Draft) -> anyhow::Result<(Frame, State)> 
     let stamp = Stamp { institution: trust.institution, epoch: trust.epoch, issued_at: now(), soft_age_s: SOFT_AGE_S, hard_age_s: 0 };
     let (sealed, payload, state) = draft.seal(&keys.signing, stamp)?;
     // What the manifest says is what goes out: the first generation of an epoch has no parent.
-    let parent = keys.trust.open(&sealed).map_or(Generation(0), |opened| opened.manifest().parent);
+    let parent = sealed.claims()?.parent;
     let generation = state.view().generation();
     Ok((Frame { parent, epoch: trust.epoch, generation, sealed: sealed.bytes().to_vec(), payload, needs_canary: false }, state))
 }

@@ -69,12 +69,13 @@ impl Publisher {
     /// that it held is changed in the same transaction: secrets, wrapped keys and the word that it is done. Gives whether the
     /// round has to be made again, with such a change.
     async fn round(&mut self, lead: &mut Lead, closed: &[String], rotation: bool) -> anyhow::Result<bool> {
-        let started = Instant::now();
+        let mut stages = Stages::begin();
         let zones = self.zones.take();
         let mut tx = lead.connection.begin_with("begin isolation level repeatable read").await?;
         let fresh = if rotation { self.change_key(&mut tx).await? } else { None };
         let db::Taken { term, rotation, outbox } = db::take_outbox(&mut tx, closed).await?;
         ensure!(term == lead.term, "another master has begun a term of its own");
+        stages.done("take");
         let must_change_key = rotation && fresh.is_none();
         if must_change_key || (outbox.is_empty() && fresh.is_none()) {
             tx.rollback().await?;
@@ -93,13 +94,16 @@ impl Publisher {
             None => ZoneIndex::new(zones::all(&mut tx).await?),
         };
         let mut rows = compose::compose(&mut tx, &zones, &keys).await?;
+        stages.done("compose");
         let serials = round::raise_serials(&mut rows, &zones, &latest)?;
         if let Some(fresh) = &fresh {
             let nodes = db::nodes(&mut *tx).await?;
             let wrapped = self.access.wrapped_rows(latest.state(Feed::ACCESS).view(), &rows, &nodes, fresh)?;
             rows.extend(wrapped.into_iter().map(|change| ComposedRow { feed: Feed::ACCESS, change, zone: None }));
         }
-        match round::cut(&self.held(), &latest, rows, self.limits, &self.holds.released())? {
+        let cut = round::cut(&self.held(), &latest, rows, self.limits, &self.holds.released())?;
+        stages.done("cut");
+        match cut {
             Cut::Held { feed, removed, detail } => {
                 // The keys that a change of the data key left in this transaction go with it: to wait for one of them would be to
                 // look again for ever.
@@ -116,7 +120,10 @@ impl Publisher {
                 if fresh.is_some() {
                     nodes::settle_rotations(&mut tx, next.state(Feed::ACCESS).view().generation()).await?;
                 }
+                stages.done("store");
                 tx.commit().await?;
+                stages.done("commit");
+                self.sweeper.taken(outbox.len());
                 lifted.into_iter().for_each(|feed| self.holds.lift(feed));
                 serials.iter().for_each(|(_, apex, serial)| zones.set_serial(apex, *serial));
                 self.zones = Some(zones);
@@ -124,7 +131,8 @@ impl Publisher {
                 if let Some(fresh) = fresh {
                     self.access.use_key(fresh);
                 }
-                metrics::histogram!("holdfast_publish_round_seconds").record(started.elapsed().as_secs_f64());
+                stages.done("announce");
+                stages.end();
             }
         }
         Ok(false)
@@ -143,6 +151,29 @@ impl Publisher {
         nodes::set_access_key(tx, fresh.id()).await?;
         tracing::info!(event = "data_key_rotated", secrets = count, why = reason, "the access feed's data key was changed");
         Ok(Some(fresh))
+    }
+}
+
+/// Where the time of a round goes.
+struct Stages {
+    begun: Instant,
+    last: Instant,
+}
+
+impl Stages {
+    fn begin() -> Self {
+        let begun = Instant::now();
+        Self { begun, last: begun }
+    }
+
+    fn done(&mut self, stage: &'static str) {
+        let now = Instant::now();
+        metrics::histogram!("holdfast_publish_stage_seconds", "stage" => stage).record((now - self.last).as_secs_f64());
+        self.last = now;
+    }
+
+    fn end(self) {
+        metrics::histogram!("holdfast_publish_round_seconds").record(self.begun.elapsed().as_secs_f64());
     }
 }
 

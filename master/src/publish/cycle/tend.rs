@@ -106,11 +106,11 @@ impl Publisher {
     async fn tend_boxes(&mut self, lead: &mut Lead) -> anyhow::Result<()> {
         let latest = Arc::clone(&self.latest.borrow());
         let row = |feed| move |change| ComposedRow { feed, change, zone: None };
-        let boxes = nodes::with_lines(&mut *lead.connection, None).await?;
+        let boxes = nodes::with_lines(&mut lead.connection, None).await?;
         let mut rows: Vec<ComposedRow> = roster::rows(latest.state(Feed::TRUST).view(), &boxes)?.into_iter().map(row(Feed::TRUST)).collect();
         // While the key is about to be changed nobody is given the old one.
         if nodes::rotations_due(&mut lead.connection).await?.is_empty() {
-            let nodes = db::nodes(&mut *lead.connection).await?;
+            let nodes = db::nodes(&mut lead.connection).await?;
             let wrapped = self.access.wrapped_rows(latest.state(Feed::ACCESS).view(), &[], &nodes, &self.access.current())?;
             rows.extend(wrapped.into_iter().map(row(Feed::ACCESS)));
         }
