@@ -92,11 +92,10 @@ async fn healthy(Shared(board): Shared<Board>) -> (StatusCode, String) {
     answer(dead.is_empty(), "ok", || format!("does not run: {}", dead.join(", ")))
 }
 
-/// Ready: every service has a snapshot to serve. Being cut off is no fault of the box.
+/// Ready: every service has a snapshot to serve, and can read it. Being cut off is no fault of the box.
 async fn ready(Shared(board): Shared<Board>) -> (StatusCode, String) {
     let expected = board.services.iter().flat_map(|(service, feeds)| feeds.iter().map(move |feed| (*service, *feed)));
-    let missing = expected.filter(|(service, feed)| board.serves(service, *feed).is_none_or(|generation| generation == 0));
-    let missing: Vec<String> = missing.map(|(service, feed)| format!("{service} has no {feed} to serve")).collect();
+    let missing: Vec<String> = expected.filter_map(|(service, feed)| board.lacks(service, feed)).collect();
     answer(missing.is_empty(), "ready", || missing.join(", "))
 }
 
@@ -108,6 +107,16 @@ impl Board {
     /// The generation that a living service serves.
     fn serves(&self, service: &str, feed: Feed) -> Option<u64> {
         served(&self.run_dir, feed).into_iter().find(|(name, _)| name == service).map(|(_, served)| served.at.1.0)
+    }
+
+    /// What a service lacks to serve a feed.
+    fn lacks(&self, service: &str, feed: Feed) -> Option<String> {
+        if self.serves(service, feed).is_none_or(|generation| generation == 0) {
+            return Some(format!("{service} has no {feed} to serve"));
+        }
+        let is_closed = self.uplink.borrow().feeds.get(&feed).is_some_and(|state| !state.is_readable);
+        let giver = if feed == Feed::PEOPLE { "the auth portal gives it, once it has confirmed this box" } else { "the master gives it" };
+        is_closed.then(|| format!("{service} has no key to {feed}: {giver}"))
     }
 
     fn lives(&self, service: &str, feed: Feed) -> bool {

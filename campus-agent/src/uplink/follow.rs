@@ -14,7 +14,7 @@ use holdfast_proto::control::enrol::{renew, renewal_is_due};
 use holdfast_proto::control::{AGENT_MESSAGE_LIMIT_BYTES, Arrived, ArrivedBuckets, FromAgent, FromMaster, Hello, Position, Report, from_agent};
 use holdfast_proto::net::clock::TrustedClock;
 use holdfast_proto::net::tls;
-use holdfast_proto::snapshot::{ApplyError, FORMAT, Feed, Sealed, Trust};
+use holdfast_proto::snapshot::{ApplyError, FORMAT, Feed, Kind, Sealed, Trust, is_addressed_to};
 use holdfast_proto::words::{Epoch, Generation, UnixMillis};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -499,13 +499,13 @@ impl Uplink {
         let view = keeper.state().view();
         let issued_at_ms = keeper.state().sealed().and_then(|sealed| self.trusts.open(sealed).ok()).map_or(0, |opened| opened.manifest().issued_at.0);
         self.clock.learn(UnixMillis(issued_at_ms));
+        let is_readable = feed.kind != Kind::Auth || is_addressed_to(view, self.identity.node_id);
         self.state.send_modify(|state| {
             let wanted = state.feeds.get(&feed).and_then(|feed| feed.wanted);
             let applied = (view.epoch(), view.generation());
             let digest = keeper.state().digest().to_string();
-            state
-                .feeds
-                .insert(feed, FeedState { wanted: wanted.max(Some(applied)), applied, durable: keeper.durable(), digest, issued_at_ms, last_error: error });
+            let (wanted, durable) = (wanted.max(Some(applied)), keeper.durable());
+            state.feeds.insert(feed, FeedState { wanted, applied, durable, digest, issued_at_ms, is_readable, last_error: error });
         });
     }
 }

@@ -65,6 +65,8 @@ pub struct FeedState {
     pub digest: String,
     /// When it was signed.
     pub issued_at_ms: u64,
+    /// Whether this box can read what is encrypted in it; always, where nothing is.
+    pub is_readable: bool,
     /// The last thing that was kept out, and why.
     pub last_error: Option<String>,
 }

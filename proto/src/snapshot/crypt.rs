@@ -2,7 +2,7 @@
 //! and no relay, backup or disk holds a readable secret. The data key itself travels in the same feed, encrypted to each
 //! entitled agent (HPKE, RFC 9180): whoever signs a scope decides who reads it.
 
-use super::{Change, Table, View};
+use super::{Change, Damaged, Table, View};
 use crate::words::{NodeId, Secret};
 use aws_lc_rs::aead::{AES_256_GCM_SIV, Aad, Nonce, RandomizedNonceKey, UnboundKey};
 use aws_lc_rs::rand;
@@ -168,6 +168,16 @@ pub fn wrapped_key_row(key: &DataKey, agent: NodeId, to: &HpkePublic) -> Result<
     Ok(Change::put(WRAPPED_KEYS, row_key, [enc.0, text].concat()))
 }
 
+/// Whether a view holds a data key that is meant for this agent.
+pub fn is_addressed_to(view: &View, agent: NodeId) -> bool {
+    own_keys(view, agent).next().is_some()
+}
+
+/// The data keys that are meant for one agent, closed.
+fn own_keys(view: &View, agent: NodeId) -> impl Iterator<Item = Result<(&[u8], &[u8]), Damaged>> {
+    view.iter(WRAPPED_KEYS).filter(move |row| row.as_ref().map_or(true, |(key, _)| key.get(8..) == Some(&agent.0[..])))
+}
+
 /// The data keys that one agent could open out of a view.
 #[derive(Debug, Clone, Default)]
 pub struct DataKeyRing(Vec<DataKey>);
@@ -176,8 +186,7 @@ impl DataKeyRing {
     /// Opens every data key of the view that is meant for this agent; those that do not open are left out and counted.
     pub fn open(view: &View, agent: NodeId, private: &HpkePrivate) -> (Self, usize) {
         let mut failed = 0;
-        let mine = view.iter(WRAPPED_KEYS).filter(|row| row.as_ref().map_or(true, |(key, _)| key.get(8..) == Some(&agent.0[..])));
-        let keys = mine.filter_map(|row| {
+        let keys = own_keys(view, agent).filter_map(|row| {
             let opened = row.ok().and_then(|(key, value)| unwrap_key(key, value, private));
             failed += usize::from(opened.is_none());
             opened
@@ -223,6 +232,7 @@ mod tests {
         let (private, public) = HpkePrivate::generate().unwrap();
         let key = DataKey::generate().unwrap();
         let state = State::empty(Feed::ACCESS).compose(vec![wrapped_key_row(&key, agent, &public).unwrap()]).unwrap().expect("a change").into_view();
+        assert!(is_addressed_to(&state, agent) && !is_addressed_to(&state, other));
         let (ring, failed) = DataKeyRing::open(&state, agent, &private);
         assert_eq!(failed, 0);
         let field = key.encrypt(Table(2), b"nas", b"testing123").unwrap();

@@ -35,7 +35,7 @@ mod view;
 
 pub use base::{BLOCK_BYTES, Base, BaseError, BlockMark, BlockSource, Builder, Damaged, Head, HeadError};
 pub use buckets::{BUCKETS, BucketError, Buckets, Difference, MARKS_BYTES, Tally};
-pub use crypt::{DataKey, DataKeyRing, EncryptedField, FieldError, HpkePrivate, HpkePublic, KeyId, WRAPPED_KEYS, wrapped_key_row};
+pub use crypt::{DataKey, DataKeyRing, EncryptedField, FieldError, HpkePrivate, HpkePublic, KeyId, WRAPPED_KEYS, is_addressed_to, wrapped_key_row};
 pub use feed::{Family, Feed, Kind, Scope};
 pub use heartbeat::{HeartbeatError, Newest, SignedHeartbeat};
 pub use lthash::{Digest, LtHash};
