@@ -346,3 +346,27 @@ async fn a_second_master_says_that_another_one_leads_and_takes_over_when_it_goes
     eventually("under the data key that the first one made", || secrets(&second.access(), &north).0.len() == 11).await;
     assert_eq!(wrapped(&second.access(), &north), 1);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_boxes_served_long_ago_is_forgotten_and_what_they_said_last_is_not() {
+    let bench = Bench::new("served").await;
+    let (north, _) = bench.agent("north").await;
+    let said = |feed, generation, durable, days: u64| db::SaidRow {
+        node: north,
+        feed,
+        applied: Generation(generation),
+        durable: Generation(durable),
+        at: Utc::now() - Duration::from_secs(days * 86_400),
+    };
+    let words = [
+        said(Feed::ZONE, 1, 1, 40),
+        said(Feed::ZONE, 2, 2, 39),
+        said(Feed::ZONE, 3, 3, 1),
+        said(Feed::ACCESS, 1, 1, 40),
+        said(Feed::PEOPLE, 1, 1, 40),
+        said(Feed::PEOPLE, 2, 0, 39),
+    ];
+    db::put_served(&bench.pool, &words).await.unwrap();
+    assert_eq!(db::forget_served(&bench.pool, 30).await.unwrap(), 2, "of the zone all but the last; of the others nothing newer is durable");
+    assert_eq!(db::forget_served(&bench.pool, 30).await.unwrap(), 0);
+}

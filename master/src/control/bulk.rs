@@ -20,6 +20,8 @@ use tonic::{Request, Response, Status};
 const TRANSFERS_LIMIT: usize = 4;
 /// Pieces under way to one agent.
 const PIECES_LIMIT: usize = 2;
+/// Who does not take a piece by then makes room for others; it asks again, from where it was.
+const PIECE_PATIENCE: Duration = Duration::from_secs(60);
 
 /// The service. Cheap to clone.
 #[derive(Clone)]
@@ -176,19 +178,19 @@ async fn send_buckets(mend: Option<Mend>, pace: &Pace, pieces: mpsc::Sender<Resu
     while let Some(piece) = found.recv().await {
         let piece = piece.map_err(|damaged| Status::internal(damaged.to_string()));
         tokio::time::sleep(pace.reserve(piece.as_ref().map_or(0, |piece| piece.rows.len()), Instant::now())).await;
-        if pieces.send(piece).await.is_err() {
+        if pieces.send_timeout(piece, PIECE_PATIENCE).await.is_err() {
             return;
         }
     }
 }
 
-/// An agent that hangs up ends its transfer.
+/// An agent that hangs up ends its transfer, and so does one that takes nothing.
 async fn send(whole: &Whole, newest: &Sealed, first_block: usize, pace: &Pace, pieces: mpsc::Sender<Result<Piece, Status>>) {
     let _ = pieces.send(Ok(whole.opening(newest))).await;
     for blocks in whole.pieces(first_block) {
         let piece = whole.piece(blocks).map_err(|damaged| Status::internal(damaged.to_string()));
         tokio::time::sleep(pace.reserve(piece.as_ref().map_or(0, |piece| piece.blocks.len()), Instant::now())).await;
-        if pieces.send(piece).await.is_err() {
+        if pieces.send_timeout(piece, PIECE_PATIENCE).await.is_err() {
             return;
         }
     }

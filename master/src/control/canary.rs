@@ -12,6 +12,7 @@
 //!                     ^                 | gone for 10 s, or gone twice: it may have been a cable; the next one
 //!                     +-----------------+
 //! sent, well --refused | lost so for the second time--> held --newer generation--> seeking
+//!                                                        held --a minute after a loss--> seeking
 //! ```
 
 use crate::publish::{Latest, Published};
@@ -25,6 +26,8 @@ use std::time::{Duration, Instant};
 const WELL: Duration = Duration::from_secs(2);
 /// How long it may take to get it, and how long it may be gone.
 const LIMIT: Duration = Duration::from_secs(10);
+/// Two agents that went may have gone for other reasons; they are asked again then. One that refused is not.
+const LOST_RETRY: Duration = Duration::from_secs(60);
 
 /// Who may have what, at one moment. Immutable: whoever follows holds one and gets the next.
 #[derive(Debug, Clone)]
@@ -94,10 +97,22 @@ struct Trial {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {
     Seeking,
-    Sent { canary: NodeId, since: Instant },
-    Well { canary: NodeId, since: Instant },
-    Gone { canary: NodeId, since: Instant },
-    Held,
+    Sent {
+        canary: NodeId,
+        since: Instant,
+    },
+    Well {
+        canary: NodeId,
+        since: Instant,
+    },
+    Gone {
+        canary: NodeId,
+        since: Instant,
+    },
+    /// `again`: when it is tried once more.
+    Held {
+        again: Option<Instant>,
+    },
 }
 
 impl Gate {
@@ -129,7 +144,7 @@ impl Trial {
     fn canary(&self) -> Option<NodeId> {
         match self.phase {
             Phase::Sent { canary, .. } | Phase::Well { canary, .. } | Phase::Gone { canary, .. } => Some(canary),
-            Phase::Seeking | Phase::Held => None,
+            Phase::Seeking | Phase::Held { .. } => None,
         }
     }
 
@@ -143,10 +158,10 @@ impl Trial {
     }
 
     /// The canary is gone. Once it may be a cable or a reboot, and another one is asked; twice it is the generation.
-    fn lose(&mut self, feed: Feed, canary: NodeId, why: &'static str) -> Song {
+    fn lose(&mut self, feed: Feed, canary: NodeId, why: &'static str, now: Instant) -> Song {
         self.lost += 1;
         if self.lost > 1 {
-            return fail(feed, self, canary, why);
+            return fail(feed, self, canary, why, Some(now + LOST_RETRY));
         }
         self.tried.insert(canary);
         self.phase = Phase::Seeking;
@@ -200,7 +215,7 @@ impl Canaries {
             trial.gone += 1;
             trial.phase = Phase::Gone { canary: node, since: now };
             if trial.gone > 1 {
-                self.songs.push(trial.lose(*feed, node, "it went twice"));
+                self.songs.push(trial.lose(*feed, node, "it went twice", now));
             }
         }
         self.seek(now);
@@ -218,7 +233,7 @@ impl Canaries {
     pub fn on_refused(&mut self, node: NodeId, feed: Feed) {
         let Some(trial) = self.courses.get_mut(&feed).and_then(|course| course.trial.as_mut()) else { return };
         if trial.canary() == Some(node) {
-            self.songs.push(fail(feed, trial, node, "it kept the generation out"));
+            self.songs.push(fail(feed, trial, node, "it kept the generation out", None));
         }
     }
 
@@ -241,8 +256,9 @@ impl Canaries {
                     trial.tried.insert(canary);
                     trial.phase = Phase::Seeking;
                 }
+                Phase::Held { again: Some(again) } if now >= again => *trial = Trial::new(Arc::clone(&trial.subject)),
                 Phase::Gone { canary, since } if passed(since, LIMIT) => {
-                    self.songs.push(trial.lose(*feed, canary, "it went and did not come back"));
+                    self.songs.push(trial.lose(*feed, canary, "it went and did not come back", now));
                 }
                 _ => {}
             }
@@ -286,8 +302,8 @@ impl Canaries {
     }
 }
 
-fn fail(feed: Feed, trial: &mut Trial, canary: NodeId, why: &'static str) -> Song {
-    trial.phase = Phase::Held;
+fn fail(feed: Feed, trial: &mut Trial, canary: NodeId, why: &'static str, again: Option<Instant>) -> Song {
+    trial.phase = Phase::Held { again };
     Song::Failed(feed, trial.generation(), canary, why)
 }
 
@@ -298,7 +314,7 @@ impl Course {
             published.grave.is_some_and(|grave| is_another_epoch || grave > before.position().1)
         };
         match &mut self.trial {
-            Some(trial) if trial.phase == Phase::Held => {
+            Some(trial) if matches!(trial.phase, Phase::Held { .. }) => {
                 if published.position() > trial.subject.position() {
                     *trial = Trial::new(Arc::clone(published));
                 }

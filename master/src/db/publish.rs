@@ -332,6 +332,17 @@ pub async fn put_served(pool: &PgPool, said: &[SaidRow]) -> Result<(), DbError> 
     Ok(())
 }
 
+/// Forgets since when agents serve what, where that is older than this many days; the newest words of each agent stay.
+pub async fn forget_served(pool: &PgPool, days: i32) -> Result<u64, DbError> {
+    let sql = sqlx::query!(
+        "delete from publish.served s where s.applied_at < now() - make_interval(days => $1) and exists (
+           select from publish.served later where (later.node_id, later.kind, later.family, later.cut) = (s.node_id, s.kind, s.family, s.cut)
+             and later.generation > s.generation and (later.durable_at is not null or s.durable_at is null))",
+        days
+    );
+    Ok(sql.execute(pool).await?.rows_affected())
+}
+
 /// Since when an agent serves a change set in all the feeds it touched.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServedRow {

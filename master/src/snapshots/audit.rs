@@ -239,6 +239,9 @@ fn alarm(report: &mut FeedAudit) {
     );
 }
 
+/// For so long it is told since when each box serves an edit; of older edits, since when it served the first that is kept.
+const SERVED_KEEP_DAYS: i32 = 30;
+
 /// Every night: the audit, and forgetting what is too old to be shown. Never ends.
 pub async fn every_night(snapshots: Snapshots, hour: u8, keep_days: i32) {
     loop {
@@ -259,6 +262,8 @@ async fn forget(snapshots: &Snapshots, keep_days: i32) -> Result<(), DbError> {
             tracing::info!(event = "generations_forgotten", %feed, forgotten, keep_days, "generations too old to be shown are gone");
         }
     }
+    // A thousand boxes leave a thousand of these for each edit.
+    crate::db::publish::forget_served(&snapshots.pool, SERVED_KEEP_DAYS).await?;
     Ok(())
 }
 

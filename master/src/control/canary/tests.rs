@@ -158,6 +158,8 @@ fn one_canary_that_goes_may_have_lost_its_cable_and_the_second_may_not() {
             } else {
                 assert!(bench.has_failed());
                 assert_eq!(others.map(|other| bench.offered()[other]), [1, 1]);
+                bench.after(60);
+                assert_eq!(bench.offered(), [1, 1, 2], "nothing is held for ever because two cables were pulled");
             }
         }
     }
