@@ -76,6 +76,7 @@ impl Recipe {
     }
 
     fn with_clock(self) -> Self {
+        forget_dead_clocks();
         self.env("LD_PRELOAD", libfaketime().expect("package libfaketime is installed")).env("FAKETIME_DONT_FAKE_MONOTONIC", "1").env("FAKETIME_NO_CACHE", "1")
     }
 
@@ -112,6 +113,20 @@ impl Recipe {
         // A terminal's Ctrl-C is for the lab, which stops its programs in order.
         command.process_group(0);
         command
+    }
+}
+
+/// A program that was killed leaves libfaketime's semaphore behind, by its number: a later program of that number and another user
+/// cannot start.
+fn forget_dead_clocks() {
+    let Ok(entries) = fs::read_dir("/dev/shm") else { return };
+    for path in entries.flatten().map(|entry| entry.path()) {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let owner = name.strip_prefix("sem.faketime_sem_").or_else(|| name.strip_prefix("faketime_shm_"));
+        if owner.is_some_and(|pid| !Path::new("/proc").join(pid).exists()) {
+            // Whoever does the same may have been first.
+            let _ = fs::remove_file(&path);
+        }
     }
 }
 

@@ -136,7 +136,7 @@ impl BulkService for Bulk {
         let (pieces, stream) = mpsc::channel(PIECES_LIMIT);
         let pace = Arc::clone(&self.pace);
         tokio::spawn(async move {
-            send(&whole, &newest, first, &pace, pieces).await;
+            send(whole, &newest, first, &pace, pieces).await;
             drop(place);
         });
         Ok(Response::new(ReceiverStream::new(stream)))
@@ -169,27 +169,29 @@ impl BulkService for Bulk {
     }
 }
 
-/// As [`send`], for the rows of buckets: they are looked for beside the loops, a few pieces ahead of the line.
+/// Sends a snapshot from this block on.
+async fn send(whole: Arc<Whole>, newest: &Sealed, first_block: usize, pace: &Pace, pieces: mpsc::Sender<Result<Piece, Status>>) {
+    let _ = pieces.send(Ok(whole.opening(newest))).await;
+    let (made, packed) = mpsc::channel(PIECES_LIMIT);
+    tokio::task::spawn_blocking(move || whole.pieces(first_block).into_iter().all(|blocks| made.blocking_send(whole.piece(blocks)).is_ok()));
+    pass_on(packed, |piece| piece.blocks.len(), pace, pieces).await;
+}
+
+/// The same for the rows of buckets.
 async fn send_buckets(mend: Option<Mend>, pace: &Pace, pieces: mpsc::Sender<Result<MendPiece, Status>>) {
     let _ = pieces.send(Ok(mend.as_ref().map_or_else(MendPiece::whole, Mend::opening))).await;
     let Some(mend) = mend else { return };
-    let (made, mut found) = mpsc::channel(PIECES_LIMIT);
+    let (made, packed) = mpsc::channel(PIECES_LIMIT);
     tokio::task::spawn_blocking(move || mend.pieces().all(|piece| made.blocking_send(piece).is_ok()));
-    while let Some(piece) = found.recv().await {
-        let piece = piece.map_err(|damaged| Status::internal(damaged.to_string()));
-        tokio::time::sleep(pace.reserve(piece.as_ref().map_or(0, |piece| piece.rows.len()), Instant::now())).await;
-        if pieces.send_timeout(piece, PIECE_PATIENCE).await.is_err() {
-            return;
-        }
-    }
+    pass_on(packed, |piece| piece.rows.len(), pace, pieces).await;
 }
 
-/// An agent that hangs up ends its transfer, and so does one that takes nothing.
-async fn send(whole: &Whole, newest: &Sealed, first_block: usize, pace: &Pace, pieces: mpsc::Sender<Result<Piece, Status>>) {
-    let _ = pieces.send(Ok(whole.opening(newest))).await;
-    for blocks in whole.pieces(first_block) {
-        let piece = whole.piece(blocks).map_err(|damaged| Status::internal(damaged.to_string()));
-        tokio::time::sleep(pace.reserve(piece.as_ref().map_or(0, |piece| piece.blocks.len()), Instant::now())).await;
+/// Hands on what is packed beside the loops, a few pieces ahead of the line: packed by a loop, a large snapshot kept every line
+/// waiting that this loop had to answer. An agent that hangs up ends its transfer, and so does one that takes nothing.
+async fn pass_on<P>(mut packed: mpsc::Receiver<Result<P, Damaged>>, len: fn(&P) -> usize, pace: &Pace, pieces: mpsc::Sender<Result<P, Status>>) {
+    while let Some(piece) = packed.recv().await {
+        let piece = piece.map_err(|damaged| Status::internal(damaged.to_string()));
+        tokio::time::sleep(pace.reserve(piece.as_ref().map_or(0, len), Instant::now())).await;
         if pieces.send_timeout(piece, PIECE_PATIENCE).await.is_err() {
             return;
         }
