@@ -120,9 +120,13 @@ fn a_spare_takes_a_place_with_one_token() {
     let control = lab.ground().control().to_string();
     let said = lab.run(Part::Agent(SOUTH), &["enrol", "--master", &control, "--token", token.trim()]).unwrap();
     let fingerprint = said.lines().find_map(|line| line.strip_prefix("key fingerprint ")).unwrap().to_owned();
-    lab.run(Part::Portal, &["auth-portal", "confirm", "south", &fingerprint]).unwrap();
     lab.start(Part::Agent(SOUTH)).unwrap();
+    let is_ready = || on_ground(lab.at(Place::Agent(SOUTH)), || get(lab.ground().status(Part::Agent(SOUTH)), "/readyz"))?;
+    let wants_key = "radius has no key to auth-people: the auth portal gives it, once it has confirmed this box";
+    eventually("a box that nobody confirmed says what it lacks", || Ok(is_ready()?.contains(wants_key)));
+    lab.run(Part::Portal, &["auth-portal", "confirm", "south", &fingerprint]).unwrap();
     eventually("the spare serves everything", || logs_in(&lab, SOUTH));
+    eventually("and says so", || Ok(is_ready()?.ends_with("\nready\n")));
     eventually("the box before it reads nothing any more", || Ok(readable_secrets(&lab, &before).0 == 0));
     let list = lab.admin().unwrap().holdfast(&["node", "list"]).unwrap();
     assert!(list.lines().any(|line| line.starts_with("south@") && line.contains("revoked")), "{list}");

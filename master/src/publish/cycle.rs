@@ -125,17 +125,17 @@ impl Publisher {
     /// Publishes for ever, on a thread of its own: a round is a dozen waits for the database, and a thread that does nothing else
     /// wakes from each at once. Ends with the task that waits for it.
     pub async fn run(self) -> anyhow::Result<()> {
-        let (listening, heard) = oneshot::channel::<()>();
+        let (mut thread, task) = oneshot::channel::<()>();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let work = async move {
-            let mut listening = listening;
             tokio::select! {
                 () = self.work() => {}
-                () = listening.closed() => {}
+                () = thread.closed() => {}
             }
         };
         std::thread::Builder::new().name("publisher".into()).spawn(move || runtime.block_on(work))?;
-        let _ = heard.await;
+        // Nothing is ever sent: each side hears when the other one is gone.
+        let _ = task.await;
         anyhow::bail!("the publisher's thread has ended")
     }
 
