@@ -4,13 +4,16 @@ use super::log::{Frame, Log};
 use super::retry::Retry;
 use super::search::{Found, Question, Resting, search};
 use super::slot::{Finding, Slot};
+use super::sync_parent;
+use super::taking::{self, Proven, Taking};
 use super::trusts::Trusts;
 use super::word::{Commit, CommitWord};
 use holdfast_proto::snapshot::file::{Chain, FRAME_LIMIT_BYTES, StoreKey};
 use holdfast_proto::snapshot::{
-    ApplyError, Base, Buckets, Feed, Kind, Manifest, ManifestError, OpenError, Opened, PayloadForm, Reader, Sealed, State, Trust, Writer, reader,
+    ApplyError, Base, Buckets, Feed, Hash, Kind, Manifest, ManifestError, OpenError, Opened, PayloadForm, Reader, Sealed, State, Trust, Writer, reader,
 };
 use holdfast_proto::words::{Epoch, Generation};
+use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -46,6 +49,7 @@ pub struct Keeper {
     has_fallback: bool,
     durable: (Epoch, Generation),
     folding: Option<Folding>,
+    taking: Option<Taking>,
     /// The base has a damaged block, and so have the other files: only the line can help.
     wants_whole: bool,
     disk: Retry,
@@ -107,6 +111,7 @@ impl Keeper {
     /// was kept out. Fails only where the folder cannot be made.
     pub fn open(dir: &Path, run_dir: &Path, feed: Feed, trusts: &Trusts, key: &StoreKey) -> io::Result<(Self, Vec<Finding>)> {
         Slot::BOTH.into_iter().try_for_each(|slot| slot.create(dir))?;
+        taking::forget(dir);
         let Found { state, mut findings, resting, has_fallback } = search(Question { dir, feed, trusts, key, thorough: false, below: None, up_to: None });
         let durable = (state.view().epoch(), state.view().generation());
         let mut keeper = Self {
@@ -122,6 +127,7 @@ impl Keeper {
             has_fallback,
             durable,
             folding: None,
+            taking: None,
             wants_whole: false,
             disk: Retry::new(DISK_RETRY),
             fold: Retry::new(BASE_RETRY),
@@ -222,7 +228,7 @@ impl Keeper {
         let newest = newest.map(|newest| Ok::<Opened, Refusal>(trust.open(&Sealed::from_bytes(newest)?)?)).transpose()?;
         // It is served as soon as it is here, so it must not lie below the floor, whatever newer manifest names it.
         self.refuse_the_past(opened.manifest(), floor)?;
-        self.refuse_a_fork(&opened)?;
+        self.refuse_a_fork(opened.sealed())?;
         Incoming::begin(opened, newest, head).ok_or(Refusal::OtherRoot)
     }
 
@@ -230,7 +236,7 @@ impl Keeper {
     pub fn take_rows(&mut self, trust: &Trust, floor: Option<(Epoch, Generation)>, sealed: &[u8], rows: &[u8]) -> Result<Kept, Refusal> {
         let opened = trust.open(&Sealed::from_bytes(sealed)?)?;
         self.refuse_the_past(opened.manifest(), floor)?;
-        self.refuse_a_fork(&opened)?;
+        self.refuse_a_fork(opened.sealed())?;
         let next = State::restore(&opened, rows)?;
         Ok(self.keep(next, Self::write_base))
     }
@@ -266,18 +272,64 @@ impl Keeper {
     }
 
     /// What is held may come again, to be made whole; anything else under its number may not.
-    fn refuse_a_fork(&self, opened: &Opened) -> Result<(), Refusal> {
-        let (held, target) = (self.state.view(), opened.manifest());
-        let is_other = self.state.sealed().is_some_and(|sealed| sealed.bytes() != opened.sealed().bytes());
+    fn refuse_a_fork(&self, offered: &Sealed) -> Result<(), Refusal> {
+        let target = offered.claims()?;
+        let is_other = self.state.sealed().is_some_and(|sealed| sealed.bytes() != offered.bytes());
         let at = (target.epoch, target.generation);
-        if at == (held.epoch(), held.generation()) && is_other { Err(Refusal::Forked(at.0, at.1)) } else { Ok(()) }
+        if at == self.held() && is_other { Err(Refusal::Forked(at.0, at.1)) } else { Ok(()) }
     }
 
     /// Takes a whole snapshot whose blocks have all arrived.
     pub fn take_full(&mut self, incoming: Incoming) -> Result<Kept, Refusal> {
-        let next = incoming.finish()?;
-        let is_in_place = (next.view().epoch(), next.view().generation()) == self.held();
-        Ok(self.keep(next, if is_in_place { Self::replace_base } else { Self::write_base }))
+        self.forget_taking();
+        self.take_over(Taking::begin(incoming, Vec::new(), self.dir.clone(), self.key.clone(), || {}))
+    }
+
+    /// Begins to take a whole snapshot, with the `blocks` that are not in `incoming` yet, on a thread of its own; what is held
+    /// stays in service meanwhile and takes frames. `done` is called when [`Self::finish_taking`] need not wait.
+    pub fn begin_taking(&mut self, incoming: Incoming, blocks: Vec<Vec<u8>>, done: impl FnOnce() + Send + 'static) {
+        self.forget_taking();
+        self.taking = Some(Taking::begin(incoming, blocks, self.dir.clone(), self.key.clone(), done));
+    }
+
+    /// Whether a whole snapshot is being taken.
+    pub fn is_taking(&self) -> bool {
+        self.taking.is_some()
+    }
+
+    /// Goes over to the whole snapshot that was being taken, and waits for it where it is not ready; `None` where none was.
+    pub fn finish_taking(&mut self) -> Option<Result<Kept, Refusal>> {
+        let taking = self.taking.take()?;
+        Some(self.take_over(taking))
+    }
+
+    fn take_over(&mut self, taking: Taking) -> Result<Kept, Refusal> {
+        let taken = taking.finish().map_err(Refusal::from).and_then(|proven| self.take_proven(proven));
+        taking::forget(&self.dir);
+        taken
+    }
+
+    fn take_proven(&mut self, Proven { state, written }: Proven) -> Result<Kept, Refusal> {
+        if let Some(sealed) = state.sealed() {
+            // The frames that came meanwhile may have led further.
+            self.refuse_the_past(&sealed.claims()?, None)?;
+            self.refuse_a_fork(sealed)?;
+        }
+        let is_in_place = (state.view().epoch(), state.view().generation()) == self.held();
+        Ok(self.keep(state, |keeper| {
+            let slot = if is_in_place { keeper.take_slot() } else { keeper.take_spare_slot() };
+            let (mac, path) = (written?, slot.base(&keeper.dir));
+            fs::rename(taking::aside(&keeper.dir), &path)?;
+            sync_parent(&path)?;
+            keeper.go_live(slot, mac)
+        }))
+    }
+
+    fn forget_taking(&mut self) {
+        if let Some(taking) = self.taking.take() {
+            drop(taking.finish());
+            taking::forget(&self.dir);
+        }
     }
 
     fn keep(&mut self, next: State, write: impl FnOnce(&mut Self) -> io::Result<()>) -> Kept {
@@ -367,7 +419,8 @@ impl Keeper {
     fn fold_if_long(&mut self) {
         let Some(log) = &self.log else { return };
         let long = log.end > LOG_FLOOR_BYTES.max(self.base_bytes / LOG_SHARE_OF_BASE).min(LOG_LIMIT_BYTES);
-        if self.folding.is_some() || !self.fold.is_due() || !(long || (!self.has_fallback && log.end > 0)) {
+        // What is being taken makes a base of its own.
+        if self.folding.is_some() || self.taking.is_some() || !self.fold.is_due() || !(long || (!self.has_fallback && log.end > 0)) {
             return;
         }
         let (state, slot, dir, key) = (self.state.clone(), log.slot.other(), self.dir.clone(), self.key.clone());
@@ -454,29 +507,48 @@ impl Keeper {
 
     /// Writes the state as a base into the other slot and makes that slot the live one. The old slot stays: it is the one before.
     fn write_base(&mut self) -> io::Result<()> {
-        // Until it is written, the log that is there leads no further than it did.
-        let slot = self.log.take().map_or_else(|| self.slot_to_overwrite(), |log| log.slot.other());
+        let slot = self.take_spare_slot();
         self.write_base_to(slot)
     }
 
     /// As [`Self::write_base`], in the place of a base that is no good: the other slot stays what it is.
     fn replace_base(&mut self) -> io::Result<()> {
-        let slot = self.log.take().map_or_else(|| self.slot_to_overwrite(), |log| log.slot);
+        let slot = self.take_slot();
         self.write_base_to(slot)
     }
 
-    fn write_base_to(&mut self, slot: Slot) -> io::Result<()> {
-        // A base that is being folded has the same place; it is of no use any more.
+    /// The slot for a base beside the live one. Until it is written, the log that is there leads no further than it did.
+    fn take_spare_slot(&mut self) -> Slot {
+        self.forget_folding();
+        self.log.take().map_or_else(|| self.slot_to_overwrite(), |log| log.slot.other())
+    }
+
+    /// The slot of the live base.
+    fn take_slot(&mut self) -> Slot {
+        self.forget_folding();
+        self.log.take().map_or_else(|| self.slot_to_overwrite(), |log| log.slot)
+    }
+
+    /// A base that is being folded has the place of one that is written; it is of no use any more.
+    fn forget_folding(&mut self) {
         if let Some(folding) = self.folding.take() {
             drop(folding.work.join());
         }
+    }
+
+    fn write_base_to(&mut self, slot: Slot) -> io::Result<()> {
         let Some(sealed) = self.state.sealed().cloned() else { return Ok(()) };
         if self.state.view().overlay_len() > 0 || self.state.base().head().generation != self.state.view().generation() {
             self.state = self.state.rebased().map_err(io::Error::other)?;
         }
         slot.create(&self.dir)?;
+        let mac = base_file::write(&slot.base(&self.dir), &sealed, self.state.base(), &self.key)?;
+        self.go_live(slot, mac)
+    }
+
+    /// Goes on from the base of what is held, which was just written into this slot.
+    fn go_live(&mut self, slot: Slot, mac: Hash) -> io::Result<()> {
         let path = slot.base(&self.dir);
-        let mac = base_file::write(&path, &sealed, self.state.base(), &self.key)?;
         // From here on blocks come from the disk again as they are needed: the services hold the snapshot in memory, not this process.
         self.state = self.state.onto(Arc::new(base_file::reopen(&path, &self.key)?), []).map_err(io::Error::other)?;
         self.has_fallback = slot.other().base(&self.dir).exists();
@@ -507,8 +579,7 @@ impl Keeper {
 impl Drop for Keeper {
     fn drop(&mut self) {
         // A thread that outlives its owner would write under the next one.
-        if let Some(folding) = self.folding.take() {
-            drop(folding.work.join());
-        }
+        self.forget_folding();
+        self.forget_taking();
     }
 }

@@ -25,6 +25,7 @@ mod scrub;
 mod search;
 mod slot;
 mod store_key;
+mod taking;
 #[cfg(test)]
 mod tests;
 mod trusts;

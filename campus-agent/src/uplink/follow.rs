@@ -11,10 +11,10 @@ use crate::telemetry::BUILD;
 use anyhow::Context;
 use holdfast_proto::control::control_client::ControlClient;
 use holdfast_proto::control::enrol::{renew, renewal_is_due};
-use holdfast_proto::control::{AGENT_MESSAGE_LIMIT_BYTES, Arrived, ArrivedBuckets, FromAgent, FromMaster, Hello, Position, Report, from_agent};
+use holdfast_proto::control::{AGENT_MESSAGE_LIMIT_BYTES, ArrivedBuckets, FromAgent, FromMaster, Hello, Position, Report, from_agent};
 use holdfast_proto::net::clock::TrustedClock;
 use holdfast_proto::net::tls;
-use holdfast_proto::snapshot::{ApplyError, FORMAT, Feed, Kind, Sealed, Trust, is_addressed_to};
+use holdfast_proto::snapshot::{FORMAT, Feed, Kind, Sealed, is_addressed_to};
 use holdfast_proto::words::{Epoch, Generation, UnixMillis};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -60,6 +60,8 @@ pub struct Uplink {
     signed_time: UnixMillis,
     /// Whole snapshots of which something is there.
     gathering: BTreeMap<Feed, Gathering>,
+    /// Rings when the store has a whole snapshot ready.
+    ready: (mpsc::UnboundedSender<Feed>, mpsc::UnboundedReceiver<Feed>),
 }
 
 /// Epoch, taken, applied and durable generation.
@@ -115,6 +117,7 @@ impl Uplink {
             acknowledged: BTreeMap::new(),
             signed_time,
             gathering,
+            ready: mpsc::unbounded_channel(),
         };
         uplink.keepers.keys().for_each(|feed| uplink.show(*feed, None));
         uplink
@@ -226,11 +229,12 @@ impl Uplink {
                 },
                 () = tokio::time::sleep_until(session.line.deadline().into()) => session.line.on_tick(Instant::now(), &mut out)?,
                 Some(fetched) = session.fetches.join_next() => match fetched {
-                    Ok(Fetched::Whole(feed)) => self.take_whole(feed, &mut session, &mut out).await,
+                    Ok(Fetched::Whole(feed)) => self.begin_whole(feed, &mut session, &mut out).await,
                     Ok(Fetched::Buckets(feed, Some(arrived))) => self.take_buckets(feed, &arrived, &mut session, &mut out).await,
                     Ok(Fetched::Buckets(feed, None)) => session.line.on_no_buckets(feed, &mut out),
                     Err(_) => {}
                 },
+                Some(feed) = self.ready.1.recv() => self.take_whole(feed, &mut session, &mut out).await,
                 changed = reports.changed() => {
                     changed.context("the spool is gone")?;
                     self.deliver(&mut session).await?;
@@ -311,6 +315,8 @@ impl Uplink {
                 }
                 self.settle(feed, taken, &mut session.line, out).await;
             }
+            // The one that the store is taking tells what it led to, on this line as on the one it came over.
+            Output::Fetch(feed) | Output::Mend(feed) if self.keepers.get(&feed).is_some_and(Keeper::is_taking) => {}
             Output::Fetch(feed) => {
                 let begin = || Arc::new(Mutex::new(Arriving::new(arriving_path(&self.state_dir, feed))));
                 let gathering = Arc::clone(self.gathering.entry(feed).or_insert_with(begin));
@@ -362,12 +368,26 @@ impl Uplink {
         self.settle(feed, taken, &mut session.line, out).await;
     }
 
-    /// The whole snapshot is there. What was gathered is forgotten, whatever the store makes of it.
-    async fn take_whole(&mut self, feed: Feed, session: &mut Session, out: &mut Vec<Output>) {
+    /// The whole snapshot is there, and the store begins to take it. What was gathered is forgotten, whatever comes of it.
+    async fn begin_whole(&mut self, feed: Feed, session: &mut Session, out: &mut Vec<Output>) {
         let Some(gathering) = self.gathering.remove(&feed) else { return };
         let arrived = block_in_place(|| lock(&gathering).finish());
         let (Some(keeper), trust, floor) = (self.keepers.get_mut(&feed), &self.identity.trust, self.floor.of(feed)) else { return };
-        let taken = block_in_place(|| keep_whole(keeper, trust, floor, arrived));
+        match block_in_place(|| keeper.begin_full(trust, floor, &arrived.sealed, Some(&arrived.newest), &arrived.head)) {
+            Ok(incoming) => {
+                let ready = self.ready.0.clone();
+                keeper.begin_taking(incoming, arrived.blocks, move || {
+                    // Whoever stops does not wait for it any more.
+                    let _ = ready.send(feed);
+                });
+            }
+            Err(refusal) => self.settle(feed, Err(refusal), &mut session.line, out).await,
+        }
+    }
+
+    /// The store has the whole snapshot ready.
+    async fn take_whole(&mut self, feed: Feed, session: &mut Session, out: &mut Vec<Output>) {
+        let Some(taken) = self.keepers.get_mut(&feed).and_then(|keeper| block_in_place(|| keeper.finish_taking())) else { return };
         if let Ok(kept) = &taken {
             tracing::info!(event = "snapshot_fetched_whole", %feed, generation = kept.applied.0, "the whole snapshot was fetched");
             metrics::counter!("holdfast_snapshots_fetched_total", "feed" => feed.to_string()).increment(1);
@@ -513,15 +533,6 @@ impl Uplink {
 /// Where a whole snapshot is kept until all of it has arrived.
 fn arriving_path(state_dir: &Path, feed: Feed) -> PathBuf {
     feed_dir(state_dir, feed).join("arriving")
-}
-
-/// Block by block, so that what the store keeps is what its head names.
-fn keep_whole(keeper: &mut Keeper, trust: &Trust, floor: Option<(Epoch, Generation)>, arrived: Arrived) -> Result<Kept, Refusal> {
-    let mut incoming = keeper.begin_full(trust, floor, &arrived.sealed, Some(&arrived.newest), &arrived.head)?;
-    for block in arrived.blocks {
-        incoming.put(block).map_err(ApplyError::from)?;
-    }
-    keeper.take_full(incoming)
 }
 
 /// Whether the master said that a certificate is wanted, or a newer one.

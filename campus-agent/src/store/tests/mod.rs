@@ -302,6 +302,57 @@ fn a_whole_snapshot_comes_in_blocks_each_of_them_the_one_that_is_due() {
     assert!(keeper.begin_full(&bench.trust, None, &sealed, None, &other_sum.encode()).is_err());
 }
 
+#[test]
+fn frames_are_kept_while_a_whole_snapshot_is_taken_and_it_takes_none_of_them_back() {
+    let mut bench = Bench::new();
+    let mut keeper = bench.keeper();
+    bench.fill(&mut keeper, 3);
+    (0..3).for_each(|_| drop(bench.publish()));
+    let whole_of = |bench: &Bench, number: usize| {
+        let based = bench.published[number - 1].2.rebased().unwrap();
+        let base = based.base();
+        let blocks = (0..base.head().blocks.len()).map(|block| base.block(block).unwrap().to_vec()).collect::<Vec<_>>();
+        (base.head().encode(), blocks)
+    };
+    let frame = |keeper: &mut Keeper, number: usize| {
+        let (sealed, payload, _) = &bench.published[number - 1];
+        assert_eq!(keeper.take_frame(&bench.trust, sealed, false, payload).unwrap().durable, Generation(number as u64));
+    };
+    // It leads further than the frames that came meanwhile.
+    let (head, blocks) = whole_of(&bench, 6);
+    let incoming = keeper.begin_full(&bench.trust, None, &bench.published[5].0, None, &head).unwrap();
+    keeper.begin_taking(incoming, blocks, || {});
+    frame(&mut keeper, 4);
+    assert_eq!(keeper.finish_taking().unwrap().unwrap().durable, Generation(6));
+    assert!(keeper.finish_taking().is_none());
+    assert_eq!(bench.assert_exact(&bench.found().0), 6);
+    // The frames led further.
+    fs::remove_dir_all(bench.folder()).unwrap();
+    let mut keeper = bench.keeper();
+    let (head, blocks) = whole_of(&bench, 3);
+    let incoming = keeper.begin_full(&bench.trust, None, &bench.published[2].0, None, &head).unwrap();
+    keeper.begin_taking(incoming, blocks, || {});
+    (1..=5).for_each(|number| frame(&mut keeper, number));
+    let refused = keeper.finish_taking().unwrap().unwrap_err();
+    assert!(!refused.wants_full(), "{refused}");
+    frame(&mut keeper, 6);
+    assert_eq!((bench.assert_exact(keeper.state()), bench.assert_exact(&bench.found().0)), (6, 6));
+    // What is damaged is made whole in its place, and an uplink that falls meanwhile leaves nothing behind.
+    let (head, blocks) = whole_of(&bench, 6);
+    for falls in [true, false] {
+        let incoming = keeper.begin_full(&bench.trust, None, &bench.published[5].0, None, &head).unwrap();
+        keeper.begin_taking(incoming, blocks.clone(), || {});
+        if falls {
+            drop(keeper);
+            keeper = bench.keeper();
+            assert!(!bench.file("taken").exists());
+        } else {
+            assert_eq!(keeper.finish_taking().unwrap().unwrap().durable, Generation(6));
+        }
+        assert_eq!(bench.assert_exact(&bench.found().0), 6);
+    }
+}
+
 /// The rows of the buckets in which `held` differs from the newest that was published.
 fn rows_that_differ(bench: &Bench, held: &State) -> (Buckets, Vec<u8>) {
     let (newest, mut rows) = (&bench.published.last().unwrap().2, Vec::new());
