@@ -4,7 +4,7 @@
 //! is told. It believes of a heartbeat only what is signed.
 
 use bytes::Bytes;
-use holdfast_proto::control::{Ack, FRAME_LIMIT_BYTES, Frame, FromAgent, FromMaster, Heartbeat, Refused, from_agent, from_master, unpack};
+use holdfast_proto::control::{Ack, Alive, FRAME_LIMIT_BYTES, Frame, FromAgent, FromMaster, Heartbeat, Refused, from_agent, from_master, unpack};
 use holdfast_proto::snapshot::{Feed, Trust};
 use holdfast_proto::words::{Epoch, Generation, UnixMillis};
 use std::collections::{BTreeMap, BTreeSet};
@@ -177,6 +177,9 @@ impl Line {
             Some((feed, Epoch(latest.epoch), Generation(latest.generation)))
         };
         out.push(Output::Wanted(heartbeat.latest.iter().filter_map(position).collect()));
+        if heartbeat.echo > 0 {
+            out.push(Output::Send(FromAgent { message: Some(from_agent::Message::Alive(Alive { echo: heartbeat.echo })) }));
+        }
         if heartbeat.signed.is_empty() {
             return;
         }

@@ -6,8 +6,8 @@
 //! what; it says, for every feed, who may have which generation ([`Gate`]).
 //!
 //! ```text
-//! clear --grave--> seeking --agent--> sent --durable--> well for 2 s --> clear
-//!                     ^                 | 10 s without: alarm, the next one
+//! clear --grave--> seeking --agent--> sent --durable--> well --alive 2 s later--> clear
+//!                     ^                 |                | 10 s without: alarm, the next one
 //!                     +-----------------+
 //!                     ^                 | gone for 10 s, or gone twice: it may have been a cable; the next one
 //!                     +-----------------+
@@ -22,9 +22,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// How long the canary must be well with what it got.
+/// How long the canary must be well with what it got: it must live to answer what was sent to it then. That its line still
+/// stands would prove nothing, because the end of a line may be told late.
 const WELL: Duration = Duration::from_secs(2);
-/// How long it may take to get it, and how long it may be gone.
+/// How long it may take to get it, to say that it is well, and to come back.
 const LIMIT: Duration = Duration::from_secs(10);
 /// Two agents that went may have gone for other reasons; they are asked again then. One that refused is not.
 const LOST_RETRY: Duration = Duration::from_secs(60);
@@ -51,7 +52,7 @@ pub enum Song {
     Started(Feed, Generation, NodeId),
     /// It is well: all get it.
     Passed(Feed, Generation, NodeId),
-    /// It did not acknowledge in time: another one is asked.
+    /// It did not say in time that it has it, or that it is well: another one is asked.
     Slow(Feed, Generation, NodeId),
     /// It went: another one is asked.
     Lost(Feed, Generation, NodeId, &'static str),
@@ -128,6 +129,11 @@ impl Gate {
             Some(Open { canary: Some((canary, subject)), .. }) if *canary == node => Some(subject),
             Some(open) => open.cleared.as_ref(),
         }
+    }
+
+    /// Whether this agent tries anything for all.
+    pub fn tries(&self, node: NodeId) -> bool {
+        self.trials.keys().any(|feed| self.is_canary(node, *feed))
     }
 
     /// Whether this agent tries a generation of this feed for all.
@@ -224,9 +230,28 @@ impl Canaries {
     /// An agent has this much on its disk.
     pub fn on_durable(&mut self, node: NodeId, feed: Feed, durable: Generation, now: Instant) {
         let Some(trial) = self.courses.get_mut(&feed).and_then(|course| course.trial.as_mut()) else { return };
-        if matches!(trial.phase, Phase::Sent { canary, .. } if canary == node) && durable >= trial.needed() {
-            trial.phase = Phase::Well { canary: node, since: now };
+        match trial.phase {
+            Phase::Sent { canary, .. } if canary == node && durable >= trial.needed() => trial.phase = Phase::Well { canary, since: now },
+            // A service fell back to the generation before.
+            Phase::Well { canary, .. } if canary == node && durable < trial.needed() => trial.phase = Phase::Sent { canary, since: now },
+            _ => {}
         }
+    }
+
+    /// An agent lived when it got what was sent to it then.
+    pub fn on_alive(&mut self, node: NodeId, sent: Instant, now: Instant) {
+        for (feed, course) in &mut self.courses {
+            let Some(trial) = &course.trial else { continue };
+            if matches!(trial.phase, Phase::Well { canary, since } if canary == node && sent >= since + WELL) {
+                self.songs.push(Song::Passed(*feed, trial.generation(), node));
+                course.cleared = Some(Arc::clone(&trial.subject));
+                course.trial = None;
+                if let Some(published) = self.latest.feeds.get(feed) {
+                    course.on_published(published);
+                }
+            }
+        }
+        self.seek(now);
     }
 
     /// An agent kept something out.
@@ -243,15 +268,7 @@ impl Canaries {
             let Some(trial) = &mut course.trial else { continue };
             let passed = |since: Instant, limit| now.saturating_duration_since(since) >= limit;
             match trial.phase {
-                Phase::Well { canary, since } if passed(since, WELL) => {
-                    self.songs.push(Song::Passed(*feed, trial.generation(), canary));
-                    course.cleared = Some(Arc::clone(&trial.subject));
-                    course.trial = None;
-                    if let Some(published) = self.latest.feeds.get(feed) {
-                        course.on_published(published);
-                    }
-                }
-                Phase::Sent { canary, since } if passed(since, LIMIT) => {
+                Phase::Sent { canary, since } | Phase::Well { canary, since } if passed(since, LIMIT) => {
                     self.songs.push(Song::Slow(*feed, trial.generation(), canary));
                     trial.tried.insert(canary);
                     trial.phase = Phase::Seeking;

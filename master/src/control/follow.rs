@@ -191,6 +191,7 @@ impl Session {
         match output {
             Output::Send(message) => self.send(message).await?,
             Output::Remember { feed, applied, durable } => self.remember(feed, applied, durable, gate).await,
+            Output::Alive(sent) => self.control.gate.tell(News::Alive { node: self.node, sent }).await,
             Output::Store(report) => self.store(report).await?,
             Output::Refused(feed, why) => {
                 tracing::error!(event = "generation_refused", agent = self.name, %feed, why, "an agent kept a generation out");
@@ -208,7 +209,8 @@ impl Session {
 
     async fn remember(&self, feed: Feed, applied: Generation, durable: Generation, gate: &Gate) {
         if gate.is_canary(self.node, feed) {
-            self.control.gate.tell(News::Durable { node: self.node, feed, durable }).await;
+            // A box is well with what its services serve, not with what merely lies on its disk.
+            self.control.gate.tell(News::Durable { node: self.node, feed, durable: durable.min(applied) }).await;
         }
         if applied > Generation(0) {
             self.control.ledger.note(self.node, feed, applied, durable);

@@ -20,6 +20,7 @@ pub(super) enum News {
     Stands { node: NodeId, number: u64, durable: BTreeMap<Feed, Generation> },
     Gone { node: NodeId, number: u64 },
     Durable { node: NodeId, feed: Feed, durable: Generation },
+    Alive { node: NodeId, sent: Instant },
     Refused { node: NodeId, feed: Feed },
 }
 
@@ -96,6 +97,7 @@ impl GateKeeper {
             News::Stands { node, number, durable } => self.canaries.on_line(node, number, durable, now),
             News::Gone { node, number } => self.canaries.on_gone(node, number, now),
             News::Durable { node, feed, durable } => self.canaries.on_durable(node, feed, durable, now),
+            News::Alive { node, sent } => self.canaries.on_alive(node, sent, now),
             News::Refused { node, feed } => self.canaries.on_refused(node, feed),
         }
         had_trials

@@ -33,6 +33,8 @@ pub enum Output {
     },
     /// Store what it observed; then, and only then, say that it is stored: see [`report_ack`].
     Store(Report),
+    /// It lived when it got what was sent to it at this time.
+    Alive(Instant),
     /// It kept a generation out.
     Refused(Feed, String),
     /// It holds a generation that is not in our history: it is we who went back.
@@ -63,6 +65,7 @@ pub enum Misspoken {
 #[derive(Debug)]
 pub struct Line {
     node: NodeId,
+    begun: Instant,
     positions: BTreeMap<Feed, At>,
     /// For which generation the whole snapshot was last sent because the agent asked for it.
     last_whole: BTreeMap<Feed, Generation>,
@@ -97,7 +100,7 @@ enum Credit {
 impl Line {
     /// Takes the agent's first words.
     pub fn begin(node: NodeId, hello: &Hello, gate: &Gate, now: Instant, out: &mut Vec<Output>) -> Self {
-        let mut line = Self { node, positions: BTreeMap::new(), last_whole: BTreeMap::new(), heartbeat_at: now, told: Bytes::new() };
+        let mut line = Self { node, begun: now, positions: BTreeMap::new(), last_whole: BTreeMap::new(), heartbeat_at: now, told: Bytes::new() };
         for position in &hello.positions {
             let Some(feed) = position.feed.as_ref().and_then(|feed| feed.known()) else { continue };
             let Some(published) = gate.latest.feeds.get(&feed) else { continue };
@@ -125,6 +128,7 @@ impl Line {
             from_agent::Message::Ack(ack) => self.on_ack(&ack, gate, out),
             from_agent::Message::Refused(refused) => self.on_refused(refused, gate, now, out),
             from_agent::Message::Report(report) => out.push(Output::Store(report)),
+            from_agent::Message::Alive(alive) => out.extend(self.sent_at(alive.echo, now).map(Output::Alive)),
         }
         Ok(())
     }
@@ -186,6 +190,17 @@ impl Line {
         }
     }
 
+    /// What is to be sent back is the line's age in milliseconds; from one on, because zero asks for nothing.
+    fn echo(&self, now: Instant) -> u64 {
+        now.saturating_duration_since(self.begun).as_millis() as u64 + 1
+    }
+
+    /// When this was asked for; `None` where it cannot have been yet.
+    fn sent_at(&self, echo: u64, now: Instant) -> Option<Instant> {
+        let at = self.begun.checked_add(Duration::from_millis(echo.checked_sub(1)?))?;
+        (at <= now).then_some(at)
+    }
+
     /// When the next heartbeat is due.
     pub fn deadline(&self) -> Instant {
         self.heartbeat_at
@@ -204,7 +219,8 @@ impl Line {
         let is_new = *signed != self.told;
         self.told = signed.clone();
         let signed = if is_new { signed.to_vec() } else { Vec::new() };
-        out.push(send(from_master::Message::Heartbeat(Heartbeat { now_ms: time.0, latest: latest.collect(), signed })));
+        let echo = if gate.tries(self.node) { self.echo(now) } else { 0 };
+        out.push(send(from_master::Message::Heartbeat(Heartbeat { now_ms: time.0, latest: latest.collect(), signed, echo })));
     }
 
     /// How many frames are under way: never more than one for each feed.

@@ -247,6 +247,7 @@ impl Master {
                     self.durable.insert((node, feed), durable);
                     self.canaries.on_durable(node, feed, durable, now);
                 }
+                Output::Alive(sent) => self.canaries.on_alive(node, sent, now),
                 Output::Refused(feed, _) => self.canaries.on_refused(node, feed),
                 Output::Store(_) | Output::IsAhead { .. } => {}
             }

@@ -41,6 +41,12 @@ impl Bench {
     }
 
     fn after(&mut self, seconds: u64) {
+        self.after_silence(seconds);
+        NODES.iter().for_each(|node| self.canaries.on_alive(*node, self.now, self.now));
+    }
+
+    /// As [`Self::after`], with nobody who says that he lives.
+    fn after_silence(&mut self, seconds: u64) {
         self.now += Duration::from_secs(seconds);
         self.canaries.on_tick(self.now);
     }
@@ -82,6 +88,26 @@ fn a_grave_generation_goes_to_all_when_one_is_well_with_it() {
     bench.after(1);
     assert_eq!(bench.offered(), [2, 2, 2]);
     assert!(!bench.has_failed());
+}
+
+#[test]
+fn a_canary_that_has_it_must_live_to_say_so() {
+    let mut bench = Bench::new(2);
+    bench.publish(1);
+    bench.publish(1001);
+    bench.durable(NODES[0], 2);
+    let had_it = bench.now;
+    bench.after_silence(3);
+    bench.canaries.on_alive(NODES[0], had_it + Duration::from_secs(1), bench.now);
+    assert_eq!(bench.offered(), [2, 1, 1], "it answers what was sent before the two seconds were over");
+    bench.durable(NODES[0], 1);
+    bench.after(3);
+    assert_eq!(bench.offered(), [2, 1, 1], "a service of its went back");
+    bench.after_silence(7);
+    assert_eq!(bench.offered(), [1, 2, 1], "another one is asked");
+    bench.durable(NODES[1], 2);
+    bench.after(2);
+    assert_eq!(bench.offered(), [2, 2, 2]);
 }
 
 #[test]
