@@ -20,8 +20,9 @@ pub struct Table {
 }
 
 /// Parents before their children. Rows go in the opposite order, so that the triggers still find what a row belonged to.
-pub const TABLES: [Table; 11] = [
+pub const TABLES: [Table; 12] = [
     Table { name: "org.campus", key: "id" },
+    Table { name: "org.department", key: "id" },
     Table { name: "dns.zone", key: "id" },
     Table { name: "dns.node", key: "id" },
     Table { name: "dns.record", key: "id" },
