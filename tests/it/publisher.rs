@@ -6,7 +6,7 @@ use holdfast_master::config::Config;
 use holdfast_master::db::nodes::{Enrolment, Newcomer, TokenRow, enrol, put_token};
 use holdfast_master::db::{holds, publish as db};
 use holdfast_master::engine::Engine;
-use holdfast_master::inventory::{self, Actor, CampusDraft, Changed, Edit, NasDraft, Role};
+use holdfast_master::inventory::{self, Actor, CampusDraft, Changed, Edit, NasDraft};
 use holdfast_master::keys::{Keys, ceremony};
 use holdfast_master::nodes::{await_rotation, revoke};
 use holdfast_master::publish::{Latest, Limits, Publications, Publisher};
@@ -142,7 +142,7 @@ impl Running {
 }
 
 fn admin() -> Actor {
-    Actor { name: "admin".to_owned(), role: Role::Administrator, via: "api" }
+    Actor::administrator("admin", "api")
 }
 
 fn campus(name: &str) -> Edit {

@@ -10,7 +10,7 @@ pub use root::{InitArguments, RootCommand, init, root};
 
 use crate::config::{Config, PortalConfig};
 use crate::engine::{self, Engine};
-use crate::http::{create_token, reset_password};
+use crate::http::{TokenDraft, create_token, make_emergency_log_in, reset_password};
 use crate::portal::{self, Portal};
 use crate::run::{open_database, stop_engine, wait_for_signal};
 use crate::telemetry::{self, BUILD};
@@ -46,6 +46,13 @@ pub enum AdminCommand {
         principal: String,
         /// What it is for.
         name: String,
+    },
+    /// Make a log-in that works once, within the hour, when nothing else lets anybody in: it needs no second factor and no OIDC. It
+    /// stands in the history and raises an alarm.
+    BreakGlass {
+        /// Why, for the history.
+        #[arg(long)]
+        reason: String,
     },
 }
 
@@ -116,8 +123,12 @@ pub async fn admin(config: Config, command: AdminCommand) -> anyhow::Result<()> 
             println!("{}", password.expose());
         }
         AdminCommand::Token { principal, name } => {
-            let (_, token) = create_token(&pool, &principal, &name, None).await.map_err(|wrong| anyhow::anyhow!("{wrong}"))?;
-            println!("{}", String::from_utf8_lossy(token.expose()));
+            let made = create_token(&pool, &principal, &TokenDraft::named(&name), None).await.map_err(|wrong| anyhow::anyhow!("{wrong}"))?;
+            println!("{}", String::from_utf8_lossy(made.text.expose()));
+        }
+        AdminCommand::BreakGlass { reason } => {
+            let (password, until) = make_emergency_log_in(&pool, &operator(), &reason).await.map_err(|wrong| anyhow::anyhow!("{wrong}"))?;
+            println!("break-glass / {}   (once, until {until})", password.expose());
         }
     }
     Ok(())

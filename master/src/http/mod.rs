@@ -5,17 +5,22 @@
 
 mod api;
 mod assets;
+mod bearer;
 mod guard;
+mod login;
+mod on_site;
 mod pages;
 mod problem;
 mod secrets;
 mod served;
 mod session;
+mod totp;
 
+pub use bearer::{Access, MadeToken, TokenDraft, create_token};
+pub use on_site::{create_first_admin, make_emergency_log_in, reset_password};
 pub use problem::{FieldError, Problem};
 pub use secrets::OneTimePassword;
 pub use served::{Answer, Served, ServedReader};
-pub use session::{create_first_admin, create_token, reset_password};
 
 use crate::keys::Keys;
 use crate::snapshots::Snapshots;

@@ -18,6 +18,14 @@ pub struct Effects {
     pub boot: Vec<BootEffect>,
     /// Other rows that change: subnets and NASs, by what people call them.
     pub others: Vec<String>,
+    /// How many more there are that who asks may not see.
+    #[serde(skip_serializing_if = "is_none")]
+    pub hidden: usize,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands over a reference")]
+fn is_none(count: &usize) -> bool {
+    *count == 0
 }
 
 /// One record set, before and after.
@@ -123,7 +131,7 @@ pub(super) fn between(before: State, after: State) -> Effects {
         (_, None) => format!("{name} goes"),
         _ => format!("{name} changes"),
     });
-    Effects { records: records.collect(), boot: boot.collect(), others: others.collect() }
+    Effects { records: records.collect(), boot: boot.collect(), others: others.collect(), hidden: 0 }
 }
 
 /// Every key whose values differ.

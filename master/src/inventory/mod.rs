@@ -5,11 +5,13 @@
 //! a sentence can name the other object; the constraints of the database have the last word, so that two admins at the
 //! same second cannot both be right. Nothing here knows HTTP, generations or agents.
 
+pub mod authority;
 mod draft;
 mod effects;
 mod hosts;
 pub mod import;
 mod names;
+pub mod people;
 mod places;
 pub mod present;
 mod read;
@@ -18,6 +20,7 @@ mod services;
 mod undo;
 mod world;
 
+pub use authority::{Action, Authority, Role, Sight, authorise, grants_of};
 pub use draft::{BootParameters, CampusDraft, Edit, HostDraft, InterfaceDraft, NasDraft, OptionDraft, RecordDraft, SubnetDraft, TemplateDraft, ZoneDraft};
 pub use effects::{BootEffect, Effects, RecordEffect};
 pub use read::{HistoryEntry, Host, HostPage, HostQuery, NasObject, SubnetObject, ZoneObject};
@@ -26,6 +29,7 @@ pub use refusal::{Problem, Refusal};
 pub use undo::with_later;
 
 use crate::db::{DbError, changes, subnets};
+use authority::Own;
 use serde::{Deserialize, Serialize};
 use sqlx::{Connection, PgConnection, PgPool, Postgres, Transaction};
 use std::time::Instant;
@@ -40,28 +44,9 @@ pub struct Actor {
     /// The login, as the audit line shows it.
     pub name: String,
     /// What they may do.
-    pub role: Role,
+    pub authority: Authority,
     /// By which way they came: `web`, `api`, `import`, `seed`.
     pub via: &'static str,
-}
-
-/// What a person may do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Role {
-    /// Everything.
-    Administrator,
-    /// Look, and change nothing.
-    Viewer,
-}
-
-/// What someone wants to do with an object.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Action {
-    /// Read it.
-    Read,
-    /// Make, change or delete it.
-    Write,
 }
 
 /// How often an object was changed: for `ETag` and `If-Match`.
@@ -94,10 +79,20 @@ pub struct Applied {
 /// Makes one edit inside the caller's transaction. The first edit of a transaction opens its change set with this actor and
 /// reason; later ones join it. After a refusal the transaction must be rolled back.
 pub async fn change(tx: &mut Transaction<'_, Postgres>, actor: &Actor, reason: &str, edit: Edit) -> Result<Changed, Refusal> {
-    authorise(actor, Action::Write, edit.object())?;
+    Ok(change_as(tx, actor, reason, edit).await?.0)
+}
+
+/// The same, and what the actor may be told of the effects; `None` where all.
+async fn change_as(tx: &mut Transaction<'_, Postgres>, actor: &Actor, reason: &str, edit: Edit) -> Result<(Changed, Option<Own>), Refusal> {
+    authority::authorise_edits(actor, edit.object())?;
     let change_set = change_set(tx, actor, reason).await?;
-    let version = Box::pin(make(tx, edit)).await.map_err(refusal::from_constraint)?;
-    Ok(Changed { change_set, version })
+    if Action::EDITS.into_iter().all(|action| actor.authority.everywhere(action)) {
+        let version = Box::pin(make(tx, edit)).await.map_err(refusal::from_constraint)?;
+        return Ok((Changed { change_set, version }, None));
+    }
+    let (version, own) = Box::pin(authority::change_guarded(tx, actor, change_set, edit)).await?;
+    let sees_all = actor.authority.everywhere(Action::Read);
+    Ok((Changed { change_set, version }, (!sees_all).then_some(own)))
 }
 
 /// Tells what the edit would do, and does nothing.
@@ -111,7 +106,7 @@ pub async fn preview(pool: &PgPool, actor: &Actor, edit: Edit) -> Result<Effects
 /// Makes one edit in a transaction of its own. With `if_match` only when the object still has that version. Where two edits
 /// stand in each other's way and the database gives one of them up, that one is made again.
 pub async fn apply(pool: &PgPool, actor: &Actor, reason: &str, edit: Edit, if_match: Option<Version>) -> Result<Applied, Refusal> {
-    authorise(actor, Action::Write, edit.object())?;
+    authority::authorise_edits(actor, edit.object())?;
     for _ in 0..COLLISIONS_LIMIT {
         match apply_once(pool, actor, reason, edit.clone(), if_match).await {
             Err(Refusal::Database(error)) if error.is_collision() => metrics::counter!("holdfast_edit_collisions_total").increment(1),
@@ -146,18 +141,10 @@ async fn change_and_tell(
     reason: &str,
     edit: Edit,
 ) -> Result<(Changed, Effects), Refusal> {
-    let changed = change(tx, actor, reason, edit).await?;
+    let (changed, own) = change_as(tx, actor, reason, edit).await?;
     let keys = changes::outbox_keys(tx, changed.change_set).await?;
     let (before, after) = tokio::try_join!(effects::state(spare, &keys), effects::state(tx, &keys))?;
-    Ok((changed, effects::between(before, after)))
-}
-
-/// The one place that says who may do what. `object` is what the refusal calls it.
-pub fn authorise(actor: &Actor, action: Action, object: &str) -> Result<(), Refusal> {
-    match (actor.role, action) {
-        (Role::Administrator, _) | (_, Action::Read) => Ok(()),
-        (Role::Viewer, Action::Write) => Err(Refusal::Forbidden(format!("{} may look at {object} but not change them: ask an administrator", actor.name))),
-    }
+    Ok((changed, authority::effects_seen(effects::between(before, after), own.as_ref())))
 }
 
 async fn change_set(db: &mut PgConnection, actor: &Actor, reason: &str) -> Result<Uuid, DbError> {
@@ -198,12 +185,12 @@ async fn make(db: &mut PgConnection, edit: Edit) -> Result<Option<Version>, Refu
 /// Does the edit, looks at what it touched, takes it back, and looks again at how that was before.
 async fn rehearse(tx: &mut Transaction<'_, Postgres>, actor: &Actor, edit: Edit) -> Result<Effects, Refusal> {
     let mut inner = tx.begin().await.map_err(DbError::from)?;
-    let changed = change(&mut inner, actor, "preview", edit).await?;
+    let (changed, own) = change_as(&mut inner, actor, "preview", edit).await?;
     let keys = changes::outbox_keys(&mut inner, changed.change_set).await?;
     let after = effects::state(&mut inner, &keys).await?;
     inner.rollback().await.map_err(DbError::from)?;
     let before = effects::state(tx, &keys).await?;
-    Ok(effects::between(before, after))
+    Ok(authority::effects_seen(effects::between(before, after), own.as_ref()))
 }
 
 /// Refuses when the object of the edit is not at this version any more. Takes the row lock of a host.

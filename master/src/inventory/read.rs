@@ -1,5 +1,6 @@
 //! What is in the hostname database, for the page, the API and the imports.
 
+use super::authority::{Sight, What, part};
 use super::{CampusDraft, HostDraft, InterfaceDraft, SubnetDraft, TemplateDraft, Version, ZoneDraft};
 use crate::db::hosts::{HostFilter, HostRow, IfaceRow};
 use crate::db::{self, DbError};
@@ -7,7 +8,7 @@ use chrono::{DateTime, Utc};
 use holdfast_proto::words::{DomainName, HostName, Serial};
 use serde::Serialize;
 use sqlx::{PgConnection, PgPool};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use uuid::Uuid;
 
 /// A host as it is.
@@ -98,23 +99,36 @@ const PAGE_DEFAULT: u32 = 100;
 /// The most rows of a history.
 const HISTORY_LIMIT: i64 = 500;
 
-/// The host with this name.
-pub async fn host_by_name(pool: &PgPool, name: &HostName) -> Result<Option<Host>, DbError> {
+/// The host with this name, where it is seen.
+pub async fn host_by_name(pool: &PgPool, sight: &Sight, name: &HostName) -> Result<Option<Host>, DbError> {
     let mut db = pool.acquire().await?;
-    let text = name.to_string();
-    let filter = HostFilter { name: Some(&text), after: None, part: None, mac_part: None, limit: 1 };
-    let rows = db::hosts::find(&mut db, filter).await?;
+    let mut rows = db::parts::hosts_named(&mut db, &[name.to_string()]).await?;
+    if let Some(host) = rows.first().filter(|_| *sight != Sight::All)
+        && !sees_host(&mut db, sight, host.id).await?
+    {
+        rows.clear();
+    }
     Ok(complete(&mut db, rows).await?.pop())
 }
 
+async fn sees_host(db: &mut PgConnection, sight: &Sight, host: Uuid) -> Result<bool, DbError> {
+    Ok(db::parts::hosts(db, &[host]).await?.into_iter().any(|row| sight.sees(&part(What::Host, row))))
+}
+
 /// One page of hosts, by name.
-pub async fn host_list(pool: &PgPool, query: &HostQuery) -> Result<HostPage, DbError> {
+pub async fn host_list(pool: &PgPool, sight: &Sight, query: &HostQuery) -> Result<HostPage, DbError> {
     let mut db = pool.acquire().await?;
     let limit = if query.limit == 0 { PAGE_DEFAULT } else { query.limit.min(PAGE_LIMIT) } as usize;
     let part = query.search.as_deref().map(str::trim).filter(|text| !text.is_empty()).map(str::to_lowercase);
     let mac_part = part.as_deref().and_then(mac_digits);
     let filter = HostFilter { name: None, after: query.cursor.as_deref(), part: part.as_deref(), mac_part: mac_part.as_deref(), limit: limit as i64 + 1 };
-    let mut rows = db::hosts::find(&mut db, filter).await?;
+    let mut rows = match sight.lists() {
+        None => db::hosts::find(&mut db, filter).await?,
+        Some(lists) => {
+            let names = db::parts::hosts_within(&mut db, lists.within(), filter).await?;
+            db::parts::hosts_named(&mut db, &names).await?
+        }
+    };
     let more = rows.len() > limit;
     rows.truncate(limit);
     let next = rows.last().filter(|_| more).map(|row| row.name.to_string());
@@ -166,9 +180,14 @@ pub(super) fn interface(row: IfaceRow) -> InterfaceDraft {
     InterfaceDraft { mac: row.mac, addresses: row.addresses, templates, boot }
 }
 
-/// All subnets, by network.
-pub async fn subnets(pool: &PgPool) -> Result<Vec<SubnetObject>, DbError> {
-    let rows = db::subnets::all(&mut *pool.acquire().await?).await?;
+/// The subnets that are seen, by network.
+pub async fn subnets(pool: &PgPool, sight: &Sight) -> Result<Vec<SubnetObject>, DbError> {
+    let mut db = pool.acquire().await?;
+    let mut rows = db::subnets::all(&mut db).await?;
+    if *sight != Sight::All {
+        let seen = labels_seen(sight, What::Subnet, db::parts::all_subnets(&mut db).await?);
+        rows.retain(|row| seen.contains(&row.network.to_string()));
+    }
     let object = |row: db::subnets::SubnetRow| SubnetObject {
         version: Version(row.version),
         used: row.used,
@@ -184,9 +203,19 @@ pub async fn subnets(pool: &PgPool) -> Result<Vec<SubnetObject>, DbError> {
     Ok(rows.into_iter().map(object).collect())
 }
 
-/// All zones, by apex.
-pub async fn zones(pool: &PgPool) -> Result<Vec<ZoneObject>, DbError> {
+/// The labels of the places that are seen.
+fn labels_seen(sight: &Sight, what: What, places: Vec<db::parts::PlaceRow>) -> HashSet<String> {
+    places.into_iter().map(|row| part(what, row)).filter(|part| sight.sees_place(part)).map(|part| part.label).collect()
+}
+
+/// The zones that are seen, by apex.
+pub async fn zones(pool: &PgPool, sight: &Sight) -> Result<Vec<ZoneObject>, DbError> {
     let mut db = pool.acquire().await?;
+    let mut rows = db::zones::all(&mut db).await?;
+    if *sight != Sight::All {
+        let seen = labels_seen(sight, What::Zone, db::parts::all_zones(&mut db).await?);
+        rows.retain(|row| seen.contains(&row.apex.without_dot()));
+    }
     let mut servers: HashMap<i64, Vec<DomainName>> = HashMap::new();
     for (zone, rdata) in db::zones::apex_name_servers(&mut db).await? {
         servers.entry(zone).or_default().extend(DomainName::from_wire(&rdata));
@@ -207,7 +236,7 @@ pub async fn zones(pool: &PgPool) -> Result<Vec<ZoneObject>, DbError> {
             serial: None,
         },
     };
-    Ok(db::zones::all(&mut db).await?.into_iter().map(object).collect())
+    Ok(rows.into_iter().map(object).collect())
 }
 
 /// All campuses, by name.
@@ -240,14 +269,15 @@ pub async fn templates(pool: &PgPool) -> Result<Vec<TemplateDraft>, DbError> {
     Ok(rows.into_iter().map(|row| TemplateDraft { name: row.name, parents: row.parents, tags: row.tags }).collect())
 }
 
-/// What happened to the host that has this name, or had it last: newest first, the last 500 rows.
-pub async fn history(pool: &PgPool, name: &HostName) -> Result<Vec<HistoryEntry>, DbError> {
+/// What happened to the host that has this name, or had it last: newest first, the last 500 rows. Of a host that is gone only for
+/// those who see all: whose it was, nobody can tell any more.
+pub async fn history(pool: &PgPool, sight: &Sight, name: &HostName) -> Result<Vec<HistoryEntry>, DbError> {
     let mut db = pool.acquire().await?;
     let text = name.to_string();
-    let filter = HostFilter { name: Some(&text), after: None, part: None, mac_part: None, limit: 1 };
-    let id = match db::hosts::find(&mut db, filter).await?.pop() {
-        Some(row) => Some(row.id),
-        None => db::hosts::last_with_name(&mut db, &text).await?,
+    let id = match db::parts::hosts_named(&mut db, std::slice::from_ref(&text)).await?.pop() {
+        Some(row) if *sight == Sight::All || sees_host(&mut db, sight, row.id).await? => Some(row.id),
+        None if *sight == Sight::All => db::hosts::last_with_name(&mut db, &text).await?,
+        _ => None,
     };
     let Some(id) = id else { return Ok(vec![]) };
     let rows = db::changes::of_host(&mut db, id, HISTORY_LIMIT).await?;

@@ -54,7 +54,7 @@ impl From<Problem> for Refusal {
 }
 
 /// What a constraint of the database means, where the rules were asked first and someone else was faster.
-const CONSTRAINTS: [(&str, &str, &str); 22] = [
+const CONSTRAINTS: [(&str, &str, &str); 28] = [
     ("address_taken", "duplicate-address", "the address was taken by another host in this moment"),
     ("address_inside_subnet", "address-outside-subnets", "an address would lie outside its subnet: move its host first"),
     ("address_usable", "address-not-usable", "an address would be the network or broadcast address of its subnet"),
@@ -76,6 +76,12 @@ const CONSTRAINTS: [(&str, &str, &str); 22] = [
     ("subnet_overlap", "subnet-overlap", "the subnet overlaps another one"),
     ("campus_name_taken", "duplicate-name", "there is such a campus already"),
     ("campus_name_shape", "bad-name", "a campus is named by a short word of small letters, digits and hyphens"),
+    ("principal_name_shape", "bad-name", "a login is a short word of small letters, digits, dots, hyphens and underscores"),
+    ("grant_given_twice", "duplicate-grant", "this was granted already"),
+    ("grant_department", "department-in-use", "somebody has a grant on the department: take it first"),
+    ("grant_campus", "campus-in-use", "somebody has a grant on the campus: take it first"),
+    ("policy_second_factor_known", "bad-policy", "a second factor is asked for never, for writes, or always"),
+    ("policy_token_days", "bad-policy", "tokens are good for 1 to 3660 days, and by default no longer than at most"),
     ("nas_prefix_taken", "duplicate-address", "another NAS has this prefix"),
 ];
 

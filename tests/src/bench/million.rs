@@ -15,7 +15,7 @@ use crate::lab::{Ground, Lab, Part, on_ground};
 use crate::netns;
 use anyhow::{Context, Result, ensure};
 use holdfast_master::config::Config;
-use holdfast_master::inventory::{self, Actor, Edit, HostDraft, Role};
+use holdfast_master::inventory::{self, Actor, Edit, HostDraft};
 use holdfast_master::run::open_database;
 use holdfast_proto::words::Mac;
 use serde_json::json;
@@ -78,7 +78,7 @@ fn import(lab: &Lab, hosts: u32) -> Result<Line> {
 }
 
 async fn fill(pool: &PgPool, hosts: u32) -> Result<Samples> {
-    let actor = Actor { name: "bench".into(), role: Role::Administrator, via: "seed" };
+    let actor = Actor::administrator("bench", "seed");
     let make = |edit| inventory::apply(pool, &actor, "bench", edit, None);
     for second in 16..32 {
         let zone = json!({ "apex": format!("{second}.10.in-addr.arpa"), "primary_ns": "ns.uni.example", "mailbox": "hostmaster.uni.example" });

@@ -8,7 +8,7 @@ use super::{Settings, go_on, tell};
 use crate::folder::Folder;
 use anyhow::{Result, ensure};
 use holdfast_master::config::Config;
-use holdfast_master::inventory::{self, Actor, CampusDraft, Edit, HostDraft, Role};
+use holdfast_master::inventory::{self, Actor, CampusDraft, Edit, HostDraft};
 use holdfast_master::keys::{Keys, ceremony};
 use holdfast_master::publish::{Limits, Publisher};
 use holdfast_master::run::{open_database, stop_engine};
@@ -53,7 +53,7 @@ async fn measured(settings: &Settings, state_dir: &Path) -> Result<Vec<Line>> {
     ceremony::init(state_dir, "bench", portal.public(), &[], 1)?;
     let config = Config { state_dir: state_dir.to_owned(), ..Config::default() };
     let (pool, engine) = open_database(&config).await?;
-    let actor = Actor { name: "bench".into(), role: Role::Administrator, via: "seed" };
+    let actor = Actor::administrator("bench", "seed");
     let bench = Bench {
         pool: pool.clone(),
         state_dir: state_dir.to_owned(),

@@ -6,6 +6,7 @@ use super::{
 };
 use crate::{
     http::{App, Problem, session::Visitor},
+    inventory::{Action, authorise},
     probes::{Finding, findings},
     reports::{Event, EventQuery, events},
 };
@@ -19,7 +20,8 @@ pub(super) fn routes() -> Router<App> {
     Router::new().route("/events", get(list)).route("/probes", get(probes))
 }
 
-async fn list(State(app): State<App>, _: Visitor, uri: Uri) -> Result<Json<Page<Event>>, Problem> {
+async fn list(State(app): State<App>, visitor: Visitor, uri: Uri) -> Result<Json<Page<Event>>, Problem> {
+    authorise(&visitor.actor("api"), Action::Read, "all that boxes report")?;
     let (items, next) = events(&app.pool, &query(&uri)?).await?;
     Ok(Json(Page { items, next: next.map(|number| seal_cursor(&number.to_string())) }))
 }

@@ -38,7 +38,7 @@ pub(super) struct Page<T> {
     pub next: Option<String>,
 }
 
-async fn list(State(app): State<App>, _: Visitor, uri: Uri) -> Result<Json<Page<Host>>, Problem> {
+async fn list(State(app): State<App>, visitor: Visitor, uri: Uri) -> Result<Json<Page<Host>>, Problem> {
     let parameters = Parameters::of(&uri, &["search", "name__ic", "limit", "cursor"])?;
     let part = parameters.text("name__ic").map(str::to_lowercase);
     if part.is_some() && parameters.text("search").is_some() {
@@ -49,7 +49,7 @@ async fn list(State(app): State<App>, _: Visitor, uri: Uri) -> Result<Json<Page<
         cursor: parameters.text("cursor").map(open_cursor).transpose()?,
         limit: parameters.number("limit", 1..=1000)?.unwrap_or(0),
     };
-    let mut page = inventory::host_list(&app.pool, &query).await?;
+    let mut page = inventory::host_list(&app.pool, &visitor.sight()?, &query).await?;
     // The search also looks at addresses; a page may then be shorter than asked for, which cursors allow.
     if let Some(part) = part {
         page.hosts.retain(|host| host.draft.name.to_string().contains(&part));
@@ -62,13 +62,13 @@ async fn add(State(app): State<App>, visitor: Visitor, uri: Uri, Body(body): Bod
     let draft: HostDraft = read(body, REQUIRED)?;
     let name = draft.name.clone();
     let outcome = make(&app, &visitor, &wish, Edit::HostAdd(draft), None).await?;
-    let response = tell(&app, &wish, outcome, &name, StatusCode::CREATED).await?;
+    let response = tell(&app, &visitor, &wish, outcome, &name, StatusCode::CREATED).await?;
     Ok(with_header(response, header::LOCATION, &format!("/api/v1/hosts/{name}")))
 }
 
-async fn show(State(app): State<App>, _: Visitor, Path(name): Path<String>, headers: HeaderMap, uri: Uri) -> Result<Response, Problem> {
+async fn show(State(app): State<App>, visitor: Visitor, Path(name): Path<String>, headers: HeaderMap, uri: Uri) -> Result<Response, Problem> {
     Parameters::of(&uri, &[])?;
-    let host = find(&app, &name).await?;
+    let host = find(&app, &visitor, &name).await?;
     let tag = etag(&host);
     if is_known(&headers, &tag) {
         return Ok(with_header(StatusCode::NOT_MODIFIED.into_response(), header::ETAG, &tag));
@@ -86,7 +86,7 @@ async fn replace(
 ) -> Result<Response, Problem> {
     let wish = Wish::of(&uri)?;
     let draft: HostDraft = read(body, REQUIRED)?;
-    let host = find(&app, &name).await?;
+    let host = find(&app, &visitor, &name).await?;
     check_if_match(&headers, &etag(&host))?;
     set(&app, &visitor, &wish, host, draft).await
 }
@@ -100,7 +100,7 @@ async fn patch(
     Body(body): Body<BODY_LIMIT_BYTES>,
 ) -> Result<Response, Problem> {
     let wish = Wish::of(&uri)?;
-    let host = find(&app, &name).await?;
+    let host = find(&app, &visitor, &name).await?;
     check_if_match(&headers, &etag(&host))?;
     let mut merged = serde_json::to_value(&host.draft).map_err(Problem::internal)?;
     merge_patch(&mut merged, body);
@@ -113,30 +113,30 @@ async fn set(app: &App, visitor: &Visitor, wish: &Wish, host: Host, draft: HostD
     let name = draft.name.clone();
     let edit = Edit::HostSet { name: host.draft.name, draft };
     let outcome = make(app, visitor, wish, edit, Some(host.version)).await?;
-    tell(app, wish, outcome, &name, StatusCode::OK).await
+    tell(app, visitor, wish, outcome, &name, StatusCode::OK).await
 }
 
 async fn delete(State(app): State<App>, visitor: Visitor, Path(name): Path<String>, headers: HeaderMap, uri: Uri) -> Result<Response, Problem> {
     let wish = Wish::of(&uri)?;
-    let host = find(&app, &name).await?;
+    let host = find(&app, &visitor, &name).await?;
     check_if_match(&headers, &etag(&host))?;
     let outcome = make(&app, &visitor, &wish, Edit::HostDelete { name: host.draft.name }, Some(host.version)).await?;
     Ok(answer(&app, &wish, outcome, None::<Host>, StatusCode::OK).await)
 }
 
-async fn history(State(app): State<App>, _: Visitor, Path(name): Path<String>, uri: Uri) -> Result<Response, Problem> {
+async fn history(State(app): State<App>, visitor: Visitor, Path(name): Path<String>, uri: Uri) -> Result<Response, Problem> {
     Parameters::of(&uri, &[])?;
-    let entries = inventory::history(&app.pool, &parse_name(&name)?).await?;
+    let entries = inventory::history(&app.pool, &visitor.sight()?, &parse_name(&name)?).await?;
     if entries.is_empty() {
         return Err(unknown(&name));
     }
     Ok(Json(Page { items: entries, next: None }).into_response())
 }
 
-async fn tell(app: &App, wish: &Wish, outcome: Outcome, name: &HostName, status: StatusCode) -> Result<Response, Problem> {
+async fn tell(app: &App, visitor: &Visitor, wish: &Wish, outcome: Outcome, name: &HostName, status: StatusCode) -> Result<Response, Problem> {
     let host = match &outcome {
         Outcome::Would(_) => None,
-        Outcome::Did(_) => inventory::host_by_name(&app.pool, name).await?,
+        Outcome::Did(_) => inventory::host_by_name(&app.pool, &visitor.sight()?, name).await?,
     };
     let tag = host.as_ref().map(etag);
     let response = answer(app, wish, outcome, host, status).await;
@@ -146,8 +146,8 @@ async fn tell(app: &App, wish: &Wish, outcome: Outcome, name: &HostName, status:
     })
 }
 
-async fn find(app: &App, name: &str) -> Result<Host, Problem> {
-    inventory::host_by_name(&app.pool, &parse_name(name)?).await?.ok_or_else(|| unknown(name))
+async fn find(app: &App, visitor: &Visitor, name: &str) -> Result<Host, Problem> {
+    inventory::host_by_name(&app.pool, &visitor.sight()?, &parse_name(name)?).await?.ok_or_else(|| unknown(name))
 }
 
 fn parse_name(name: &str) -> Result<HostName, Problem> {

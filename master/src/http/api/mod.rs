@@ -5,8 +5,10 @@
 mod events;
 mod hosts;
 mod import;
+mod me;
 mod networks;
 mod nodes;
+mod principals;
 mod request;
 mod snapshots;
 mod tokens;
@@ -31,6 +33,8 @@ pub fn routes() -> Router<App> {
         .merge(events::routes())
         .merge(import::routes())
         .merge(tokens::routes())
+        .merge(me::routes())
+        .merge(principals::routes())
         .merge(snapshots::routes())
         .route("/changes/{id}", get(write::change))
         .layer(axum::extract::DefaultBodyLimit::disable());

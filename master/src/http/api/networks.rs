@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     http::{App, Problem, session::Visitor},
-    inventory::{self, CampusDraft, Edit, NasObject, SubnetDraft, SubnetObject, ZoneDraft, ZoneObject},
+    inventory::{self, Action, CampusDraft, Edit, NasObject, SubnetDraft, SubnetObject, ZoneDraft, ZoneObject, authorise},
 };
 use axum::{
     Json, Router,
@@ -32,21 +32,21 @@ pub(super) fn routes() -> Router<App> {
         .route("/nas/{name}", delete(delete_nas))
 }
 
-async fn subnets(State(app): State<App>, _: Visitor, uri: Uri) -> Result<Json<Page<SubnetObject>>, Problem> {
+async fn subnets(State(app): State<App>, visitor: Visitor, uri: Uri) -> Result<Json<Page<SubnetObject>>, Problem> {
     Parameters::of(&uri, &[])?;
-    Ok(Json(Page { items: inventory::subnets(&app.pool).await?, next: None }))
+    Ok(Json(Page { items: inventory::subnets(&app.pool, &visitor.sight()?).await?, next: None }))
 }
 
-async fn subnet(State(app): State<App>, _: Visitor, Path((address, length)): Path<(String, String)>) -> Result<Response, Problem> {
+async fn subnet(State(app): State<App>, visitor: Visitor, Path((address, length)): Path<(String, String)>) -> Result<Response, Problem> {
     let text = format!("{address}/{length}");
-    let found = find_subnet(&app, &text.parse().map_err(|wrong| Problem::not_found(format!("there is no such subnet: {wrong}")))?).await?;
+    let found = find_subnet(&app, &visitor, &text.parse().map_err(|wrong| Problem::not_found(format!("there is no such subnet: {wrong}")))?).await?;
     let found = found.ok_or_else(|| Problem::not_found(format!("there is no subnet {text}")))?;
     let etag = format!("\"{}\"", found.version.0);
     Ok(with_header(Json(found).into_response(), header::ETAG, &etag))
 }
 
-async fn find_subnet(app: &App, network: &Subnet) -> Result<Option<SubnetObject>, Problem> {
-    Ok(inventory::subnets(&app.pool).await?.into_iter().find(|subnet| subnet.draft.network == *network))
+async fn find_subnet(app: &App, visitor: &Visitor, network: &Subnet) -> Result<Option<SubnetObject>, Problem> {
+    Ok(inventory::subnets(&app.pool, &visitor.sight()?).await?.into_iter().find(|subnet| subnet.draft.network == *network))
 }
 
 async fn add_subnet(State(app): State<App>, visitor: Visitor, uri: Uri, Body(body): Body<BODY_LIMIT_BYTES>) -> Result<Response, Problem> {
@@ -54,24 +54,24 @@ async fn add_subnet(State(app): State<App>, visitor: Visitor, uri: Uri, Body(bod
     let draft: SubnetDraft = read(body, &["network", "campus"])?;
     let network = draft.network;
     let outcome = make(&app, &visitor, &wish, Edit::SubnetAdd(draft), None).await?;
-    let object = find_subnet(&app, &network).await?;
+    let object = find_subnet(&app, &visitor, &network).await?;
     Ok(with_header(answer(&app, &wish, outcome, object, StatusCode::CREATED).await, header::LOCATION, &format!("/api/v1/subnets/{network}")))
 }
 
-async fn zones(State(app): State<App>, _: Visitor, uri: Uri) -> Result<Json<Page<ZoneObject>>, Problem> {
+async fn zones(State(app): State<App>, visitor: Visitor, uri: Uri) -> Result<Json<Page<ZoneObject>>, Problem> {
     Parameters::of(&uri, &[])?;
-    Ok(Json(Page { items: inventory::zones(&app.pool).await?, next: None }))
+    Ok(Json(Page { items: inventory::zones(&app.pool, &visitor.sight()?).await?, next: None }))
 }
 
-async fn zone(State(app): State<App>, _: Visitor, Path(apex): Path<String>) -> Result<Response, Problem> {
+async fn zone(State(app): State<App>, visitor: Visitor, Path(apex): Path<String>) -> Result<Response, Problem> {
     let name = apex.parse().map_err(|wrong| Problem::not_found(format!("there is no such zone: {wrong}")))?;
-    let found = find_zone(&app, &name).await?.ok_or_else(|| Problem::not_found(format!("there is no zone {apex}")))?;
+    let found = find_zone(&app, &visitor, &name).await?.ok_or_else(|| Problem::not_found(format!("there is no zone {apex}")))?;
     let etag = format!("\"{}\"", found.version.0);
     Ok(with_header(Json(found).into_response(), header::ETAG, &etag))
 }
 
-async fn find_zone(app: &App, apex: &DomainName) -> Result<Option<ZoneObject>, Problem> {
-    Ok(inventory::zones(&app.pool).await?.into_iter().find(|zone| zone.draft.apex == *apex))
+async fn find_zone(app: &App, visitor: &Visitor, apex: &DomainName) -> Result<Option<ZoneObject>, Problem> {
+    Ok(inventory::zones(&app.pool, &visitor.sight()?).await?.into_iter().find(|zone| zone.draft.apex == *apex))
 }
 
 async fn add_zone(State(app): State<App>, visitor: Visitor, uri: Uri, Body(body): Body<BODY_LIMIT_BYTES>) -> Result<Response, Problem> {
@@ -79,7 +79,7 @@ async fn add_zone(State(app): State<App>, visitor: Visitor, uri: Uri, Body(body)
     let draft: ZoneDraft = read(body, &["apex", "primary_ns", "mailbox"])?;
     let apex = draft.apex.clone();
     let outcome = make(&app, &visitor, &wish, Edit::ZoneAdd(draft), None).await?;
-    let object = find_zone(&app, &apex).await?;
+    let object = find_zone(&app, &visitor, &apex).await?;
     let place = format!("/api/v1/zones/{}", apex.without_dot());
     Ok(with_header(answer(&app, &wish, outcome, object, StatusCode::CREATED).await, header::LOCATION, &place))
 }
@@ -106,8 +106,9 @@ async fn add_campus(State(app): State<App>, visitor: Visitor, uri: Uri, Body(bod
     Ok(with_header(answer(&app, &wish, outcome, object, StatusCode::CREATED).await, header::LOCATION, &format!("/api/v1/campuses/{name}")))
 }
 
-async fn nas(State(app): State<App>, _: Visitor, uri: Uri) -> Result<Json<Page<NasObject>>, Problem> {
+async fn nas(State(app): State<App>, visitor: Visitor, uri: Uri) -> Result<Json<Page<NasObject>>, Problem> {
     Parameters::of(&uri, &[])?;
+    authorise(&visitor.actor("api"), Action::Read, "all NASs")?;
     Ok(Json(Page { items: inventory::nas(&app.pool).await?, next: None }))
 }
 

@@ -84,7 +84,7 @@ async fn token(State(app): State<App>, visitor: Visitor, Path(name): Path<String
     }
     Parameters::of(&uri, &[])?;
     let actor = visitor.actor("api");
-    authorise(&actor, Action::Write, "boxes")?;
+    authorise(&actor, Action::Boxes, "boxes")?;
     let draft: TokenDraft = read(body, &[])?;
     let role = match draft.role {
         Role::Agent => "agent",
@@ -99,7 +99,7 @@ async fn token(State(app): State<App>, visitor: Visitor, Path(name): Path<String
 async fn revoke(State(app): State<App>, visitor: Visitor, Path(name): Path<String>, uri: Uri) -> Result<Json<WorkList>, Problem> {
     let parameters = Parameters::of(&uri, &["reason"])?;
     let actor = visitor.actor("api");
-    authorise(&actor, Action::Write, "boxes")?;
+    authorise(&actor, Action::Boxes, "boxes")?;
     let reason = parameters.text("reason").unwrap_or_default();
     let list = nodes::revoke(&app.pool, &name, &actor.name, reason, actor.via).await?;
     app.committed.notify_one();

@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     http::{App, Problem, Served, session::Visitor},
-    inventory::{self, Edit, Effects, Role},
+    inventory::{self, Action, Edit, Effects, authorise},
     snapshots::{Audit, Diff, FeedSummary, Kept, Outcome, PastError, Shown, Verified, feed_named},
 };
 use axum::{
@@ -60,25 +60,29 @@ fn feed(name: &str) -> Result<Feed, Problem> {
     feed_named(name).ok_or_else(|| Problem::not_found(format!("there is no snapshot {name}; there are: {}", known())))
 }
 
-async fn list(State(app): State<App>, _: Visitor, uri: Uri) -> Result<Json<Page<FeedSummary>>, Problem> {
+async fn list(State(app): State<App>, visitor: Visitor, uri: Uri) -> Result<Json<Page<FeedSummary>>, Problem> {
+    authorise(&visitor.actor("api"), Action::Read, "all that is published")?;
     Parameters::of(&uri, &[])?;
     Ok(Json(Page { items: app.snapshots.feeds().await?, next: None }))
 }
 
-async fn newest(State(app): State<App>, _: Visitor, Path(name): Path<String>, uri: Uri) -> Result<Json<Shown>, Problem> {
+async fn newest(State(app): State<App>, visitor: Visitor, Path(name): Path<String>, uri: Uri) -> Result<Json<Shown>, Problem> {
+    authorise(&visitor.actor("api"), Action::Read, "all that is published")?;
     Parameters::of(&uri, &[])?;
     let shown = app.snapshots.show(feed(&name)?, None).await?;
     shown.map(Json).ok_or_else(|| Problem::not_found(format!("nothing of {name} was published yet")))
 }
 
-async fn show(State(app): State<App>, _: Visitor, Path((name, generation)): Path<(String, String)>, uri: Uri) -> Result<Json<Shown>, Problem> {
+async fn show(State(app): State<App>, visitor: Visitor, Path((name, generation)): Path<(String, String)>, uri: Uri) -> Result<Json<Shown>, Problem> {
+    authorise(&visitor.actor("api"), Action::Read, "all that is published")?;
     Parameters::of(&uri, &[])?;
     let missing = || Problem::not_found(format!("generation {generation} of {name} is not kept"));
     let number = generation.parse().map(Generation).map_err(|_| missing())?;
     app.snapshots.show(feed(&name)?, Some(number)).await?.map(Json).ok_or_else(missing)
 }
 
-async fn generations(State(app): State<App>, _: Visitor, Path(name): Path<String>, uri: Uri) -> Result<Json<Page<Kept>>, Problem> {
+async fn generations(State(app): State<App>, visitor: Visitor, Path(name): Path<String>, uri: Uri) -> Result<Json<Page<Kept>>, Problem> {
+    authorise(&visitor.actor("api"), Action::Read, "all that is published")?;
     let parameters = Parameters::of(&uri, &["limit", "cursor"])?;
     let limit = parameters.number("limit", 1..=PAGE_LIMIT)?.unwrap_or(PAGE_LENGTH);
     let below = parameters.text("cursor").map(open_cursor).transpose()?.map(|text| position(&text)).transpose()?;
@@ -94,7 +98,8 @@ fn position(text: &str) -> Result<(Epoch, Generation), Problem> {
     parts.ok_or_else(|| wrong_parameter("cursor", "this is no cursor of this list".into()))
 }
 
-async fn diff(State(app): State<App>, _: Visitor, Path(name): Path<String>, uri: Uri) -> Result<Json<Diff>, Problem> {
+async fn diff(State(app): State<App>, visitor: Visitor, Path(name): Path<String>, uri: Uri) -> Result<Json<Diff>, Problem> {
+    authorise(&visitor.actor("api"), Action::Read, "all that is published")?;
     let parameters = Parameters::of(&uri, &["from", "to"])?;
     let (from, to) = (generation(&parameters, "from")?, generation(&parameters, "to")?);
     Ok(Json(app.snapshots.diff(feed(&name)?, from, to).await?))
@@ -105,7 +110,8 @@ fn generation(parameters: &Parameters, name: &str) -> Result<Generation, Problem
     text.parse().map(Generation).map_err(|_| wrong_parameter(name, format!("\"{text}\" is no generation")))
 }
 
-async fn verify(State(app): State<App>, _: Visitor, Path(name): Path<String>, uri: Uri) -> Result<Json<Verified>, Problem> {
+async fn verify(State(app): State<App>, visitor: Visitor, Path(name): Path<String>, uri: Uri) -> Result<Json<Verified>, Problem> {
+    authorise(&visitor.actor("api"), Action::Read, "all that is published")?;
     Parameters::of(&uri, &[])?;
     Ok(Json(app.snapshots.verify(feed(&name)?).await?))
 }
@@ -114,9 +120,7 @@ async fn verify(State(app): State<App>, _: Visitor, Path(name): Path<String>, ur
 async fn audit(State(app): State<App>, visitor: Visitor, uri: Uri) -> Result<Json<Audit>, Problem> {
     let repair = Parameters::of(&uri, &["repair"])?.flag("repair")?;
     let actor = visitor.actor("api");
-    if repair && actor.role != Role::Administrator {
-        return Err(Problem::forbidden("only an administrator can have it repaired"));
-    }
+    authorise(&actor, if repair { Action::Boxes } else { Action::Read }, "what is published")?;
     let audit = app.snapshots.audit(&actor.name, repair).await?;
     app.committed.notify_one();
     Ok(Json(audit))
@@ -187,9 +191,7 @@ async fn release(State(app): State<App>, visitor: Visitor, Path(name): Path<Stri
     let reason = parameters.text("reason").map(str::trim).filter(|reason| !reason.is_empty());
     let reason = reason.ok_or_else(|| wrong_parameter("reason", "say why all that may go: the reason stands in the history".into()))?;
     let actor = visitor.actor("api");
-    if actor.role != Role::Administrator {
-        return Err(Problem::forbidden("only an administrator can answer for that"));
-    }
+    authorise(&actor, Action::Boxes, "what is published")?;
     let feed = feed(&name)?;
     app.snapshots.release(feed, removed, &actor.name, reason).await?.map_err(|held| Problem::conflict(held, vec![]))?;
     app.committed.notify_one();

@@ -3,11 +3,16 @@
 use super::{
     BODY_LIMIT_BYTES,
     hosts::Page,
+    me::own_unless_granting,
     request::{Json as Body, Parameters, read},
 };
 use crate::{
-    db::access,
-    http::{App, Problem, create_token, session::Visitor},
+    db::access::tokens::{self, TokenRow},
+    http::{
+        App, Problem,
+        bearer::{TokenDraft, create_token},
+        session::{Via, Visitor},
+    },
 };
 use axum::{
     Json, Router,
@@ -15,9 +20,9 @@ use axum::{
     response::{IntoResponse, Response},
     routing::{delete, get},
 };
-use chrono::{DateTime, Duration, Utc};
+use chrono::{DateTime, Utc};
 use http::{StatusCode, Uri};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use uuid::Uuid;
 
 pub(super) fn routes() -> Router<App> {
@@ -32,28 +37,23 @@ struct Token {
     created: DateTime<Utc>,
     expires: Option<DateTime<Utc>>,
     last_used: Option<DateTime<Utc>>,
+    last_used_from: Option<String>,
+    access: String,
+    grants: Option<Vec<i64>>,
+    sources: Vec<String>,
+}
+
+impl From<TokenRow> for Token {
+    fn from(row: TokenRow) -> Self {
+        let TokenRow { id, name, principal, created, expires, last_used, last_used_from, access, grants, sources } = row;
+        Self { id, name, principal, created, expires, last_used, last_used_from, access, grants, sources }
+    }
 }
 
 async fn list(State(app): State<App>, visitor: Visitor, uri: Uri) -> Result<Json<Page<Token>>, Problem> {
     Parameters::of(&uri, &[])?;
-    let rows = access::tokens(&app.pool, own_unless_administrator(&visitor)).await?;
-    let show = |row: access::TokenRow| Token {
-        id: row.id,
-        name: row.name,
-        principal: row.principal,
-        created: row.created,
-        expires: row.expires,
-        last_used: row.last_used,
-    };
-    Ok(Json(Page { items: rows.into_iter().map(show).collect(), next: None }))
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct TokenDraft {
-    name: String,
-    #[serde(default)]
-    expires_days: Option<u16>,
+    let rows = tokens::list(&app.pool, own_unless_granting(&visitor)).await?;
+    Ok(Json(Page { items: rows.into_iter().map(Token::from).collect(), next: None }))
 }
 
 async fn add(State(app): State<App>, visitor: Visitor, uri: Uri, Body(body): Body<BODY_LIMIT_BYTES>) -> Result<Response, Problem> {
@@ -62,28 +62,35 @@ async fn add(State(app): State<App>, visitor: Visitor, uri: Uri, Body(body): Bod
         id: Uuid,
         name: String,
         token: String,
+        expires: DateTime<Utc>,
     }
     Parameters::of(&uri, &[])?;
     let draft: TokenDraft = read(body, &["name"])?;
-    if draft.name.is_empty() || draft.name.chars().count() > 100 {
-        return Err(Problem::refused(vec![crate::http::FieldError::new("/name", "length", "a token's name has 1 to 100 characters")]));
+    let latest = check_maker(&visitor)?;
+    let made = create_token(&app.pool, &visitor.name, &draft, latest).await?;
+    let token = String::from_utf8_lossy(made.text.expose()).into_owned();
+    Ok((StatusCode::CREATED, Json(Made { id: made.id, name: draft.name, token, expires: made.expires })).into_response())
+}
+
+/// A token that may do less than its owner makes no others, and none makes one that outlives it. What is barred is not to be had by a
+/// token either. Gives the latest end that the new one may have.
+fn check_maker(visitor: &Visitor) -> Result<Option<DateTime<Utc>>, Problem> {
+    if let Some(why) = visitor.authority.bar() {
+        return Err(Problem::forbidden(why));
     }
-    let expires = draft.expires_days.map(|days| Utc::now() + Duration::days(days.into()));
-    let (id, secret) = create_token(&app.pool, &visitor.name, &draft.name, expires).await?;
-    let token = String::from_utf8_lossy(secret.expose()).into_owned();
-    Ok((StatusCode::CREATED, Json(Made { id, name: draft.name, token })).into_response())
+    match visitor.via {
+        Via::Token { limited: true, .. } => Err(Problem::forbidden("a token with limits cannot make others: log in, or use one without")),
+        Via::Token { expires, .. } => Ok(expires),
+        Via::Session { .. } => Ok(None),
+    }
 }
 
 async fn revoke(State(app): State<App>, visitor: Visitor, Path(id): Path<String>) -> Result<StatusCode, Problem> {
     let unknown = || Problem::not_found(format!("there is no token {id}"));
     let parsed = Uuid::try_parse(&id).map_err(|_| unknown())?;
-    if !access::delete_token(&app.pool, parsed, own_unless_administrator(&visitor)).await? {
+    if !tokens::delete(&app.pool, parsed, own_unless_granting(&visitor)).await? {
         return Err(unknown());
     }
     tracing::info!(event = "access_token_revoked", principal = visitor.name, token = %parsed, "a token was revoked");
     Ok(StatusCode::NO_CONTENT)
-}
-
-fn own_unless_administrator(visitor: &Visitor) -> Option<Uuid> {
-    (!visitor.is_administrator).then_some(visitor.id)
 }

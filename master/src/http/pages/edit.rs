@@ -72,7 +72,7 @@ pub(super) async fn new_form(State(app): State<App>, Person(visitor): Person) ->
 }
 
 pub(super) async fn edit_form(State(app): State<App>, Person(visitor): Person, Path(name): Path<String>) -> Result<Response, Refused> {
-    let host = find(&app, &name).await?;
+    let host = find(&app, &visitor, &name).await?;
     page(EditPage::new(&app, &visitor, Some(&host), HostForm::of(&host.draft)))
 }
 
@@ -86,7 +86,7 @@ pub(super) async fn edit_step(
     Path(name): Path<String>,
     Form(pairs): Form<Pairs>,
 ) -> Result<Response, Refused> {
-    let host = find(&app, &name).await?;
+    let host = find(&app, &visitor, &name).await?;
     if given(&pairs, "version") != stamp(&host) {
         return Err(Problem::stale().into());
     }
@@ -146,7 +146,7 @@ struct DeletePage {
 }
 
 pub(super) async fn delete_form(State(app): State<App>, Person(visitor): Person, Path(name): Path<String>) -> Result<Response, Refused> {
-    let host = find(&app, &name).await?;
+    let host = find(&app, &visitor, &name).await?;
     let edit = Edit::HostDelete { name: host.draft.name.clone() };
     let (effects, problem) = match inventory::preview(&app.pool, &visitor.actor("web"), edit).await.map_err(Problem::from) {
         Ok(found) => (Some(effects::render(&found)?), None),
@@ -156,7 +156,7 @@ pub(super) async fn delete_form(State(app): State<App>, Person(visitor): Person,
 }
 
 pub(super) async fn delete(State(app): State<App>, Person(visitor): Person, Path(name): Path<String>, Form(pairs): Form<Pairs>) -> Result<Response, Refused> {
-    let host = find(&app, &name).await?;
+    let host = find(&app, &visitor, &name).await?;
     if given(&pairs, "version") != stamp(&host) {
         return Err(Problem::stale().into());
     }

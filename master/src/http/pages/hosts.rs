@@ -6,6 +6,7 @@ use crate::{
         App, Problem, Served,
         api::{open_cursor, seal_cursor},
         served::all_serve,
+        session::Visitor,
     },
     inventory::{self, Host, HostQuery},
 };
@@ -49,7 +50,7 @@ pub(super) async fn list(State(app): State<App>, Person(visitor): Person, Query(
     let cursor = given.cursor.as_deref().map(open_cursor).transpose()?;
     let paged = cursor.is_some();
     let query = HostQuery { search: Some(search.clone()).filter(|text| !text.is_empty()), cursor, limit: PAGE_LENGTH };
-    let found = inventory::host_list(&app.pool, &query).await?;
+    let found = inventory::host_list(&app.pool, &visitor.sight()?, &query).await?;
     let follow = match given.change {
         Some(change_set) => Some(follow(&app, change_set).await?),
         None => None,
@@ -87,8 +88,8 @@ pub(super) async fn show(
     Path(name): Path<String>,
     Query(given): Query<ShowQuery>,
 ) -> Result<Response, Refused> {
-    let host = find(&app, &name).await?;
-    let history = story::tell(inventory::history(&app.pool, &host.draft.name).await?);
+    let host = find(&app, &visitor, &name).await?;
+    let history = story::tell(inventory::history(&app.pool, &visitor.sight()?, &host.draft.name).await?);
     let newest = given.saved.or_else(|| history.first().map(|step| step.change_set));
     let follow = match newest {
         Some(change_set) => Some(follow(&app, change_set).await?),
@@ -107,10 +108,10 @@ fn hexadecimal(bytes: &[u8]) -> String {
 }
 
 /// The host of a page's address.
-pub(super) async fn find(app: &App, name: &str) -> Result<Host, Refused> {
+pub(super) async fn find(app: &App, visitor: &Visitor, name: &str) -> Result<Host, Refused> {
     let unknown = || Problem::not_found(format!("there is no host named {name}"));
     let parsed: HostName = name.parse().map_err(|_| unknown())?;
-    Ok(inventory::host_by_name(&app.pool, &parsed).await?.ok_or_else(unknown)?)
+    Ok(inventory::host_by_name(&app.pool, &visitor.sight()?, &parsed).await?.ok_or_else(unknown)?)
 }
 
 #[derive(Template)]

@@ -1,17 +1,20 @@
 //! Logging in and out, and one's own password.
 
-use super::{Frame, Person, Refused, page};
-use crate::http::{App, session};
+use super::{Frame, Person, Refused, page, quote};
+use crate::http::{
+    App,
+    login::{self, Origin},
+    session::peer,
+};
 use askama::Template;
 use axum::{
     Form,
-    extract::{ConnectInfo, Query, State},
+    extract::{Query, State},
     response::{IntoResponse, Redirect, Response},
 };
 use holdfast_proto::words::Secret;
 use http::{Extensions, HeaderMap, HeaderValue, StatusCode, header};
 use serde::Deserialize;
-use std::net::{IpAddr, SocketAddr};
 
 #[derive(Template)]
 #[template(path = "login.html")]
@@ -39,9 +42,10 @@ pub(super) async fn form(Query(Next { next }): Query<Next>) -> Result<Response, 
     page(LoginPage { problem: None, name: String::new(), next })
 }
 
-pub(super) async fn log_in(State(app): State<App>, extensions: Extensions, Form(given): Form<Credentials>) -> Result<Response, Refused> {
+pub(super) async fn log_in(State(app): State<App>, extensions: Extensions, headers: HeaderMap, Form(given): Form<Credentials>) -> Result<Response, Refused> {
     let password = Secret::new(given.password);
-    match session::log_in(&app, &given.name, password, peer(&extensions)).await {
+    match login::log_in(&app, &given.name, password, &Origin::new(peer(&extensions), &headers)).await {
+        Ok(started) if started.awaits_code => Ok(go(&format!("/login/code?next={}", quote(&inside(&given.next))), started.cookie)),
         Ok(started) if started.must_change => Ok(go("/password", started.cookie)),
         Ok(started) => Ok(go(&inside(&given.next), started.cookie)),
         Err(problem) if matches!(problem.status(), StatusCode::UNAUTHORIZED | StatusCode::TOO_MANY_REQUESTS) => {
@@ -53,12 +57,37 @@ pub(super) async fn log_in(State(app): State<App>, extensions: Extensions, Form(
     }
 }
 
-fn peer(extensions: &Extensions) -> Option<IpAddr> {
-    extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip().to_canonical())
+#[derive(Template)]
+#[template(path = "code.html")]
+struct CodePage {
+    problem: Option<String>,
+    next: String,
+}
+
+pub(super) async fn code_form(_: Person, Query(Next { next }): Query<Next>) -> Result<Response, Refused> {
+    page(CodePage { problem: None, next })
+}
+
+#[derive(Deserialize)]
+pub(super) struct GivenCode {
+    code: String,
+    #[serde(default)]
+    next: String,
+}
+
+pub(super) async fn give_code(State(app): State<App>, Person(visitor): Person, Form(given): Form<GivenCode>) -> Result<Response, Refused> {
+    match login::give_code(&app, &visitor, &given.code).await {
+        Ok(()) => Ok(Redirect::to(&inside(&given.next)).into_response()),
+        Err(problem) if matches!(problem.status(), StatusCode::UNPROCESSABLE_ENTITY | StatusCode::TOO_MANY_REQUESTS) => {
+            let again = page(CodePage { problem: Some(sentence(&problem.detail)), next: given.next })?;
+            Ok((problem.status(), again).into_response())
+        }
+        Err(problem) => Err(problem.into()),
+    }
 }
 
 pub(super) async fn log_out(State(app): State<App>, headers: HeaderMap) -> Result<Response, Refused> {
-    let cookie = session::log_out(&app, &headers).await?;
+    let cookie = login::log_out(&app, &headers).await?;
     Ok(go("/login", cookie))
 }
 
@@ -85,11 +114,15 @@ pub(super) async fn change_password(
     State(app): State<App>,
     Person(visitor): Person,
     extensions: Extensions,
+    headers: HeaderMap,
     Form(given): Form<NewPassword>,
 ) -> Result<Response, Refused> {
     let (old, new) = (Secret::new(given.old), Secret::new(given.new));
-    match session::change_password(&app, &visitor, old, new.clone()).await {
-        Ok(()) => Ok(go("/hosts", session::log_in(&app, &visitor.name, new, peer(&extensions)).await?.cookie)),
+    match login::change_password(&app, &visitor, old, new.clone()).await {
+        Ok(()) => {
+            let started = login::log_in(&app, &visitor.name, new, &Origin::new(peer(&extensions), &headers)).await?;
+            Ok(go(if started.awaits_code { "/login/code" } else { "/hosts" }, started.cookie))
+        }
         Err(problem) if problem.status() == StatusCode::UNPROCESSABLE_ENTITY => {
             let of = |pointer: &str| problem.errors.iter().find(|error| error.pointer == pointer).map(|error| sentence(&error.detail));
             let (old_problem, new_problem) = (of("/old"), of("/new"));
@@ -111,7 +144,7 @@ fn inside(next: &str) -> String {
 }
 
 /// With a capital and a full stop.
-fn sentence(text: &str) -> String {
+pub(super) fn sentence(text: &str) -> String {
     let mut letters = text.chars();
     let first = letters.next().map(|first| first.to_uppercase().to_string()).unwrap_or_default();
     format!("{first}{}.", letters.as_str())

@@ -2,6 +2,7 @@
 //!
 //! What is refused comes back next to the field it is about; what fails altogether is a page that says so in words.
 
+mod account;
 mod edit;
 mod effects;
 mod form;
@@ -25,6 +26,14 @@ pub(super) fn routes() -> Router<App> {
     Router::new()
         .route("/", get(async || Redirect::to("/hosts")))
         .route("/login", get(login::form).post(login::log_in))
+        .route("/login/code", get(login::code_form).post(login::give_code))
+        .route("/account", get(account::show))
+        .route("/account/second-factor", post(account::start))
+        .route("/account/second-factor/confirm", post(account::confirm))
+        .route("/account/second-factor/remove", post(account::remove))
+        .route("/account/sessions/{id}/end", post(account::end_session))
+        .route("/account/tokens", post(account::make_token))
+        .route("/account/tokens/{id}/revoke", post(account::revoke_token))
         .route("/logout", post(login::log_out))
         .route("/password", get(login::password_form).post(login::change_password))
         .route("/hosts", get(hosts::list))
@@ -47,7 +56,7 @@ pub struct Frame {
 
 impl Frame {
     fn of(app: &App, visitor: &Visitor) -> Self {
-        Self { name: visitor.name.clone(), may_edit: visitor.is_administrator, build: app.build, holds: app.snapshots.holds() }
+        Self { name: visitor.name.clone(), may_edit: visitor.authority.edits(), build: app.build, holds: app.snapshots.holds() }
     }
 }
 

@@ -6,7 +6,8 @@ use super::plan::{Files, Known, Plan, plan};
 use super::report::Report;
 use super::{clients, subnets, zone};
 use crate::db::DbError;
-use crate::inventory::{self, Action, Actor, Changed, Edit, Host, HostQuery, NasDraft, Refusal, authorise, change};
+use crate::inventory::authority::authorise_edits;
+use crate::inventory::{self, Actor, Changed, Edit, Host, HostQuery, NasDraft, Refusal, Sight, change};
 use holdfast_proto::radius;
 use holdfast_proto::snapshot::DataKey;
 use sqlx::{PgPool, Postgres, Transaction};
@@ -35,7 +36,7 @@ pub async fn import(
     options: Options,
     access_key: Option<&DataKey>,
 ) -> Result<Report, Refusal> {
-    authorise(actor, Action::Write, "the hostname database")?;
+    authorise_edits(actor, "the hosts of the files")?;
     let (files, errors) = parse_uploads(uploads);
     let known = read_known(pool).await?;
     let mut plan = plan(&known, files, options.campus.as_deref());
@@ -90,12 +91,12 @@ pub fn parse_uploads(uploads: Vec<Upload>) -> (Files, Vec<ImportError>) {
 
 async fn read_known(pool: &PgPool) -> Result<Known, DbError> {
     let campuses = inventory::campuses(pool).await?.into_iter().map(|campus| campus.name).collect();
-    let subnets = inventory::subnets(pool).await?.into_iter().map(|subnet| subnet.draft).collect();
-    let zones = inventory::zones(pool).await?.into_iter().map(|zone| zone.draft).collect();
+    let subnets = inventory::subnets(pool, &Sight::All).await?.into_iter().map(|subnet| subnet.draft).collect();
+    let zones = inventory::zones(pool, &Sight::All).await?.into_iter().map(|zone| zone.draft).collect();
     let mut known = Known { campuses, subnets, zones, hosts: vec![] };
     let mut query = HostQuery { limit: HOSTS_PER_PAGE, ..HostQuery::default() };
     loop {
-        let page = inventory::host_list(pool, &query).await?;
+        let page = inventory::host_list(pool, &Sight::All, &query).await?;
         known.hosts.extend(page.hosts.into_iter().map(|Host { draft, .. }| draft));
         match page.next {
             Some(next) => query.cursor = Some(next),
