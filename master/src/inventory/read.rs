@@ -240,16 +240,20 @@ pub async fn templates(pool: &PgPool) -> Result<Vec<TemplateDraft>, DbError> {
     Ok(rows.into_iter().map(|row| TemplateDraft { name: row.name, parents: row.parents, tags: row.tags }).collect())
 }
 
+/// The identity of the host that has this name, or had it last.
+pub(super) async fn host_id(db: &mut PgConnection, name: &HostName) -> Result<Option<Uuid>, DbError> {
+    let text = name.to_string();
+    let filter = HostFilter { name: Some(&text), after: None, part: None, mac_part: None, limit: 1 };
+    match db::hosts::find(db, filter).await?.pop() {
+        Some(row) => Ok(Some(row.id)),
+        None => db::hosts::last_with_name(db, &text).await,
+    }
+}
+
 /// What happened to the host that has this name, or had it last: newest first, the last 500 rows.
 pub async fn history(pool: &PgPool, name: &HostName) -> Result<Vec<HistoryEntry>, DbError> {
     let mut db = pool.acquire().await?;
-    let text = name.to_string();
-    let filter = HostFilter { name: Some(&text), after: None, part: None, mac_part: None, limit: 1 };
-    let id = match db::hosts::find(&mut db, filter).await?.pop() {
-        Some(row) => Some(row.id),
-        None => db::hosts::last_with_name(&mut db, &text).await?,
-    };
-    let Some(id) = id else { return Ok(vec![]) };
+    let Some(id) = host_id(&mut db, name).await? else { return Ok(vec![]) };
     let rows = db::changes::of_host(&mut db, id, HISTORY_LIMIT).await?;
     let entry = |row: db::changes::ChangeRow| HistoryEntry {
         change_set: row.change_set,
