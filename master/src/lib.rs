@@ -4,12 +4,14 @@
 //! hands it to the agents. Rooms meet in `run`.
 
 pub mod adopt;
+pub mod audit;
 pub mod cli;
 pub mod commands;
 pub mod config;
 pub mod control;
 pub mod db;
 pub mod engine;
+pub mod feed;
 pub mod http;
 pub mod inventory;
 pub mod keys;

@@ -1,9 +1,11 @@
 //! The one who knows everybody: opens the database, builds the rooms, plugs the channels, drains.
 
+use crate::audit::Auditor;
 use crate::config::{Config, Web};
 use crate::control::{self, Control, Ledger};
 use crate::db::publish as db;
 use crate::engine::{self, Engine};
+use crate::feed::{Numberer, deliver_for_ever};
 use crate::http::{App, Boxes, Served, ServedReader, create_first_admin, router};
 use crate::keys::Keys;
 use crate::nodes;
@@ -82,6 +84,8 @@ pub async fn serve(config: Config, metrics: PrometheusHandle) -> anyhow::Result<
         wake: Arc::clone(&wake),
     };
     let nightly = snapshots.clone();
+    let auditor = Auditor::new(pool.clone(), Some(keys.clone()));
+    let (numberer, feed) = crate::feed::open(pool.clone());
     let (tasks_stop, stopped) = watch::channel(false);
     let mut tasks = JoinSet::new();
     tasks.spawn(control::pulse(keys.clone(), published.latest.clone(), now, pulse));
@@ -94,6 +98,9 @@ pub async fn serve(config: Config, metrics: PrometheusHandle) -> anyhow::Result<
         boxes: Some(Boxes { keys: keys.clone(), lines: Arc::new(move || connected.nodes()) }),
         halt: halt_reader(published.halt),
         snapshots,
+        auditor: auditor.clone(),
+        feed,
+        recorder: None,
         metrics: Arc::new(move || metrics.render()),
         build: BUILD,
         secure: web_is_secure(&config.web),
@@ -105,6 +112,7 @@ pub async fn serve(config: Config, metrics: PrometheusHandle) -> anyhow::Result<
     let web_listener = listen(config.web.listen).await?;
     let web_tls = web_tls(&config.web, &Arc::clone(&keys.borrow()))?;
     spawn_reports(&mut tasks, &config, &pool).await?;
+    spawn_history(&mut tasks, &config, &pool, auditor, numberer);
     if config.probe.enabled {
         let prober = Prober::new(pool.clone(), access_key, probed, config.probe.clone());
         tasks.spawn(async move { match prober.run().await {} });
@@ -208,6 +216,14 @@ async fn spawn_reports(tasks: &mut JoinSet<()>, config: &Config, pool: &PgPool) 
     let records = Syslog::open(pool.clone(), syslog.enterprise).await?;
     tasks.spawn(async move { match forward(receiver, records).await {} });
     Ok(())
+}
+
+/// What happened is linked, numbered, and told to those who want to hear it.
+fn spawn_history(tasks: &mut JoinSet<()>, config: &Config, pool: &PgPool, auditor: Auditor, numberer: Numberer) {
+    let (of_webhooks, settings) = (pool.clone(), config.webhooks.clone());
+    tasks.spawn(async move { match auditor.link_for_ever().await {} });
+    tasks.spawn(async move { match numberer.run().await {} });
+    tasks.spawn(async move { match deliver_for_ever(of_webhooks, settings).await {} });
 }
 
 /// How many rooms end when they are told to: control and web.

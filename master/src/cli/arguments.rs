@@ -88,6 +88,32 @@ pub(super) enum Command {
     },
     /// What the boxes reported, the newest first.
     Events(EventWish),
+    /// Who changed what, when and why, the newest first.
+    #[command(args_conflicts_with_subcommands = true)]
+    Changes {
+        #[command(subcommand)]
+        command: Option<ChangesCommand>,
+        #[command(flatten)]
+        wish: ChangesWish,
+    },
+    /// Undo change sets: what they changed becomes what it was before, as one more change.
+    Revert {
+        /// The change sets, as `holdfast changes` lists them.
+        #[arg(required = true, value_name = "ID")]
+        ids: Vec<String>,
+        #[command(flatten)]
+        wish: Wish,
+    },
+    /// Change many things at once, or with a second person.
+    ChangeSet {
+        #[command(subcommand)]
+        command: ChangeSetCommand,
+    },
+    /// The audit: a chain that shows whether the history is what it was.
+    Audit {
+        #[command(subcommand)]
+        command: AuditCommand,
+    },
     /// Take in bootptabs and BIND zone files, all or nothing.
     Import(Import),
     /// Print the completion script of a shell.
@@ -95,6 +121,126 @@ pub(super) enum Command {
         /// The shell.
         shell: clap_complete::Shell,
     },
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum ChangesCommand {
+    /// All that a change set changed, field by field.
+    Show {
+        /// The change set.
+        id: String,
+    },
+}
+
+/// Which change sets to list.
+#[derive(Debug, Args)]
+pub(super) struct ChangesWish {
+    /// Only those made or written by this one.
+    #[arg(long)]
+    pub actor: Option<String>,
+    /// Only those made then or later, such as 2026-11-21T14:00:00Z.
+    #[arg(long, value_name = "TIME")]
+    pub since: Option<String>,
+    /// Only those made before.
+    #[arg(long, value_name = "TIME")]
+    pub until: Option<String>,
+    /// Only those that changed such an object: host, subnet, zone, record...
+    #[arg(long)]
+    pub kind: Option<String>,
+    /// Only those with this in the reason, or with an object of this name.
+    #[arg(long)]
+    pub text: Option<String>,
+    /// Only those that came this way: web, api, import, break-glass.
+    #[arg(long)]
+    pub via: Option<String>,
+    /// At most so many.
+    #[arg(long)]
+    pub limit: Option<usize>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum ChangeSetCommand {
+    /// Begin a change set.
+    New {
+        /// Why, for the history.
+        #[arg(long)]
+        reason: Option<String>,
+    },
+    /// List change sets that are, or were, being written.
+    List {
+        /// Only in this state: draft, proposed, approved, applied, withdrawn.
+        #[arg(long)]
+        state: Option<String>,
+    },
+    /// Show a change set with its edits.
+    Show {
+        /// The change set.
+        id: String,
+    },
+    /// Add an edit, as the API would be asked for it.
+    Add {
+        /// The change set.
+        id: String,
+        /// POST, PUT, PATCH or DELETE.
+        method: String,
+        /// Below /api/v1, such as /hosts/www.uni.example.
+        path: String,
+        /// JSON.
+        body: Option<String>,
+        /// The ETag of the version that was read.
+        #[arg(long)]
+        if_match: Option<String>,
+    },
+    /// Take an edit out.
+    Remove {
+        /// The change set.
+        id: String,
+        /// The edit's number.
+        number: u32,
+    },
+    /// Tell all that would be answered differently.
+    Preview {
+        /// The change set.
+        id: String,
+    },
+    /// Ask for a second person.
+    Propose {
+        /// The change set.
+        id: String,
+    },
+    /// Approve what somebody else wrote.
+    Approve {
+        /// The change set.
+        id: String,
+    },
+    /// Apply it: everything, or nothing.
+    Apply {
+        /// The change set.
+        id: String,
+        /// Do without the second person, for this reason; administrators in an emergency. It stands in the history.
+        #[arg(long, value_name = "WHY")]
+        break_glass: Option<String>,
+        /// Wait until every agent serves it, at most so long.
+        #[arg(long, value_name = "TIME", num_args = 0..=1, default_missing_value = "5s", require_equals = true)]
+        wait: Option<String>,
+    },
+    /// Give it up.
+    Withdraw {
+        /// The change set.
+        id: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum AuditCommand {
+    /// The chain, the newest link first.
+    List {
+        /// At most so many.
+        #[arg(long, default_value = "100")]
+        limit: u32,
+    },
+    /// Recompute the whole chain; exit code 1 where something does not fit.
+    Verify,
 }
 
 /// Which reports to list.
@@ -132,6 +278,9 @@ pub(super) enum HostCommand {
     Show {
         /// Its full name.
         name: String,
+        /// As it was at this time, such as 2026-11-21T14:00:00Z.
+        #[arg(long, value_name = "TIME")]
+        at: Option<String>,
     },
     /// List hosts.
     List {

@@ -15,7 +15,7 @@ const PAGE_LENGTH: usize = 500;
 pub(super) fn run(client: &Client, output: Output, command: HostCommand) -> Result<(), Failure> {
     match command {
         HostCommand::Add { name, fields, wish } => add(client, output, name, &fields, &wish),
-        HostCommand::Show { name } => show(client, output, &name),
+        HostCommand::Show { name, at } => show(client, output, &name, at),
         HostCommand::List { search, limit } => list(client, output, search, limit),
         HostCommand::Set { name, rename, fields, wish } => set(client, output, &name, rename, &fields, &wish),
         HostCommand::Del { name, wish } => delete(client, output, &name, &wish),
@@ -34,8 +34,8 @@ fn add(client: &Client, output: Output, name: String, fields: &HostFields, wish:
     print::result(output, &answer.body, print::written)
 }
 
-fn show(client: &Client, output: Output, name: &str) -> Result<(), Failure> {
-    let answer = client.get(&path_of(name), vec![])?;
+fn show(client: &Client, output: Output, name: &str, at: Option<String>) -> Result<(), Failure> {
+    let answer = client.get(&path_of(name), at.map(|at| ("at", at)).into_iter().collect())?;
     print::result(output, &answer.body, |host| {
         let mut rows = vec![vec!["name".to_owned(), print::cell(&host["name"])]];
         for part in interfaces(host) {

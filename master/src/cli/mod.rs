@@ -4,6 +4,7 @@
 //! Results go to stdout, everything else to stderr. Exit codes: 0 done, 1 refused or failed, 2 used wrongly.
 
 mod arguments;
+mod changes;
 mod client;
 mod events;
 mod host;
@@ -65,6 +66,10 @@ fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Snapshot { command } => snapshot::run(&client, output, command),
         Command::Rollback { feed, to, wish } => snapshot::rollback(&client, output, &feed, to, &wish),
         Command::Events(wish) => events::run(&client, output, wish),
+        Command::Changes { command, wish } => changes::run(&client, output, command, wish),
+        Command::Revert { ids, wish } => changes::revert(&client, output, &ids, &wish),
+        Command::ChangeSet { command } => changes::change_set(&client, output, command),
+        Command::Audit { command } => changes::audit(&client, output, command),
         Command::Import(wish) => import::run(&client, output, wish),
         Command::Completion { .. } => Ok(()),
     }

@@ -24,8 +24,18 @@ pub struct Config {
     pub events: Events,
     /// Whether and where agents are asked if they answer.
     pub probe: Probe,
+    /// Where webhooks may be sent.
+    pub webhooks: Webhooks,
     /// Where changes and reports go as syslog messages, too; nowhere without it.
     pub syslog: Option<Syslog>,
+}
+
+/// Where webhooks may be sent, beside the whole world by https.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Webhooks {
+    /// Networks that may be reached though they are private, also by plain http: `["10.1.9.0/24"]`.
+    pub allowed: Vec<ipnet::IpNet>,
 }
 
 /// What is published, and what is kept of it.
@@ -183,6 +193,7 @@ impl Default for Config {
             publisher: Publisher::default(),
             events: Events::default(),
             probe: Probe::default(),
+            webhooks: Webhooks::default(),
             syslog: None,
         }
     }

@@ -1,6 +1,6 @@
 //! Change sets, what they changed, and the keys they left in the outbox.
 
-use super::DbError;
+use super::{DbError, requests};
 use chrono::{DateTime, Utc};
 use sqlx::{PgConnection, query, query_as, query_scalar};
 use uuid::Uuid;
@@ -17,8 +17,36 @@ pub async fn current(db: &mut PgConnection) -> Result<Option<Uuid>, DbError> {
 /// Opens the change set of this transaction.
 pub async fn open(db: &mut PgConnection, id: Uuid, actor: &str, reason: &str, via: &str) -> Result<(), DbError> {
     query!("insert into change.change_set (id, actor, reason, via) values ($1, $2, $3, $4)", id, actor, reason, via).execute(&mut *db).await?;
-    query!("select set_config('holdfast.change_set', $1, true)", id.to_string()).fetch_one(db).await?;
-    Ok(())
+    name(db, id).await
+}
+
+/// Opens the change set of this transaction for a draft: who wrote it, and who approved it.
+pub async fn open_of_draft(
+    db: &mut PgConnection,
+    id: Uuid,
+    actor: &str,
+    reason: &str,
+    via: &str,
+    author: &str,
+    approved_by: Option<&str>,
+) -> Result<(), DbError> {
+    query!(
+        "insert into change.change_set (id, actor, reason, via, author, approved_by) values ($1, $2, $3, $4, $5, $6)",
+        id,
+        actor,
+        reason,
+        via,
+        author,
+        approved_by
+    )
+    .execute(&mut *db)
+    .await?;
+    name(db, id).await
+}
+
+async fn name(db: &mut PgConnection, id: Uuid) -> Result<(), DbError> {
+    query!("select set_config('holdfast.change_set', $1, true)", id.to_string()).fetch_one(&mut *db).await?;
+    requests::note(db, id).await
 }
 
 /// One (subject, key) of the outbox.

@@ -157,16 +157,19 @@ pub async fn set_forwarding(pool: &PgPool, enabled: bool) -> Result<(), DbError>
 /// The oldest of the queue, without those that are on their way.
 pub async fn outgoing(pool: &PgPool, on_their_way: &[i64], limit: i64) -> Result<Vec<OutgoingRow>, DbError> {
     let rows = query!(
-        r#"select o.id, o.node_id as "node_id?", n.name as "name?", coalesce(o.spool, o.change_set::text, '') as "spool!", coalesce(o.sequence, 0) as "sequence!",
-             coalesce(e.kind, 1::smallint) as "kind!", coalesce(e.severity, 5::smallint) as "severity!", coalesce(e.at, c.at, now()) as "at!",
-             coalesce(e.event, 'change_set') as "event!",
-             coalesce(e.detail, c.actor || ' by ' || c.via || ', because: ' || c.reason || '; ' || coalesce(
+        r#"select o.id, o.node_id as "node_id?", n.name as "name?", coalesce(o.spool, o.change_set::text, '') as "spool!",
+             coalesce(o.sequence, o.head, 0) as "sequence!",
+             coalesce(e.kind, 1::smallint) as "kind!", coalesce(e.severity, 5::smallint) as "severity!", coalesce(e.at, c.at, d.at, now()) as "at!",
+             coalesce(e.event, case when d.ordinal is null then 'change_set' else 'audit_head' end) as "event!",
+             coalesce(e.detail, 'the audit has ' || d.ordinal || ' links, the last with the hash ' || encode(d.hash, 'hex') || ', signed '
+               || encode(d.signature, 'hex'), c.actor || ' by ' || c.via || ', because: ' || c.reason || '; ' || coalesce(
                (select string_agg(t.table_name || ' ' || t.rows, ', ' order by t.table_name)
                 from (select table_name, count(*) as rows from change.change where change_set = c.id group by table_name) t), 'nothing')) as "detail!"
            from report.outgoing o
              left join report.event e on (e.node_id, e.spool, e.sequence) = (o.node_id, o.spool, o.sequence)
              left join publish.node n on n.id = o.node_id
              left join change.change_set c on c.id = o.change_set
+             left join change.chain_head d on d.ordinal = o.head
            where o.id <> all ($1) order by o.id limit $2"#,
         on_their_way,
         limit

@@ -5,13 +5,17 @@
 
 pub mod access;
 pub mod adoption;
+pub mod approvals;
 pub mod audit;
 pub mod boot;
 pub mod campuses;
+pub mod chain;
 pub mod changes;
 pub mod compose;
+pub mod drafts;
 pub mod events;
 pub mod facts;
+pub mod feed;
 pub mod generations;
 pub mod grants;
 pub mod holds;
@@ -19,10 +23,14 @@ pub mod hosts;
 pub mod nas;
 pub mod nodes;
 pub mod parts;
+pub mod past;
 pub mod probes;
 pub mod publish;
+pub mod requests;
 pub mod subnets;
+pub mod timeline;
 pub mod undo;
+pub mod webhooks;
 pub mod zones;
 
 use std::{fmt::Display, str::FromStr};

@@ -20,7 +20,7 @@ pub struct Table {
 }
 
 /// Parents before their children. Rows go in the opposite order, so that the triggers still find what a row belonged to.
-pub const TABLES: [Table; 12] = [
+pub const TABLES: [Table; 13] = [
     Table { name: "org.campus", key: "id" },
     Table { name: "org.department", key: "id" },
     Table { name: "dns.zone", key: "id" },
@@ -33,6 +33,7 @@ pub const TABLES: [Table; 12] = [
     Table { name: "boot.template", key: "name" },
     Table { name: "boot.entry", key: "iface_id" },
     Table { name: NAS, key: "id" },
+    Table { name: "change.approval_rule", key: "id" },
 ];
 
 /// One row that a change set changed.

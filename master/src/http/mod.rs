@@ -18,10 +18,13 @@ mod totp;
 
 pub use bearer::{Access, MadeToken, TokenDraft, create_token};
 pub use on_site::{create_first_admin, make_emergency_log_in, reset_password};
+pub use api::Recorder;
 pub use problem::{FieldError, Problem};
 pub use secrets::OneTimePassword;
 pub use served::{Answer, Served, ServedReader};
 
+use crate::audit::Auditor;
+use crate::feed::Feed;
 use crate::keys::Keys;
 use crate::snapshots::Snapshots;
 use axum::{Router, extract::State, middleware, response::IntoResponse, routing::get};
@@ -57,6 +60,12 @@ pub struct App {
     /// What RADIUS secrets are encrypted with, first, and what older ones can be read with, as it changes; without it, imports of
     /// RADIUS clients are refused, and what has to do with secrets cannot be undone.
     pub access_keys: Option<watch::Receiver<Arc<[DataKey]>>>,
+    /// Links and verifies the audit.
+    pub auditor: Auditor,
+    /// What happens, event by event.
+    pub feed: Feed,
+    /// Where a write is noted instead of made: in the hands of a handler that is asked for an edit of a draft.
+    pub recorder: Option<Recorder>,
     /// Rung after every commit: whoever publishes need not look.
     pub committed: Arc<Notify>,
     /// The text of `/metrics`.
@@ -81,7 +90,7 @@ pub fn router(app: App) -> Router {
         .merge(pages::routes())
         .merge(assets::routes())
         .merge(supervisors)
-        .nest("/api", api::routes())
+        .nest("/api", api::routes(&app))
         .fallback(pages::not_found)
         .layer(middleware::from_fn(guard::refuse_other_sites))
         .layer(middleware::from_fn_with_state(app.clone(), guard::harden))

@@ -97,6 +97,11 @@ impl Problem {
         Self::new(StatusCode::FORBIDDEN, "forbidden", "Not allowed", detail)
     }
 
+    /// 403: nobody does this alone.
+    pub fn needs_approval(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::FORBIDDEN, "needs-approval", "A second person has to approve this", detail)
+    }
+
     /// 404: no such thing.
     pub fn not_found(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::NOT_FOUND, "not-found", "No such thing", detail)
@@ -213,6 +218,7 @@ impl From<Refusal> for Problem {
             }
             Refusal::Missing(problem) => Self::not_found(problem.detail),
             Refusal::Forbidden(detail) => Self::forbidden(detail),
+            Refusal::NeedsApproval(detail) => Self::needs_approval(detail),
             Refusal::Stale { .. } => Self::stale(),
             Refusal::Database(error) => error.into(),
         }

@@ -12,6 +12,9 @@ fn app() -> App {
     let pool = nowhere.connect_lazy("postgres://nobody@localhost/none?host=/nonexistent").unwrap();
     App {
         snapshots: Snapshots::of_nothing(pool.clone()),
+        auditor: crate::audit::Auditor::new(pool.clone(), None),
+        feed: crate::feed::Feed::of_nothing(pool.clone()),
+        recorder: None,
         pool,
         served: ServedReader::nobody(),
         access_keys: None,

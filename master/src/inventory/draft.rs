@@ -3,6 +3,7 @@
 //! A draft holds words that are right by themselves (a `Mac`, a `HostName`); whether they fit what the database holds is
 //! decided by [`super::change`]. The JSON of the API is exactly these drafts, and unknown fields are refused.
 
+pub use super::approval::ApprovalRuleDraft;
 pub use crate::db::boot::{BootParameters, OptionDraft};
 use holdfast_proto::snapshot::{DataKey, EncryptedField};
 use holdfast_proto::words::{DomainName, HostName, Mac, Subnet};
@@ -11,8 +12,9 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use uuid::Uuid;
 
-/// One wish to change the hostname database.
-#[derive(Debug, Clone)]
+/// One wish to change the hostname database. In JSON it is kept with drafts of change sets; what carries a secret is never kept.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Edit {
     /// A new host.
     HostAdd(HostDraft),
@@ -76,13 +78,22 @@ pub enum Edit {
     /// A bootptab template, new or changed.
     TemplatePut(TemplateDraft),
     /// A NAS, new or changed (found by its name).
+    #[serde(skip)]
     NasPut(NasDraft),
     /// The NAS goes.
     NasDelete {
         /// Its name.
         name: String,
     },
+    /// A second person is asked for in an area.
+    ApprovalRuleAdd(ApprovalRuleDraft),
+    /// No second person is asked for in this area any more.
+    ApprovalRuleDelete {
+        /// The rule's number.
+        id: i64,
+    },
     /// The rows that these change sets changed become what they were before.
+    #[serde(skip)]
     Undo {
         /// The change sets.
         change_sets: Vec<Uuid>,
@@ -102,6 +113,7 @@ impl Edit {
             Self::RecordAdd(_) | Self::RecordsAdd(_) | Self::RecordDelete(_) => "records",
             Self::TemplatePut(_) => "boot templates",
             Self::NasPut(_) | Self::NasDelete { .. } => "NASs",
+            Self::ApprovalRuleAdd(_) | Self::ApprovalRuleDelete { .. } => "approval rules",
             Self::Undo { .. } => "what others did",
         }
     }

@@ -5,27 +5,39 @@
 //! a sentence can name the other object; the constraints of the database have the last word, so that two admins at the
 //! same second cannot both be right. Nothing here knows HTTP, generations or agents.
 
+pub mod approval;
 pub mod authority;
 mod draft;
+mod drafts;
 mod effects;
 mod hosts;
 pub mod import;
 mod names;
+mod past;
 pub mod people;
 mod places;
 pub mod present;
 mod read;
 mod refusal;
 mod services;
+mod timeline;
 mod undo;
 mod world;
 
+pub use approval::{ApprovalRule, approval_rules};
 pub use authority::{Action, Authority, Role, Sight, authorise, grants_of};
-pub use draft::{BootParameters, CampusDraft, Edit, HostDraft, InterfaceDraft, NasDraft, OptionDraft, RecordDraft, SubnetDraft, TemplateDraft, ZoneDraft};
+pub use draft::{
+    ApprovalRuleDraft, BootParameters, CampusDraft, Edit, HostDraft, InterfaceDraft, NasDraft, OptionDraft, RecordDraft, SubnetDraft, TemplateDraft, ZoneDraft,
+};
+pub use drafts::{Draft, DraftApplied, DraftEdit, DraftPreview, DraftState, NewEdit};
+pub use drafts::{add_edits, apply_draft, approve_draft, begin_draft, draft, draft_list, preview_draft, propose_draft, remove_edit, withdraw_draft};
 pub use effects::{BootEffect, Effects, RecordEffect};
+pub use past::{Moment, campuses_at, host_at, hosts_at, subnets_at, zones_at};
 pub use read::{HistoryEntry, Host, HostPage, HostQuery, NasObject, SubnetObject, ZoneObject};
 pub use read::{campuses, history, host_by_name, host_list, nas, subnets, templates, zones};
 pub use refusal::{Problem, Refusal};
+pub use timeline::{ChangeQuery, ChangeSet, FieldChange, HistoryLine, RowChange, Subject};
+pub use timeline::{change_set_rows, change_set_summary, change_sets, history_of};
 pub use undo::with_later;
 
 use crate::db::{DbError, changes, subnets};
@@ -129,8 +141,13 @@ async fn apply_once(pool: &PgPool, actor: &Actor, reason: &str, edit: Edit, if_m
             (change(&mut tx, actor, reason, edit).await?, effects)
         }
     };
-    tx.commit().await.map_err(DbError::from)?;
+    commit(tx).await?;
     Ok(Applied { change_set: changed.change_set, version: changed.version, effects, committed_at: Instant::now() })
+}
+
+/// Commits. What only the commit finds out is told like all else.
+pub(crate) async fn commit(tx: Transaction<'_, Postgres>) -> Result<(), Refusal> {
+    tx.commit().await.map_err(|error| refusal::from_constraint(DbError::from(error).into()))
 }
 
 /// Makes the edit once. How it was before is read on another connection, which does not see the edit yet.
@@ -178,6 +195,8 @@ async fn make(db: &mut PgConnection, edit: Edit) -> Result<Option<Version>, Refu
         Edit::TemplatePut(draft) => services::put_template(db, &draft).await.map(|()| None),
         Edit::NasPut(draft) => services::put_nas(db, &draft).await.map(|()| None),
         Edit::NasDelete { name } => services::delete_nas(db, &name).await.map(|()| None),
+        Edit::ApprovalRuleAdd(draft) => approval::add(db, &draft).await.map(|()| None),
+        Edit::ApprovalRuleDelete { id } => approval::delete(db, id).await.map(|()| None),
         Edit::Undo { change_sets, data_keys } => undo::undo(db, &change_sets, &data_keys).await.map(|()| None),
     }
 }

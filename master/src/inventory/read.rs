@@ -269,17 +269,21 @@ pub async fn templates(pool: &PgPool) -> Result<Vec<TemplateDraft>, DbError> {
     Ok(rows.into_iter().map(|row| TemplateDraft { name: row.name, parents: row.parents, tags: row.tags }).collect())
 }
 
-/// What happened to the host that has this name, or had it last: newest first, the last 500 rows. Of a host that is gone only for
-/// those who see all: whose it was, nobody can tell any more.
+/// The identity of the host that has this name, or had it last, where one sees it. Of a host that is gone only for those who
+/// see all: whose it was, nobody can tell any more.
+pub(super) async fn host_id(db: &mut PgConnection, sight: &Sight, name: &HostName) -> Result<Option<Uuid>, DbError> {
+    let text = name.to_string();
+    Ok(match db::parts::hosts_named(db, std::slice::from_ref(&text)).await?.pop() {
+        Some(row) if *sight == Sight::All || sees_host(db, sight, row.id).await? => Some(row.id),
+        None if *sight == Sight::All => db::hosts::last_with_name(db, &text).await?,
+        _ => None,
+    })
+}
+
+/// What happened to the host that has this name, or had it last: newest first, the last 500 rows.
 pub async fn history(pool: &PgPool, sight: &Sight, name: &HostName) -> Result<Vec<HistoryEntry>, DbError> {
     let mut db = pool.acquire().await?;
-    let text = name.to_string();
-    let id = match db::parts::hosts_named(&mut db, std::slice::from_ref(&text)).await?.pop() {
-        Some(row) if *sight == Sight::All || sees_host(&mut db, sight, row.id).await? => Some(row.id),
-        None if *sight == Sight::All => db::hosts::last_with_name(&mut db, &text).await?,
-        _ => None,
-    };
-    let Some(id) = id else { return Ok(vec![]) };
+    let Some(id) = host_id(&mut db, sight, name).await? else { return Ok(vec![]) };
     let rows = db::changes::of_host(&mut db, id, HISTORY_LIMIT).await?;
     let entry = |row: db::changes::ChangeRow| HistoryEntry {
         change_set: row.change_set,

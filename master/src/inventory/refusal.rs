@@ -32,6 +32,9 @@ pub enum Refusal {
     /// This person may not do this.
     #[error("{0}")]
     Forbidden(String),
+    /// Nobody changes anything alone there.
+    #[error("{0}")]
+    NeedsApproval(String),
     /// The object moved on since it was read.
     #[error("it was changed by someone else since you read it (now at version {}): read it again and repeat the edit", now.0)]
     Stale {
@@ -54,7 +57,7 @@ impl From<Problem> for Refusal {
 }
 
 /// What a constraint of the database means, where the rules were asked first and someone else was faster.
-const CONSTRAINTS: [(&str, &str, &str); 28] = [
+const CONSTRAINTS: [(&str, &str, &str); 30] = [
     ("address_taken", "duplicate-address", "the address was taken by another host in this moment"),
     ("address_inside_subnet", "address-outside-subnets", "an address would lie outside its subnet: move its host first"),
     ("address_usable", "address-not-usable", "an address would be the network or broadcast address of its subnet"),
@@ -82,6 +85,8 @@ const CONSTRAINTS: [(&str, &str, &str); 28] = [
     ("grant_campus", "campus-in-use", "somebody has a grant on the campus: take it first"),
     ("policy_second_factor_known", "bad-policy", "a second factor is asked for never, for writes, or always"),
     ("policy_token_days", "bad-policy", "tokens are good for 1 to 3660 days, and by default no longer than at most"),
+    ("approval_rule_taken", "duplicate-rule", "there is a rule for this area already"),
+    ("approval_area_network", "bad-area", "the area is no network or range of addresses"),
     ("nas_prefix_taken", "duplicate-address", "another NAS has this prefix"),
 ];
 
@@ -89,6 +94,9 @@ const CONSTRAINTS: [(&str, &str, &str); 28] = [
 pub(super) fn from_constraint(refusal: Refusal) -> Refusal {
     let Refusal::Database(error) = refusal else { return refusal };
     let Some(name) = error.constraint() else { return Refusal::Database(error) };
+    if name == "needs_approval" {
+        return Refusal::NeedsApproval(super::approval::sentence(error.detail().unwrap_or_default()));
+    }
     // A CHECK's detail would show the whole row; only a key is for people.
     let detail = error.detail().filter(|detail| detail.starts_with("Key (")).map(|detail| format!(" ({detail})")).unwrap_or_default();
     match CONSTRAINTS.iter().find(|(constraint, ..)| *constraint == name) {

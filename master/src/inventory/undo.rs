@@ -9,6 +9,7 @@ mod secrets;
 
 use super::{Problem, Refusal};
 use crate::db::DbError;
+use crate::db::timeline;
 use crate::db::undo::{self, Image, NAS, TABLES, Table};
 use chrono::Utc;
 use holdfast_proto::snapshot::DataKey;
@@ -50,6 +51,8 @@ struct Plan(BTreeMap<usize, Vec<Step>>);
 struct Conflict {
     table: &'static Table,
     key: String,
+    /// Whose row it is, where it is a host's.
+    host: Option<Uuid>,
     why: String,
 }
 
@@ -66,7 +69,10 @@ impl Plan {
 /// Undoes these change sets within the open change set, or tells all that stands against it.
 pub(super) async fn undo(db: &mut PgConnection, change_sets: &[Uuid], data_keys: &[DataKey]) -> Result<(), Refusal> {
     let (mut plan, conflicts) = plan(db, change_sets).await?;
-    let mut problems: Vec<Problem> = conflicts.iter().map(problem).collect();
+    let mut problems = Vec::new();
+    for conflict in conflicts.iter().take(CONFLICTS_LIMIT) {
+        problems.push(problem(db, conflict).await?);
+    }
     problems.extend(plan.secrets().filter_map(|row| secrets::renew(row, data_keys).err()));
     if !problems.is_empty() {
         problems.truncate(CONFLICTS_LIMIT);
@@ -97,9 +103,12 @@ pub async fn with_later(pool: &PgPool, change_sets: &[Uuid]) -> Result<Vec<Uuid>
     }
 }
 
-fn problem(conflict: &Conflict) -> Problem {
-    let Conflict { table, key, why } = conflict;
-    Problem::new("moved-on", "", format!("{} {key} {why}: undo that change first, or edit by hand", table.name))
+/// What moved on, and by whom.
+async fn problem(db: &mut PgConnection, conflict: &Conflict) -> Result<Problem, DbError> {
+    let Conflict { table, key, host, why } = conflict;
+    let who = timeline::last_set_of(db, table.name, key, *host).await?;
+    let who = who.map(|set| format!(" (change set {} of {}, by {})", set.id, set.at.format("%Y-%m-%d %H:%M:%SZ"), set.actor)).unwrap_or_default();
+    Ok(Problem::new("moved-on", "", format!("{} {key} {why}{who}: undo that change first, or edit by hand", table.name)))
 }
 
 async fn plan(db: &mut PgConnection, change_sets: &[Uuid]) -> Result<(Plan, Vec<Conflict>), Refusal> {
@@ -145,18 +154,25 @@ fn key_of(row: &Value, table: &Table) -> String {
     }
 }
 
+/// As the audit's own function of this name.
+fn host_of(image: &Value, table: &Table) -> Option<Uuid> {
+    let column = if table.name == "ipam.host" { "id" } else { "host_id" };
+    image[column].as_str()?.parse().ok()
+}
+
 fn steps(net: NetByRow, current: &BTreeMap<(usize, String), Value>) -> (Plan, Vec<Conflict>) {
     let (mut plan, mut conflicts) = (Plan::default(), Vec::new());
     for (row, net) in net {
         let now = current.get(&row);
         let (rank, key) = row.clone();
+        let host = now.or(net.after.as_ref()).and_then(|image| host_of(image, &TABLES[rank]));
         match step(net, now) {
             // A row without an identity of its own is another one when it changes: its parents may be others.
             Ok(Some(Step::Update(image))) if TABLES[rank].name == "ipam.address" => {
                 plan.0.entry(rank).or_default().extend(now.cloned().map(Step::Delete).into_iter().chain([Step::Insert(image)]));
             }
             Ok(step) => plan.0.entry(rank).or_default().extend(step),
-            Err(why) => conflicts.push(Conflict { table: &TABLES[rank], key, why }),
+            Err(why) => conflicts.push(Conflict { table: &TABLES[rank], key, host, why }),
         }
     }
     plan.0.retain(|_, steps| !steps.is_empty());

@@ -16,6 +16,7 @@
 //!
 //! There are no files here: `campus-agent/store` adds them around [`file`].
 
+mod audit_head;
 mod base;
 mod buckets;
 mod crypt;
@@ -33,6 +34,7 @@ mod tests;
 mod trust;
 mod view;
 
+pub use audit_head::AuditHead;
 pub use base::{BLOCK_BYTES, Base, BaseError, BlockMark, BlockSource, Builder, Damaged, Head, HeadError};
 pub use buckets::{BUCKETS, BucketError, Buckets, Difference, MARKS_BYTES, Tally};
 pub use crypt::{DataKey, DataKeyRing, EncryptedField, FieldError, HpkePrivate, HpkePublic, KeyId, WRAPPED_KEYS, is_addressed_to, wrapped_key_row};

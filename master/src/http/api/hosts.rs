@@ -1,13 +1,13 @@
 //! `/hosts`: list, add, read, replace, patch, delete, history.
 
 use super::{
-    BODY_LIMIT_BYTES,
+    BODY_LIMIT_BYTES, changes,
     request::{Json as Body, Parameters, check_if_match, merge_patch, open_cursor, read, seal_cursor},
     write::{Outcome, Wish, answer, is_known, make, with_header},
 };
 use crate::{
     http::{App, Problem, session::Visitor},
-    inventory::{self, Edit, Host, HostDraft, HostQuery},
+    inventory::{self, Edit, Host, HostDraft, HostQuery, Subject},
 };
 use axum::{
     Json, Router,
@@ -39,7 +39,8 @@ pub(super) struct Page<T> {
 }
 
 async fn list(State(app): State<App>, visitor: Visitor, uri: Uri) -> Result<Json<Page<Host>>, Problem> {
-    let parameters = Parameters::of(&uri, &["search", "name__ic", "limit", "cursor"])?;
+    let parameters = Parameters::of(&uri, &["search", "name__ic", "limit", "cursor", "at"])?;
+    let moment = changes::moment(&app, &visitor, &parameters).await?;
     let part = parameters.text("name__ic").map(str::to_lowercase);
     if part.is_some() && parameters.text("search").is_some() {
         return Err(super::request::wrong_parameter("name__ic", "give either search or name__ic".into()));
@@ -49,7 +50,13 @@ async fn list(State(app): State<App>, visitor: Visitor, uri: Uri) -> Result<Json
         cursor: parameters.text("cursor").map(open_cursor).transpose()?,
         limit: parameters.number("limit", 1..=1000)?.unwrap_or(0),
     };
-    let mut page = inventory::host_list(&app.pool, &visitor.sight()?, &query).await?;
+    if moment.is_some() && query.search.is_some() {
+        return Err(super::request::wrong_parameter("at", "the past can be listed and not searched: leave search and name__ic out".into()));
+    }
+    let mut page = match moment {
+        Some(moment) => inventory::hosts_at(&app.pool, &query, moment).await?,
+        None => inventory::host_list(&app.pool, &visitor.sight()?, &query).await?,
+    };
     // The search also looks at addresses; a page may then be shorter than asked for, which cursors allow.
     if let Some(part) = part {
         page.hosts.retain(|host| host.draft.name.to_string().contains(&part));
@@ -67,7 +74,11 @@ async fn add(State(app): State<App>, visitor: Visitor, uri: Uri, Body(body): Bod
 }
 
 async fn show(State(app): State<App>, visitor: Visitor, Path(name): Path<String>, headers: HeaderMap, uri: Uri) -> Result<Response, Problem> {
-    Parameters::of(&uri, &[])?;
+    let parameters = Parameters::of(&uri, &["at"])?;
+    if let Some(moment) = changes::moment(&app, &visitor, &parameters).await? {
+        let was = inventory::host_at(&app.pool, &parse_name(&name)?, moment).await?;
+        return Ok(Json(was.ok_or_else(|| Problem::not_found(format!("there was no host named {name} then")))?).into_response());
+    }
     let host = find(&app, &visitor, &name).await?;
     let tag = etag(&host);
     if is_known(&headers, &tag) {
@@ -125,12 +136,7 @@ async fn delete(State(app): State<App>, visitor: Visitor, Path(name): Path<Strin
 }
 
 async fn history(State(app): State<App>, visitor: Visitor, Path(name): Path<String>, uri: Uri) -> Result<Response, Problem> {
-    Parameters::of(&uri, &[])?;
-    let entries = inventory::history(&app.pool, &visitor.sight()?, &parse_name(&name)?).await?;
-    if entries.is_empty() {
-        return Err(unknown(&name));
-    }
-    Ok(Json(Page { items: entries, next: None }).into_response())
+    changes::history(&app, &visitor, &uri, &Subject::Host(parse_name(&name)?)).await
 }
 
 async fn tell(app: &App, visitor: &Visitor, wish: &Wish, outcome: Outcome, name: &HostName, status: StatusCode) -> Result<Response, Problem> {

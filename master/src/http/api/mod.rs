@@ -2,8 +2,12 @@
 //!
 //! Every write takes `dry_run`, `reason`, `wait=all` and `timeout`; every change of something that is there needs `If-Match`.
 
+mod audit;
+mod change_sets;
+mod changes;
 mod events;
 mod hosts;
+mod idempotency;
 mod import;
 mod me;
 mod networks;
@@ -11,13 +15,16 @@ mod nodes;
 mod principals;
 mod request;
 mod snapshots;
+mod stream;
 mod tokens;
+mod webhooks;
 mod write;
 
+pub use change_sets::Recorder;
 pub use request::{open_cursor, read as read_draft, seal_cursor};
 
 use super::{App, Problem};
-use axum::{Router, routing::get};
+use axum::Router;
 
 /// The longest body of an ordinary request.
 const BODY_LIMIT_BYTES: usize = 256 * 1024;
@@ -25,10 +32,8 @@ const BODY_LIMIT_BYTES: usize = 256 * 1024;
 const IMPORT_LIMIT_BYTES: usize = 64 * 1024 * 1024;
 
 /// Everything below `/api`.
-pub fn routes() -> Router<App> {
-    let v1 = Router::new()
-        .merge(hosts::routes())
-        .merge(networks::routes())
+pub fn routes(app: &App) -> Router<App> {
+    let v1 = writes()
         .merge(nodes::routes())
         .merge(events::routes())
         .merge(import::routes())
@@ -36,9 +41,18 @@ pub fn routes() -> Router<App> {
         .merge(me::routes())
         .merge(principals::routes())
         .merge(snapshots::routes())
-        .route("/changes/{id}", get(write::change))
+        .merge(changes::routes())
+        .merge(audit::routes())
+        .merge(stream::routes())
+        .merge(webhooks::routes())
+        .layer(axum::middleware::from_fn_with_state(app.clone(), idempotency::once))
         .layer(axum::extract::DefaultBodyLimit::disable());
     Router::new().nest("/v1", v1).fallback(no_such_address).method_not_allowed_fallback(async || Problem::method_not_allowed())
+}
+
+/// What writes the hostname database by way of `write::make` alone, and so can be a part of a change set.
+fn writes() -> Router<App> {
+    Router::new().merge(hosts::routes()).merge(networks::routes()).merge(change_sets::routes())
 }
 
 async fn no_such_address(uri: http::Uri) -> Problem {

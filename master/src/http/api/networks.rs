@@ -2,7 +2,7 @@
 //! come in by imports, which can encrypt their secrets.
 
 use super::{
-    BODY_LIMIT_BYTES,
+    BODY_LIMIT_BYTES, changes,
     hosts::Page,
     request::{Json as Body, Parameters, read},
     write::{Wish, answer, make, with_header},
@@ -33,13 +33,22 @@ pub(super) fn routes() -> Router<App> {
 }
 
 async fn subnets(State(app): State<App>, visitor: Visitor, uri: Uri) -> Result<Json<Page<SubnetObject>>, Problem> {
-    Parameters::of(&uri, &[])?;
-    Ok(Json(Page { items: inventory::subnets(&app.pool, &visitor.sight()?).await?, next: None }))
+    Ok(Json(Page { items: all_subnets(&app, &visitor, &uri).await?, next: None }))
 }
 
-async fn subnet(State(app): State<App>, visitor: Visitor, Path((address, length)): Path<(String, String)>) -> Result<Response, Problem> {
+/// Those of now, or of the time that is asked for.
+async fn all_subnets(app: &App, visitor: &Visitor, uri: &Uri) -> Result<Vec<SubnetObject>, Problem> {
+    let moment = changes::moment(app, visitor, &Parameters::of(uri, &["at"])?).await?;
+    Ok(match moment {
+        Some(moment) => inventory::subnets_at(&app.pool, moment).await?,
+        None => inventory::subnets(&app.pool, &visitor.sight()?).await?,
+    })
+}
+
+async fn subnet(State(app): State<App>, visitor: Visitor, Path((address, length)): Path<(String, String)>, uri: Uri) -> Result<Response, Problem> {
     let text = format!("{address}/{length}");
-    let found = find_subnet(&app, &visitor, &text.parse().map_err(|wrong| Problem::not_found(format!("there is no such subnet: {wrong}")))?).await?;
+    let network: Subnet = text.parse().map_err(|wrong| Problem::not_found(format!("there is no such subnet: {wrong}")))?;
+    let found = all_subnets(&app, &visitor, &uri).await?.into_iter().find(|subnet| subnet.draft.network == network);
     let found = found.ok_or_else(|| Problem::not_found(format!("there is no subnet {text}")))?;
     let etag = format!("\"{}\"", found.version.0);
     Ok(with_header(Json(found).into_response(), header::ETAG, &etag))
@@ -59,13 +68,22 @@ async fn add_subnet(State(app): State<App>, visitor: Visitor, uri: Uri, Body(bod
 }
 
 async fn zones(State(app): State<App>, visitor: Visitor, uri: Uri) -> Result<Json<Page<ZoneObject>>, Problem> {
-    Parameters::of(&uri, &[])?;
-    Ok(Json(Page { items: inventory::zones(&app.pool, &visitor.sight()?).await?, next: None }))
+    Ok(Json(Page { items: all_zones(&app, &visitor, &uri).await?, next: None }))
 }
 
-async fn zone(State(app): State<App>, visitor: Visitor, Path(apex): Path<String>) -> Result<Response, Problem> {
-    let name = apex.parse().map_err(|wrong| Problem::not_found(format!("there is no such zone: {wrong}")))?;
-    let found = find_zone(&app, &visitor, &name).await?.ok_or_else(|| Problem::not_found(format!("there is no zone {apex}")))?;
+/// Those of now, or of the time that is asked for.
+async fn all_zones(app: &App, visitor: &Visitor, uri: &Uri) -> Result<Vec<ZoneObject>, Problem> {
+    let moment = changes::moment(app, visitor, &Parameters::of(uri, &["at"])?).await?;
+    Ok(match moment {
+        Some(moment) => inventory::zones_at(&app.pool, moment).await?,
+        None => inventory::zones(&app.pool, &visitor.sight()?).await?,
+    })
+}
+
+async fn zone(State(app): State<App>, visitor: Visitor, Path(apex): Path<String>, uri: Uri) -> Result<Response, Problem> {
+    let name: DomainName = apex.parse().map_err(|wrong| Problem::not_found(format!("there is no such zone: {wrong}")))?;
+    let found = all_zones(&app, &visitor, &uri).await?.into_iter().find(|zone| zone.draft.apex == name);
+    let found = found.ok_or_else(|| Problem::not_found(format!("there is no zone {apex}")))?;
     let etag = format!("\"{}\"", found.version.0);
     Ok(with_header(Json(found).into_response(), header::ETAG, &etag))
 }
@@ -85,8 +103,12 @@ async fn add_zone(State(app): State<App>, visitor: Visitor, uri: Uri, Body(body)
 }
 
 async fn campuses(State(app): State<App>, _: Visitor, uri: Uri) -> Result<Json<Page<CampusDraft>>, Problem> {
-    Parameters::of(&uri, &[])?;
-    Ok(Json(Page { items: inventory::campuses(&app.pool).await?, next: None }))
+    let moment = changes::moment(&app, &Parameters::of(&uri, &["at"])?).await?;
+    let items = match moment {
+        Some(moment) => inventory::campuses_at(&app.pool, moment).await?,
+        None => inventory::campuses(&app.pool).await?,
+    };
+    Ok(Json(Page { items, next: None }))
 }
 
 async fn campus(State(app): State<App>, _: Visitor, Path(name): Path<String>) -> Result<Json<CampusDraft>, Problem> {

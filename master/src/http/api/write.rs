@@ -7,12 +7,11 @@ use crate::{
 };
 use axum::{
     Json,
-    extract::{Path, State},
     response::{IntoResponse, Response},
 };
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header};
 use serde::Serialize;
-use std::time::Duration;
+use std::{sync::PoisonError, time::Duration};
 use uuid::Uuid;
 
 /// What a write asks for beside the edit itself.
@@ -59,8 +58,12 @@ pub enum Outcome {
     Did(Applied),
 }
 
-/// Makes the edit, or tells what it would do.
+/// Makes the edit, or tells what it would do; where a draft is being written, notes it.
 pub async fn make(app: &App, visitor: &Visitor, wish: &Wish, edit: Edit, if_match: Option<Version>) -> Result<Outcome, Problem> {
+    if let Some(recorder) = &app.recorder {
+        *recorder.lock().unwrap_or_else(PoisonError::into_inner) = Some((edit, if_match));
+        return Ok(Outcome::Would(Effects::default()));
+    }
     let actor = visitor.actor("api");
     if wish.dry_run {
         return Ok(Outcome::Would(inventory::preview(&app.pool, &actor, edit).await?));
@@ -114,21 +117,4 @@ pub fn with_header(mut response: Response, name: header::HeaderName, value: &str
 pub fn is_known(headers: &HeaderMap, etag: &str) -> bool {
     let given = headers.get_all(header::IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
     given.flat_map(|line| line.split(',')).any(|tag| matches!(tag.trim(), "*") || tag.trim().trim_start_matches("W/") == etag)
-}
-
-/// `GET /changes/{id}`: which agents serve a change set.
-pub async fn change(State(app): State<App>, _: Visitor, Path(id): Path<String>, uri: Uri) -> Result<Response, Problem> {
-    #[derive(Serialize)]
-    struct Change {
-        change_set: Uuid,
-        served_by_all: bool,
-        propagation: Vec<Served>,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        held: Option<String>,
-    }
-    let parameters = Parameters::of(&uri, &["wait", "timeout"])?;
-    let change_set = Uuid::try_parse(&id).map_err(|_| Problem::not_found(format!("\"{id}\" is not the id of a change set")))?;
-    let (propagation, held) = propagation(&app, change_set, parameters.wait()?).await;
-    let served_by_all = crate::http::served::all_serve(&propagation);
-    Ok(Json(Change { change_set, served_by_all, propagation, held }).into_response())
 }

@@ -58,7 +58,7 @@ pub async fn import(
         Ok(()) if options.dry_run => {}
         Ok(()) => {
             let change_set = storing.change_set;
-            tx.commit().await.map_err(DbError::from)?;
+            inventory::commit(tx).await?;
             report.change_set = change_set;
         }
     }

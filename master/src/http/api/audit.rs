@@ -1,0 +1,42 @@
+//! `/audit`: the chain over the audit, and recomputing it.
+
+use super::{
+    hosts::Page,
+    request::{Parameters, open_cursor, seal_cursor, wrong_parameter},
+};
+use crate::{
+    audit::{AuditLine, Verification},
+    http::{App, Problem, session::Visitor},
+    inventory::{Action, authorise},
+};
+use axum::{Json, Router, extract::State, routing::get};
+use http::{StatusCode, Uri};
+
+const LIMIT_DEFAULT: u32 = 100;
+
+pub(super) fn routes() -> Router<App> {
+    Router::new().route("/audit", get(list)).route("/audit/verify", get(progress).post(verify))
+}
+
+async fn list(State(app): State<App>, visitor: Visitor, uri: Uri) -> Result<Json<Page<AuditLine>>, Problem> {
+    authorise(&visitor.actor("api"), Action::Audit, "the hostname database")?;
+    let parameters = Parameters::of(&uri, &["limit", "cursor"])?;
+    let below = |text: &str| open_cursor(text)?.parse().map_err(|_| wrong_parameter("cursor", "this is no cursor of this list".into()));
+    let limit = parameters.number("limit", 1..=1000)?.unwrap_or(LIMIT_DEFAULT);
+    let (items, next) = app.auditor.lines(parameters.text("cursor").map(below).transpose()?, limit).await?;
+    Ok(Json(Page { items, next: next.map(|ordinal| seal_cursor(&ordinal.to_string())) }))
+}
+
+/// `POST /audit/verify`: begins, unless somebody has begun already. It takes as long as reading everything that ever changed.
+async fn verify(State(app): State<App>, visitor: Visitor, uri: Uri) -> Result<(StatusCode, Json<Verification>), Problem> {
+    authorise(&visitor.actor("api"), Action::Audit, "the hostname database")?;
+    Parameters::of(&uri, &[])?;
+    Ok((StatusCode::ACCEPTED, Json(app.auditor.start_verification())))
+}
+
+/// `GET /audit/verify`: how far it is, and what it found.
+async fn progress(State(app): State<App>, visitor: Visitor, uri: Uri) -> Result<Json<Verification>, Problem> {
+    authorise(&visitor.actor("api"), Action::Audit, "the hostname database")?;
+    Parameters::of(&uri, &[])?;
+    Ok(Json(app.auditor.verification()))
+}
