@@ -3,6 +3,9 @@
 //! A draft holds words that are right by themselves (a `Mac`, a `HostName`); whether they fit what the database holds is
 //! decided by [`super::change`]. The JSON of the API is exactly these drafts, and unknown fields are refused.
 
+use super::families::OtherAddressDraft;
+use super::space::SpaceEdit;
+use super::wanted::{InterfaceJson, Wanted};
 pub use crate::db::boot::{BootParameters, OptionDraft};
 use holdfast_proto::snapshot::{DataKey, EncryptedField};
 use holdfast_proto::words::{DomainName, HostName, Mac, Subnet};
@@ -82,6 +85,8 @@ pub enum Edit {
         /// Its name.
         name: String,
     },
+    /// What addresses there are, and who waits for which.
+    Space(SpaceEdit),
     /// The rows that these change sets changed become what they were before.
     Undo {
         /// The change sets.
@@ -102,6 +107,7 @@ impl Edit {
             Self::RecordAdd(_) | Self::RecordsAdd(_) | Self::RecordDelete(_) => "records",
             Self::TemplatePut(_) => "boot templates",
             Self::NasPut(_) | Self::NasDelete { .. } => "NASs",
+            Self::Space(edit) => edit.object(),
             Self::Undo { .. } => "what others did",
         }
     }
@@ -134,6 +140,9 @@ pub struct HostDraft {
     /// Other names for it (CNAME).
     #[serde(default)]
     pub aliases: Vec<DomainName>,
+    /// Its addresses in families beyond IP.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub other_addresses: Vec<OtherAddressDraft>,
 }
 
 impl HostDraft {
@@ -145,25 +154,24 @@ impl HostDraft {
     /// A host of which only the name is known.
     pub fn named(name: HostName) -> Self {
         let none = String::new;
-        Self { name, interfaces: vec![], hardware: none(), os: none(), location: none(), contact: none(), comment: none(), aliases: vec![] }
+        let other_addresses = vec![];
+        Self { name, interfaces: vec![], hardware: none(), os: none(), location: none(), contact: none(), comment: none(), aliases: vec![], other_addresses }
     }
 }
 
 /// One network interface of a host.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(from = "InterfaceJson", into = "InterfaceJson")]
 pub struct InterfaceDraft {
     /// Its hardware address; without one there is no boot entry.
-    #[serde(default)]
     pub mac: Option<Mac>,
     /// Its addresses, each inside one of our subnets.
-    #[serde(default)]
     pub addresses: Vec<IpAddr>,
+    /// Addresses that it shall get, whichever are free; in JSON they stand among the others.
+    pub next: Vec<Wanted>,
     /// The bootptab templates it was written with, for export; they are already worked into `boot`.
-    #[serde(default)]
     pub templates: Vec<String>,
     /// What it is told at boot, over its subnet's options.
-    #[serde(default)]
     pub boot: BootParameters,
 }
 
@@ -187,6 +195,25 @@ pub struct SubnetDraft {
     /// Further options.
     #[serde(default)]
     pub options: Vec<OptionDraft>,
+    /// Its VLAN.
+    #[serde(default)]
+    pub vlan: Option<u16>,
+    /// The classes of devices that it is for, such as `printer`.
+    #[serde(default)]
+    pub classes: Vec<String>,
+    /// Of several subnets that suit, the one with the lowest preference is filled first.
+    #[serde(default)]
+    pub preference: i32,
+    /// How long an address that was given back waits for a new owner, in seconds; a day where nothing is said.
+    #[serde(default = "SubnetDraft::quarantine_default")]
+    pub quarantine_secs: u32,
+}
+
+impl SubnetDraft {
+    /// A day.
+    pub(in crate::inventory) fn quarantine_default() -> u32 {
+        86_400
+    }
 }
 
 /// A campus as an admin writes it.

@@ -5,25 +5,40 @@
 //! a sentence can name the other object; the constraints of the database have the last word, so that two admins at the
 //! same second cannot both be right. Nothing here knows HTTP, generations or agents.
 
+mod allocate;
 mod draft;
 mod effects;
+mod families;
 mod hosts;
 pub mod import;
+mod interfaces;
+mod moves;
 mod names;
+pub mod numbers;
+pub mod pattern;
 mod places;
 pub mod present;
+mod quarantine;
 mod read;
+pub mod reclaim;
 mod refusal;
 mod services;
+mod space;
 mod undo;
+mod wanted;
 mod world;
 
 pub use draft::{BootParameters, CampusDraft, Edit, HostDraft, InterfaceDraft, NasDraft, OptionDraft, RecordDraft, SubnetDraft, TemplateDraft, ZoneDraft};
 pub use effects::{BootEffect, Effects, RecordEffect};
+pub use families::{FamilyDraft, OtherAddressDraft, all as families};
+pub use moves::{MoveDraft, PlannedMove, planned, tend, tend_once};
+pub use quarantine::{Held, quarantined};
 pub use read::{HistoryEntry, Host, HostPage, HostQuery, NasObject, SubnetObject, ZoneObject};
-pub use read::{campuses, history, host_by_name, host_list, nas, subnets, templates, zones};
+pub use read::{campuses, history, host_by_name, host_list, nas, subnet_made_by, subnets, templates, zones};
 pub use refusal::{Problem, Refusal};
+pub use space::{ContainerDraft, ContainerObject, PoolDraft, PoolKind, PoolObject, SpaceEdit, containers, pools};
 pub use undo::with_later;
+pub use wanted::{NextFree, Policy, Range, Wanted};
 
 use crate::db::{DbError, changes, subnets};
 use serde::{Deserialize, Serialize};
@@ -191,6 +206,7 @@ async fn make(db: &mut PgConnection, edit: Edit) -> Result<Option<Version>, Refu
         Edit::TemplatePut(draft) => services::put_template(db, &draft).await.map(|()| None),
         Edit::NasPut(draft) => services::put_nas(db, &draft).await.map(|()| None),
         Edit::NasDelete { name } => services::delete_nas(db, &name).await.map(|()| None),
+        Edit::Space(edit) => space::make(db, edit).await,
         Edit::Undo { change_sets, data_keys } => undo::undo(db, &change_sets, &data_keys).await.map(|()| None),
     }
 }

@@ -1,6 +1,7 @@
 //! What is in the hostname database, for the page, the API and the imports.
 
-use super::{CampusDraft, HostDraft, InterfaceDraft, SubnetDraft, TemplateDraft, Version, ZoneDraft};
+use super::numbers::{self, Numbers};
+use super::{CampusDraft, HostDraft, InterfaceDraft, OtherAddressDraft, SubnetDraft, TemplateDraft, Version, ZoneDraft};
 use crate::db::hosts::{HostFilter, HostRow, IfaceRow};
 use crate::db::{self, DbError};
 use chrono::{DateTime, Utc};
@@ -54,8 +55,9 @@ pub struct SubnetObject {
     /// What an admin may write.
     #[serde(flatten)]
     pub draft: SubnetDraft,
-    /// How many addresses are in use.
-    pub used: i64,
+    /// How many of its addresses are what.
+    #[serde(flatten)]
+    pub numbers: Numbers,
 }
 
 /// A zone as it is.
@@ -100,11 +102,15 @@ const HISTORY_LIMIT: i64 = 500;
 
 /// The host with this name.
 pub async fn host_by_name(pool: &PgPool, name: &HostName) -> Result<Option<Host>, DbError> {
-    let mut db = pool.acquire().await?;
+    host(&mut *pool.acquire().await?, name).await
+}
+
+/// The same within a transaction.
+pub(super) async fn host(db: &mut PgConnection, name: &HostName) -> Result<Option<Host>, DbError> {
     let text = name.to_string();
     let filter = HostFilter { name: Some(&text), after: None, part: None, mac_part: None, limit: 1 };
-    let rows = db::hosts::find(&mut db, filter).await?;
-    Ok(complete(&mut db, rows).await?.pop())
+    let rows = db::hosts::find(db, filter).await?;
+    Ok(complete(db, rows).await?.pop())
 }
 
 /// One page of hosts, by name.
@@ -141,6 +147,10 @@ async fn complete(db: &mut PgConnection, rows: Vec<HostRow>) -> Result<Vec<Host>
     for (host, alias) in db::hosts::aliases(db, &ids).await? {
         aliases.entry(host).or_default().push(alias);
     }
+    let mut others: HashMap<Uuid, Vec<OtherAddressDraft>> = HashMap::new();
+    for row in db::families::of_hosts(db, &ids).await? {
+        others.entry(row.host).or_default().push(OtherAddressDraft { family: row.family, value: Some(row.value) });
+    }
     let host = |row: HostRow| Host {
         id: row.id,
         version: Version(row.version),
@@ -155,6 +165,7 @@ async fn complete(db: &mut PgConnection, rows: Vec<HostRow>) -> Result<Vec<Host>
             contact: row.contact,
             comment: row.comment,
             aliases: aliases.remove(&row.id).unwrap_or_default(),
+            other_addresses: others.remove(&row.id).unwrap_or_default(),
         },
     };
     Ok(rows.into_iter().map(host).collect())
@@ -163,15 +174,19 @@ async fn complete(db: &mut PgConnection, rows: Vec<HostRow>) -> Result<Vec<Host>
 /// An interface as an admin would write it.
 pub(super) fn interface(row: IfaceRow) -> InterfaceDraft {
     let (templates, boot) = row.entry.unwrap_or_default();
-    InterfaceDraft { mac: row.mac, addresses: row.addresses, templates, boot }
+    InterfaceDraft { mac: row.mac, addresses: row.addresses, next: vec![], templates, boot }
 }
 
 /// All subnets, by network.
 pub async fn subnets(pool: &PgPool) -> Result<Vec<SubnetObject>, DbError> {
-    let rows = db::subnets::all(&mut *pool.acquire().await?).await?;
-    let object = |row: db::subnets::SubnetRow| SubnetObject {
+    let mut db = pool.acquire().await?;
+    let numbers = numbers::of_all(&mut db).await?;
+    let rows = db::subnets::all(&mut db).await?;
+    // A subnet that came in between is in the next answer.
+    let rows = rows.into_iter().filter_map(|row| Some((*numbers.get(&row.id)?, row)));
+    let object = |(numbers, row): (Numbers, db::subnets::SubnetRow)| SubnetObject {
         version: Version(row.version),
-        used: row.used,
+        numbers,
         draft: SubnetDraft {
             network: row.network,
             campus: row.campus,
@@ -179,9 +194,19 @@ pub async fn subnets(pool: &PgPool) -> Result<Vec<SubnetObject>, DbError> {
             domain: row.domain,
             dns_servers: row.dns_servers,
             options: row.options,
+            vlan: row.vlan,
+            classes: row.classes,
+            preference: row.preference,
+            quarantine_secs: row.quarantine_secs,
         },
     };
-    Ok(rows.into_iter().map(object).collect())
+    Ok(rows.map(object).collect())
+}
+
+/// The subnet that a change set made.
+pub async fn subnet_made_by(pool: &PgPool, change_set: Uuid) -> Result<Option<SubnetObject>, DbError> {
+    let made = db::changes::subnets_made(&mut *pool.acquire().await?, change_set).await?;
+    Ok(subnets(pool).await?.into_iter().find(|subnet| made.contains(&subnet.draft.network.to_string())))
 }
 
 /// All zones, by apex.

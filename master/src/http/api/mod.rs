@@ -5,10 +5,12 @@
 mod events;
 mod hosts;
 mod import;
+mod moves;
 mod networks;
 mod nodes;
 mod request;
 mod snapshots;
+mod space;
 mod tokens;
 mod write;
 
@@ -27,6 +29,8 @@ pub fn routes() -> Router<App> {
     let v1 = Router::new()
         .merge(hosts::routes())
         .merge(networks::routes())
+        .merge(space::routes())
+        .merge(moves::routes())
         .merge(nodes::routes())
         .merge(events::routes())
         .merge(import::routes())
