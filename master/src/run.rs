@@ -7,6 +7,7 @@ use crate::db::publish as db;
 use crate::engine::{self, Engine};
 use crate::feed::{Numberer, deliver_for_ever};
 use crate::http::{App, Boxes, Served, ServedReader, create_first_admin, router};
+use crate::inventory;
 use crate::keys::Keys;
 use crate::nodes;
 use crate::probes::Prober;
@@ -105,8 +106,10 @@ pub async fn serve(config: Config, metrics: PrometheusHandle) -> anyhow::Result<
         build: BUILD,
         secure: web_is_secure(&config.web),
         access_keys: Some(published.access_keys),
-        committed: wake,
+        committed: Arc::clone(&wake),
     };
+    let tending = inventory::tend(pool.clone(), wake);
+    let tended = async move { match tending.await {} };
     let control_listener = listen(config.control.listen).await?;
     let (control_tls, tls_work) = control_tls(keys.clone())?;
     let web_listener = listen(config.web.listen).await?;
@@ -122,6 +125,7 @@ pub async fn serve(config: Config, metrics: PrometheusHandle) -> anyhow::Result<
             tracing::error!(event = "publisher_ended", error = format!("{error:#}"), "nothing is published any more");
         }
     });
+    tasks.spawn(tended);
     tasks.spawn(gate_keeper.run());
     tasks.spawn(keys_work);
     tasks.spawn(revoked_work);

@@ -1,5 +1,7 @@
 //! What can be typed behind `holdfast`.
 
+use super::moves::{MoveCommand, MoveFields};
+use super::space::{ContainerCommand, FamilyCommand, IpCommand, PoolCommand, ReportCommand};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
@@ -60,6 +62,36 @@ pub(super) enum Command {
     Campus {
         #[command(subcommand)]
         command: CampusCommand,
+    },
+    /// Single addresses: which is next, and which wait in quarantine.
+    Ip {
+        #[command(subcommand)]
+        command: IpCommand,
+    },
+    /// Pools: what the addresses of a subnet are for.
+    Pool {
+        #[command(subcommand)]
+        command: PoolCommand,
+    },
+    /// Containers: networks that subnets are cut from.
+    Container {
+        #[command(subcommand)]
+        command: ContainerCommand,
+    },
+    /// Families of addresses beyond IP.
+    Family {
+        #[command(subcommand)]
+        command: FamilyCommand,
+    },
+    /// Moves that are planned; `holdfast host move` plans one.
+    Move {
+        #[command(subcommand)]
+        command: MoveCommand,
+    },
+    /// Reports.
+    Report {
+        #[command(subcommand)]
+        command: ReportCommand,
     },
     /// NASs: who may ask RADIUS. They come in by `holdfast import` of a clients.conf.
     Nas {
@@ -265,10 +297,13 @@ pub(super) struct EventWish {
 
 #[derive(Debug, Subcommand)]
 pub(super) enum HostCommand {
-    /// Add a host.
+    /// Add a host, or many at once.
     Add {
-        /// Its full name.
+        /// Its full name, or a pattern such as lab-{01..40}.uni.example.
         name: String,
+        /// With the next free address of this subnet.
+        #[arg(long, value_name = "SUBNET")]
+        next: Option<String>,
         #[command(flatten)]
         fields: HostFields,
         #[command(flatten)]
@@ -300,6 +335,13 @@ pub(super) enum HostCommand {
         rename: Option<String>,
         #[command(flatten)]
         fields: HostFields,
+        #[command(flatten)]
+        wish: Wish,
+    },
+    /// Move a host to another subnet: its address, names, PTR and boot entry follow.
+    Move {
+        #[command(flatten)]
+        to: MoveFields,
         #[command(flatten)]
         wish: Wish,
     },
@@ -365,6 +407,16 @@ pub(super) struct Wish {
 pub(super) enum SubnetCommand {
     /// List subnets.
     List,
+    /// Show a subnet, and how many of its addresses are what.
+    Show {
+        /// The network.
+        network: String,
+    },
+    /// What every address of a subnet is, by stretches.
+    Map {
+        /// The network.
+        network: String,
+    },
     /// Add a subnet.
     Add {
         /// The network, such as 10.1.4.0/22.

@@ -14,7 +14,8 @@ const PAGE_LENGTH: usize = 500;
 
 pub(super) fn run(client: &Client, output: Output, command: HostCommand) -> Result<(), Failure> {
     match command {
-        HostCommand::Add { name, fields, wish } => add(client, output, name, &fields, &wish),
+        HostCommand::Add { name, next, fields, wish } => add(client, output, name, next.as_deref(), &fields, &wish),
+        HostCommand::Move { to, wish } => super::moves::move_host(client, output, &to, &wish),
         HostCommand::Show { name, at } => show(client, output, &name, at),
         HostCommand::List { search, limit } => list(client, output, search, limit),
         HostCommand::Set { name, rename, fields, wish } => set(client, output, &name, rename, &fields, &wish),
@@ -22,16 +23,28 @@ pub(super) fn run(client: &Client, output: Output, command: HostCommand) -> Resu
     }
 }
 
-fn add(client: &Client, output: Output, name: String, fields: &HostFields, wish: &Wish) -> Result<(), Failure> {
+fn add(client: &Client, output: Output, name: String, next: Option<&str>, fields: &HostFields, wish: &Wish) -> Result<(), Failure> {
     let mut body = top_fields(fields);
     body.insert("name".into(), name.into());
-    let interface = interface(fields, Value::Null);
+    let mut interface = interface(fields, Value::Null);
+    if let Some(subnet) = next {
+        let mut addresses = interface["addresses"].as_array().cloned().unwrap_or_default();
+        addresses.push(json!({ "next": { "subnet": subnet } }));
+        interface["addresses"] = addresses.into();
+    }
     if !interface.is_null() {
         body.insert("interfaces".into(), json!([interface]));
     }
     let body = Value::Object(body);
     let answer = client.ask(Method::POST, Question { path: "/hosts", query: wish_query(wish), body: Some(&body), ..Question::default() })?;
-    print::result(output, &answer.body, print::written)
+    print::result(output, &answer.body, |body| print::written(body) + &given(&body["object"]))
+}
+
+/// The names and addresses of what was made, one host or several.
+fn given(made: &Value) -> String {
+    let hosts = made.as_array().map_or(std::slice::from_ref(made), Vec::as_slice).iter().filter(|host| host.is_object());
+    let addresses = |host: &Value| interfaces(host).iter().map(|part| print::cell(&part["addresses"])).collect::<Vec<_>>().join(" ");
+    hosts.map(|host| format!("{} {}", print::cell(&host["name"]), addresses(host)).trim_end().to_owned() + "\n").collect()
 }
 
 fn show(client: &Client, output: Output, name: &str, at: Option<String>) -> Result<(), Failure> {

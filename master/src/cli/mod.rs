@@ -9,11 +9,13 @@ mod client;
 mod events;
 mod host;
 mod import;
+mod moves;
 mod network;
 mod node;
 mod print;
 mod settings;
 mod snapshot;
+mod space;
 
 use arguments::{Arguments, Command};
 use clap::{CommandFactory, Parser};
@@ -61,6 +63,12 @@ fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Subnet { command } => network::subnet(&client, output, command),
         Command::Zone { command } => network::zone(&client, output, command),
         Command::Campus { command } => network::campus(&client, output, command),
+        Command::Ip { command } => space::ip(&client, output, command),
+        Command::Pool { command } => space::pool(&client, output, command),
+        Command::Container { command } => space::container(&client, output, command),
+        Command::Family { command } => space::family(&client, output, command),
+        Command::Move { command } => moves::run(&client, output, command),
+        Command::Report { command } => space::report(&client, output, command),
         Command::Nas { command } => network::nas(&client, output, command),
         Command::Node { command } => node::run(&client, output, command),
         Command::Snapshot { command } => snapshot::run(&client, output, command),

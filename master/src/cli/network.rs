@@ -12,12 +12,24 @@ use serde_json::{Value, json};
 
 pub(super) fn subnet(client: &Client, output: Output, command: SubnetCommand) -> Result<(), Failure> {
     match command {
-        SubnetCommand::List => list(client, output, "/subnets", &["network", "campus", "gateway", "domain", "used"]),
+        SubnetCommand::List => list(client, output, "/subnets", &["network", "campus", "gateway", "domain", "total", "used", "free"]),
+        SubnetCommand::Show { network } => show_subnet(client, output, &network),
+        SubnetCommand::Map { network } => list(client, output, &format!("/subnets/{network}/map"), &["first", "last", "kind"]),
         SubnetCommand::Add { network, campus, gateway, domain, dns_server, wish } => {
             let body = json!({ "network": network, "campus": campus, "gateway": gateway, "domain": domain, "dns_servers": dns_server });
             add(client, output, "/subnets", &body, &wish)
         }
     }
+}
+
+fn show_subnet(client: &Client, output: Output, network: &str) -> Result<(), Failure> {
+    let answer = client.get(&format!("/subnets/{network}"), vec![])?;
+    print::result(output, &answer.body, |subnet| {
+        let fields = ["network", "campus", "gateway", "domain", "dns_servers", "vlan", "classes", "preference", "quarantine_secs"];
+        let numbers = ["total", "used", "free", "quarantined", "excluded"];
+        let rows = fields.iter().chain(&numbers).map(|field| vec![(*field).to_owned(), print::cell(&subnet[*field])]);
+        print::table(&["field", "value"], &rows.filter(|row| !row[1].is_empty()).collect::<Vec<_>>())
+    })
 }
 
 pub(super) fn zone(client: &Client, output: Output, command: ZoneCommand) -> Result<(), Failure> {
@@ -45,7 +57,7 @@ pub(super) fn nas(client: &Client, output: Output, command: NasCommand) -> Resul
     }
 }
 
-fn list(client: &Client, output: Output, path: &str, columns: &[&str]) -> Result<(), Failure> {
+pub(super) fn list(client: &Client, output: Output, path: &str, columns: &[&str]) -> Result<(), Failure> {
     let answer = client.get(path, vec![])?;
     print::result(output, &answer.body, |body| {
         let row = |item: &Value| columns.iter().map(|column| print::cell(&item[*column])).collect();
@@ -53,7 +65,7 @@ fn list(client: &Client, output: Output, path: &str, columns: &[&str]) -> Result
     })
 }
 
-fn add(client: &Client, output: Output, path: &str, body: &Value, wish: &Wish) -> Result<(), Failure> {
+pub(super) fn add(client: &Client, output: Output, path: &str, body: &Value, wish: &Wish) -> Result<(), Failure> {
     let answer = client.ask(Method::POST, Question { path, query: wish_query(wish), body: Some(body), ..Question::default() })?;
     print::result(output, &answer.body, print::written)
 }

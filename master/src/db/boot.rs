@@ -89,6 +89,24 @@ pub async fn insert_entries(db: &mut PgConnection, entries: &[NewEntry<'_>]) -> 
     Ok(())
 }
 
+/// Takes the boot entries of these interfaces away.
+pub async fn delete_entries(db: &mut PgConnection, ifaces: &[Uuid]) -> Result<(), DbError> {
+    if !ifaces.is_empty() {
+        query!("delete from boot.entry where iface_id = any ($1)", ifaces).execute(db).await?;
+    }
+    Ok(())
+}
+
+/// Changes boot entries.
+pub async fn update_entries(db: &mut PgConnection, entries: &[NewEntry<'_>]) -> Result<(), DbError> {
+    for entry in entries {
+        query!("update boot.entry set templates = $2, parameters = $3 where iface_id = $1", entry.iface, entry.templates, to_json(entry.parameters))
+            .execute(&mut *db)
+            .await?;
+    }
+    Ok(())
+}
+
 /// A template as it is kept.
 #[derive(Debug)]
 pub struct TemplateRow {

@@ -64,6 +64,16 @@ pub async fn outbox_keys(db: &mut PgConnection, change_set: Uuid) -> Result<Vec<
     Ok(sql.fetch_all(db).await?)
 }
 
+/// The networks of the subnets that a change set made.
+pub async fn subnets_made(db: &mut PgConnection, change_set: Uuid) -> Result<Vec<String>, DbError> {
+    let sql = query_scalar!(
+        r#"select after ->> 'network' as "network!" from change.change
+           where change_set = $1 and table_name = 'ipam.subnet' and before is null and after is not null"#,
+        change_set
+    );
+    Ok(sql.fetch_all(db).await?)
+}
+
 /// One changed row.
 #[derive(Debug)]
 pub struct ChangeRow {

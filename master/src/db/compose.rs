@@ -18,8 +18,8 @@ pub struct StoredName {
     pub records: Vec<StoredRecord>,
     /// What its host says about it; `None` where it is no host's.
     pub host: Option<HostFacts>,
-    /// Where it is an address's reverse name: who has the address.
-    pub pointer: Option<DomainName>,
+    /// Where it is an address's reverse name: who has the address, and that host's own TTL.
+    pub pointer: Option<(DomainName, Option<u32>)>,
 }
 
 /// One record stored at a name.
@@ -40,6 +40,8 @@ pub struct HostFacts {
     pub hardware: String,
     /// See the draft.
     pub os: String,
+    /// Its own TTL in seconds; `None`: its zones'.
+    pub ttl: Option<u32>,
     /// All its addresses.
     pub addresses: Vec<IpAddr>,
 }
@@ -59,7 +61,7 @@ pub async fn names(db: &mut PgConnection, names: &[DomainName]) -> Result<Vec<St
              array(select rtype from dns.record where node_id = n.id order by rtype, rdata) as "rtypes!",
              array(select ttl from dns.record where node_id = n.id order by rtype, rdata) as "ttls!: Vec<Option<i64>>",
              array(select rdata from dns.record where node_id = n.id order by rtype, rdata) as "rdatas!",
-             h.hardware as "hardware?", h.os as "os?", array(select host(ip) from ipam.address where host_id = h.id) as "addresses!",
+             h.hardware as "hardware?", h.os as "os?", h.ttl as "ttl?", ph.ttl as "pointer_ttl?", array(select host(ip) from ipam.address where host_id = h.id) as "addresses!",
              pn.name as "pointer?"
            from unnest($1::text[], $2::text[], $3::text[], $4::text[]) with ordinality as t (name, address, first, last, place)
            left join dns.node n on n.name = t.name left join ipam.host h on h.node_id = n.id
@@ -74,13 +76,15 @@ pub async fn names(db: &mut PgConnection, names: &[DomainName]) -> Result<Vec<St
         let records = row.rtypes.into_iter().zip(row.ttls).zip(row.rdatas);
         let record =
             |((rtype, ttl), rdata): ((i32, Option<i64>), _)| Ok(StoredRecord { rtype: number(i64::from(rtype))?, ttl: ttl.map(number).transpose()?, rdata });
-        let host = row.hardware.zip(row.os).map(|(hardware, os)| Ok::<_, DbError>(HostFacts { hardware, os, addresses: super::words(&row.addresses)? }));
+        let ttl = row.ttl.map(number).transpose()?;
+        let host = row.hardware.zip(row.os).map(|(hardware, os)| Ok::<_, DbError>(HostFacts { hardware, os, ttl, addresses: super::words(&row.addresses)? }));
+        let pointer_ttl = row.pointer_ttl.map(number).transpose()?;
         Ok(StoredName {
             name: name.clone(),
             is_known: row.is_known,
             records: records.map(record).collect::<Result<_, DbError>>()?,
             host: host.transpose()?,
-            pointer: row.pointer.as_deref().map(word).transpose()?,
+            pointer: row.pointer.as_deref().map(|name| Ok::<_, DbError>((word(name)?, pointer_ttl))).transpose()?,
         })
     });
     rows.collect()

@@ -99,14 +99,14 @@ impl Found {
         if let Some(host) = host {
             for address in host.addresses {
                 let (rtype, rdata) = address_record(address);
-                self.add(name.clone(), rtype, None, rdata);
+                self.add(name.clone(), rtype, host.ttl, rdata);
             }
             if !host.hardware.is_empty() && !host.os.is_empty() {
-                self.add(name.clone(), rtype::HINFO, None, [counted(&host.hardware), counted(&host.os)].concat());
+                self.add(name.clone(), rtype::HINFO, host.ttl, [counted(&host.hardware), counted(&host.os)].concat());
             }
         }
-        if let Some(host) = pointer {
-            self.add(name.clone(), rtype::PTR, None, host.wire().to_vec());
+        if let Some((host, ttl)) = pointer {
+            self.add(name.clone(), rtype::PTR, ttl, host.wire().to_vec());
         }
         if is_known {
             self.known.insert(name);

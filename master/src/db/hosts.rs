@@ -106,8 +106,12 @@ pub async fn last_with_name(db: &mut PgConnection, name: &str) -> Result<Option<
 /// An interface as it is kept.
 #[derive(Debug, Clone)]
 pub struct IfaceRow {
+    /// Its identity.
+    pub id: Uuid,
     /// Its host.
     pub host: Uuid,
+    /// Its place among the host's interfaces.
+    pub ordinal: i32,
     /// Its hardware address.
     pub mac: Option<Mac>,
     /// Its addresses, ascending.
@@ -119,7 +123,7 @@ pub struct IfaceRow {
 /// The interfaces of these hosts in order.
 pub async fn interfaces(db: &mut PgConnection, hosts: &[Uuid]) -> Result<Vec<IfaceRow>, DbError> {
     let rows = query!(
-        r#"select i.host_id, i.mac::text as mac, array(select host(a.ip) from ipam.address a where a.iface_id = i.id order by a.ip) as "addresses!",
+        r#"select i.id, i.host_id, i.ordinal, i.mac::text as mac, array(select host(a.ip) from ipam.address a where a.iface_id = i.id order by a.ip) as "addresses!",
              e.templates as "templates?", e.parameters as "parameters?"
            from ipam.iface i left join boot.entry e on e.iface_id = i.id where i.host_id = any ($1) order by i.host_id, i.ordinal"#,
         hosts
@@ -128,7 +132,8 @@ pub async fn interfaces(db: &mut PgConnection, hosts: &[Uuid]) -> Result<Vec<Ifa
     .await?;
     let rows = rows.into_iter().map(|row| {
         let entry = row.templates.zip(row.parameters).map(|(templates, parameters)| Ok::<_, DbError>((templates, json(parameters)?)));
-        Ok(IfaceRow { host: row.host_id, mac: row.mac.as_deref().map(word).transpose()?, addresses: super::words(&row.addresses)?, entry: entry.transpose()? })
+        let (mac, addresses) = (row.mac.as_deref().map(word).transpose()?, super::words(&row.addresses)?);
+        Ok(IfaceRow { id: row.id, host: row.host_id, ordinal: row.ordinal, mac, addresses, entry: entry.transpose()? })
     });
     rows.collect()
 }
@@ -249,7 +254,12 @@ pub struct NewAddress {
 
 /// Keeps interfaces, their places on subnets and their addresses.
 pub async fn insert_interfaces(db: &mut PgConnection, ifaces: &[NewIface], addresses: &[NewAddress]) -> Result<(), DbError> {
-    insert_ifaces(db, ifaces).await?;
+    if !ifaces.is_empty() {
+        insert_ifaces(db, ifaces).await?;
+    }
+    if addresses.is_empty() {
+        return Ok(());
+    }
     let mut links: Vec<&NewAddress> = addresses.iter().collect();
     links.sort_by_key(|link| (link.iface, link.subnet));
     links.dedup_by_key(|link| (link.iface, link.subnet));
@@ -279,7 +289,8 @@ async fn insert_links(db: &mut PgConnection, links: &[&NewAddress]) -> Result<()
     let subnets: Vec<i64> = links.iter().map(|link| link.subnet).collect();
     let macs: Vec<Option<String>> = links.iter().map(|link| link.mac.map(|mac| mac.to_string())).collect();
     query!(
-        "insert into ipam.link (iface_id, subnet_id, mac) select i, s, m::macaddr from unnest($1::uuid[], $2::bigint[], $3::text[]) as t (i, s, m)",
+        "insert into ipam.link (iface_id, subnet_id, mac) select i, s, m::macaddr from unnest($1::uuid[], $2::bigint[], $3::text[]) as t (i, s, m)
+         on conflict (iface_id, subnet_id) do nothing",
         &ifaces,
         &subnets,
         &macs as _
@@ -306,6 +317,51 @@ async fn insert_addresses(db: &mut PgConnection, addresses: &[NewAddress]) -> Re
     )
     .execute(db)
     .await?;
+    Ok(())
+}
+
+/// The subnets that a host has addresses on.
+pub async fn subnets_of(db: &mut PgConnection, host: Uuid) -> Result<Vec<i64>, DbError> {
+    Ok(query_scalar!("select distinct subnet_id from ipam.address where host_id = $1", host).fetch_all(db).await?)
+}
+
+/// Takes addresses away.
+pub async fn delete_addresses(db: &mut PgConnection, addresses: &[IpAddr]) -> Result<(), DbError> {
+    if addresses.is_empty() {
+        return Ok(());
+    }
+    let addresses: Vec<String> = addresses.iter().map(IpAddr::to_string).collect();
+    query!("delete from ipam.address where ip = any ($1::text[]::inet[])", &addresses).execute(db).await?;
+    Ok(())
+}
+
+/// Takes the places of a host's interfaces on subnets away where they have no address any more.
+pub async fn delete_idle_links(db: &mut PgConnection, host: Uuid) -> Result<(), DbError> {
+    query!(
+        "delete from ipam.link l using ipam.iface i where i.id = l.iface_id and i.host_id = $1
+           and not exists (select from ipam.address a where (a.iface_id, a.subnet_id) = (l.iface_id, l.subnet_id))",
+        host
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// Takes interfaces away that nothing hangs on any more.
+pub async fn delete_ifaces(db: &mut PgConnection, ifaces: &[Uuid]) -> Result<(), DbError> {
+    if !ifaces.is_empty() {
+        query!("delete from ipam.iface where id = any ($1)", ifaces).execute(db).await?;
+    }
+    Ok(())
+}
+
+/// Changes an interface's place and hardware address.
+pub async fn update_iface(db: &mut PgConnection, iface: &NewIface) -> Result<(), DbError> {
+    let mac = iface.mac.map(|mac| mac.to_string());
+    // The link follows a change of one address into another; to none and from none it is told.
+    query!("update ipam.link set mac = null where iface_id = $1 and $2::text is null", iface.id, mac).execute(&mut *db).await?;
+    query!("update ipam.iface set ordinal = $2, mac = $3::text::macaddr where id = $1", iface.id, iface.ordinal, mac).execute(&mut *db).await?;
+    query!("update ipam.link set mac = $2::text::macaddr where iface_id = $1 and mac is null and $2::text is not null", iface.id, mac).execute(db).await?;
     Ok(())
 }
 

@@ -16,17 +16,23 @@ pub mod drafts;
 pub mod events;
 pub mod facts;
 pub mod feed;
+pub mod families;
+pub mod free;
 pub mod generations;
 pub mod grants;
 pub mod holds;
 pub mod hosts;
+pub mod moves;
 pub mod nas;
 pub mod nodes;
 pub mod parts;
 pub mod past;
+pub mod pools;
 pub mod probes;
 pub mod publish;
+pub mod quarantine;
 pub mod requests;
+pub mod sightings;
 pub mod subnets;
 pub mod timeline;
 pub mod undo;
@@ -55,6 +61,11 @@ impl DbError {
     /// What the constraint says of the row it refused: `Key (ip)=(10.1.4.10) already exists.`
     pub fn detail(&self) -> Option<&str> {
         self.database()?.try_downcast_ref::<sqlx::postgres::PgDatabaseError>()?.detail()
+    }
+
+    /// The SQLSTATE of the failure, where the server told one.
+    pub fn code(&self) -> Option<std::borrow::Cow<'_, str>> {
+        self.database()?.code()
     }
 
     /// Whether the database gave a transaction up because another one stood in its way: a deadlock or a failed serialization

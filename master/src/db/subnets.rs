@@ -1,7 +1,7 @@
 //! Subnets.
 
 use super::boot::OptionDraft;
-use super::{DbError, json, to_json, word, words};
+use super::{DbError, json, number, to_json, word, words};
 use holdfast_proto::words::{DomainName, Subnet};
 use sqlx::{PgConnection, query, query_scalar};
 use std::net::IpAddr;
@@ -25,6 +25,14 @@ pub struct SubnetRow {
     pub dns_servers: Vec<IpAddr>,
     /// Further options.
     pub options: Vec<OptionDraft>,
+    /// Its VLAN.
+    pub vlan: Option<u16>,
+    /// The classes of devices that it is for.
+    pub classes: Vec<String>,
+    /// Which of several is filled first: the lower.
+    pub preference: i32,
+    /// How long an address that was given back waits, in seconds.
+    pub quarantine_secs: u32,
     /// How often it was changed.
     pub version: i64,
     /// How many addresses are in use.
@@ -35,8 +43,8 @@ pub struct SubnetRow {
 pub async fn all(db: &mut PgConnection) -> Result<Vec<SubnetRow>, DbError> {
     let rows = query!(
         r#"select s.id, s.network::text as "network!", s.campus_id, c.name as campus, host(s.gateway) as gateway, s.domain,
-             array(select host(d) from unnest(s.dns_servers) d) as "dns_servers!", s.options, s.version,
-             (select count(*) from ipam.address a where a.subnet_id = s.id) as "used!"
+             array(select host(d) from unnest(s.dns_servers) d) as "dns_servers!", s.options, s.version, s.vlan, s.classes, s.preference,
+             s.quarantine_secs, (select n.used from ipam.subnet_numbers n where n.id = s.id) as "used!"
            from ipam.subnet s join org.campus c on c.id = s.campus_id order by s.network"#
     )
     .fetch_all(db)
@@ -51,6 +59,10 @@ pub async fn all(db: &mut PgConnection) -> Result<Vec<SubnetRow>, DbError> {
             domain: row.domain.as_deref().map(word).transpose()?,
             dns_servers: words(&row.dns_servers)?,
             options: json(row.options)?,
+            vlan: row.vlan.map(|vlan| number(i64::from(vlan))).transpose()?,
+            classes: row.classes,
+            preference: row.preference,
+            quarantine_secs: number(row.quarantine_secs)?,
             version: row.version,
             used: row.used,
         })
@@ -64,18 +76,28 @@ pub async fn networks(db: &mut PgConnection) -> Result<Vec<(i64, Subnet)>, DbErr
     rows.into_iter().map(|row| Ok((row.id, word(&row.network)?))).collect()
 }
 
+/// The campus of the subnet that an address lies in.
+pub async fn campus_of(db: &mut PgConnection, address: IpAddr) -> Result<Option<String>, DbError> {
+    let sql = query_scalar!("select c.name from ipam.subnet s join org.campus c on c.id = s.campus_id where s.network >>= $1::text::inet", address.to_string());
+    Ok(sql.fetch_optional(db).await?)
+}
+
 /// Keeps a new subnet.
 pub async fn insert(db: &mut PgConnection, row: &SubnetRow) -> Result<(), DbError> {
     let servers: Vec<String> = row.dns_servers.iter().map(IpAddr::to_string).collect();
     query!(
-        "insert into ipam.subnet (campus_id, network, gateway, domain, dns_servers, options)
-         values ($1, $2::text::cidr, $3::text::inet, $4, $5::text[]::inet[], $6)",
+        "insert into ipam.subnet (campus_id, network, gateway, domain, dns_servers, options, vlan, classes, preference, quarantine_secs)
+         values ($1, $2::text::cidr, $3::text::inet, $4, $5::text[]::inet[], $6, $7, $8, $9, $10)",
         row.campus_id,
         row.network.to_string(),
         row.gateway.map(|gateway| gateway.to_string()),
         row.domain.as_ref().map(DomainName::without_dot),
         &servers,
-        to_json(&row.options)
+        to_json(&row.options),
+        row.vlan.map(i32::from),
+        &row.classes,
+        row.preference,
+        i64::from(row.quarantine_secs)
     )
     .execute(db)
     .await?;
@@ -87,14 +109,18 @@ pub async fn update(db: &mut PgConnection, row: &SubnetRow) -> Result<i64, DbErr
     let servers: Vec<String> = row.dns_servers.iter().map(IpAddr::to_string).collect();
     let sql = query_scalar!(
         "update ipam.subnet set campus_id = $2, network = $3::text::cidr, gateway = $4::text::inet, domain = $5, dns_servers = $6::text[]::inet[],
-           options = $7, version = version + 1 where id = $1 returning version",
+           options = $7, vlan = $8, classes = $9, preference = $10, quarantine_secs = $11, version = version + 1 where id = $1 returning version",
         row.id,
         row.campus_id,
         row.network.to_string(),
         row.gateway.map(|gateway| gateway.to_string()),
         row.domain.as_ref().map(DomainName::without_dot),
         &servers,
-        to_json(&row.options)
+        to_json(&row.options),
+        row.vlan.map(i32::from),
+        &row.classes,
+        row.preference,
+        i64::from(row.quarantine_secs)
     );
     Ok(sql.fetch_one(db).await?)
 }

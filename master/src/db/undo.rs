@@ -20,14 +20,20 @@ pub struct Table {
 }
 
 /// Parents before their children. Rows go in the opposite order, so that the triggers still find what a row belonged to.
-pub const TABLES: [Table; 13] = [
+pub const TABLES: &[Table] = &[
     Table { name: "org.campus", key: "id" },
     Table { name: "org.department", key: "id" },
     Table { name: "dns.zone", key: "id" },
     Table { name: "dns.node", key: "id" },
     Table { name: "dns.record", key: "id" },
+    Table { name: "ipam.container", key: "id" },
     Table { name: "ipam.subnet", key: "id" },
+    Table { name: "ipam.pool", key: "id" },
+    Table { name: "ipam.quarantine", key: "ip" },
+    Table { name: "ipam.family", key: "id" },
     Table { name: "ipam.host", key: "id" },
+    Table { name: "ipam.other_address", key: "id" },
+    Table { name: "ipam.planned_move", key: "id" },
     Table { name: "ipam.iface", key: "id" },
     Table { name: "ipam.address", key: "ip" },
     Table { name: "boot.template", key: "name" },

@@ -9,7 +9,7 @@ use crate::{
         sessions::{self, HolderRow},
         tokens,
     },
-    inventory::{Actor, Authority, Sight, grants_of},
+    inventory::{Action, Actor, Authority, Sight, authorise, grants_of},
 };
 use axum::extract::{ConnectInfo, FromRequestParts};
 use chrono::{DateTime, Utc};
@@ -110,6 +110,11 @@ impl Visitor {
     /// What they may see.
     pub fn sight(&self) -> Result<Sight, Problem> {
         Ok(self.actor("api").sight()?)
+    }
+
+    /// Refused for whoever sees a part only. `what` is what the refusal calls it.
+    pub fn sees_all(&self, what: &str) -> Result<(), Problem> {
+        Ok(authorise(&self.actor("api"), Action::Read, what)?)
     }
 
     /// The session they came with; refused for tokens.

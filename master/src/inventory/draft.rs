@@ -4,6 +4,9 @@
 //! decided by [`super::change`]. The JSON of the API is exactly these drafts, and unknown fields are refused.
 
 pub use super::approval::ApprovalRuleDraft;
+use super::families::OtherAddressDraft;
+use super::space::SpaceEdit;
+use super::wanted::{InterfaceJson, Wanted};
 pub use crate::db::boot::{BootParameters, OptionDraft};
 use holdfast_proto::snapshot::{DataKey, EncryptedField};
 use holdfast_proto::words::{DomainName, HostName, Mac, Subnet};
@@ -92,6 +95,8 @@ pub enum Edit {
         /// The rule's number.
         id: i64,
     },
+    /// What addresses there are, and who waits for which.
+    Space(SpaceEdit),
     /// The rows that these change sets changed become what they were before.
     #[serde(skip)]
     Undo {
@@ -114,6 +119,7 @@ impl Edit {
             Self::TemplatePut(_) => "boot templates",
             Self::NasPut(_) | Self::NasDelete { .. } => "NASs",
             Self::ApprovalRuleAdd(_) | Self::ApprovalRuleDelete { .. } => "approval rules",
+            Self::Space(edit) => edit.object(),
             Self::Undo { .. } => "what others did",
         }
     }
@@ -146,6 +152,9 @@ pub struct HostDraft {
     /// Other names for it (CNAME).
     #[serde(default)]
     pub aliases: Vec<DomainName>,
+    /// Its addresses in families beyond IP.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub other_addresses: Vec<OtherAddressDraft>,
 }
 
 impl HostDraft {
@@ -157,25 +166,24 @@ impl HostDraft {
     /// A host of which only the name is known.
     pub fn named(name: HostName) -> Self {
         let none = String::new;
-        Self { name, interfaces: vec![], hardware: none(), os: none(), location: none(), contact: none(), comment: none(), aliases: vec![] }
+        let other_addresses = vec![];
+        Self { name, interfaces: vec![], hardware: none(), os: none(), location: none(), contact: none(), comment: none(), aliases: vec![], other_addresses }
     }
 }
 
 /// One network interface of a host.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(from = "InterfaceJson", into = "InterfaceJson")]
 pub struct InterfaceDraft {
     /// Its hardware address; without one there is no boot entry.
-    #[serde(default)]
     pub mac: Option<Mac>,
     /// Its addresses, each inside one of our subnets.
-    #[serde(default)]
     pub addresses: Vec<IpAddr>,
+    /// Addresses that it shall get, whichever are free; in JSON they stand among the others.
+    pub next: Vec<Wanted>,
     /// The bootptab templates it was written with, for export; they are already worked into `boot`.
-    #[serde(default)]
     pub templates: Vec<String>,
     /// What it is told at boot, over its subnet's options.
-    #[serde(default)]
     pub boot: BootParameters,
 }
 
@@ -199,6 +207,25 @@ pub struct SubnetDraft {
     /// Further options.
     #[serde(default)]
     pub options: Vec<OptionDraft>,
+    /// Its VLAN.
+    #[serde(default)]
+    pub vlan: Option<u16>,
+    /// The classes of devices that it is for, such as `printer`.
+    #[serde(default)]
+    pub classes: Vec<String>,
+    /// Of several subnets that suit, the one with the lowest preference is filled first.
+    #[serde(default)]
+    pub preference: i32,
+    /// How long an address that was given back waits for a new owner, in seconds; a day where nothing is said.
+    #[serde(default = "SubnetDraft::quarantine_default")]
+    pub quarantine_secs: u32,
+}
+
+impl SubnetDraft {
+    /// A day.
+    pub(in crate::inventory) fn quarantine_default() -> u32 {
+        86_400
+    }
 }
 
 /// A campus as an admin writes it.

@@ -2,8 +2,9 @@
 
 use super::draft::{HostDraft, InterfaceDraft};
 use super::world::{Owner, World};
-use super::{BootParameters, Problem, Refusal, Version};
+use super::{BootParameters, Problem, Refusal, Version, allocate, families, interfaces, moves, quarantine};
 use crate::db::boot::{self, NewEntry};
+use crate::db::free;
 use crate::db::hosts::{self, HostFilter, HostRow, HostTexts, NewAddress, NewIface};
 use crate::db::zones::{self, NewNode, NewRecord, NodeUse};
 use holdfast_proto::dns::rtype;
@@ -24,6 +25,7 @@ const OPTION_LIMIT_BYTES: usize = 255;
 
 /// Adds hosts. `at` gives the pointer to a draft: empty for a single one, `/17` in a batch.
 pub(super) async fn add(db: &mut PgConnection, drafts: &[HostDraft], at: impl Fn(usize) -> String) -> Result<Version, Refusal> {
+    let drafts = &*allocate::resolve(db, drafts, &[], &at).await?;
     let mut world = World::load(db, &drafts.iter().collect::<Vec<_>>()).await?;
     let ids: Vec<Uuid> = drafts.iter().map(|_| Uuid::now_v7()).collect();
     let mut problems = Vec::new();
@@ -36,6 +38,9 @@ pub(super) async fn add(db: &mut PgConnection, drafts: &[HostDraft], at: impl Fn
         return Err(Refusal::Invalid(problems));
     }
     write(db, drafts, &ids, &world).await?;
+    for (n, (draft, id)) in drafts.iter().zip(&ids).enumerate().filter(|(_, (draft, _))| !draft.other_addresses.is_empty()) {
+        families::set(db, *id, &draft.other_addresses, &at(n)).await?;
+    }
     crate::db::counted_anew(db, drafts.len()).await?;
     Ok(Version(1))
 }
@@ -43,13 +48,16 @@ pub(super) async fn add(db: &mut PgConnection, drafts: &[HostDraft], at: impl Fn
 /// Makes a host what the draft says.
 pub(super) async fn set(db: &mut PgConnection, name: &HostName, draft: &HostDraft) -> Result<Version, Refusal> {
     let host = existing(db, name).await?;
+    let before = hosts::subnets_of(db, host.id).await?;
+    let draft = &allocate::resolve(db, std::slice::from_ref(draft), &before, |_| String::new()).await?[0];
     let world = World::load(db, &[draft]).await?;
     let mut problems = Vec::new();
     check(draft, "", &world, Some(&host), &mut problems);
     if !problems.is_empty() {
         return Err(Refusal::Invalid(problems));
     }
-    set_interfaces(db, &host, draft, &world).await?;
+    interfaces::set(db, &host, draft, &world).await?;
+    families::set(db, host.id, &draft.other_addresses, "").await?;
     set_names(db, &host, draft, &world).await?;
     Ok(Version(hosts::update(db, &texts(draft, host.id, host.node)).await?))
 }
@@ -57,7 +65,11 @@ pub(super) async fn set(db: &mut PgConnection, name: &HostName, draft: &HostDraf
 /// Deletes a host with its interfaces, its aliases and the records at its name.
 pub(super) async fn delete(db: &mut PgConnection, name: &HostName) -> Result<(), Refusal> {
     let host = existing(db, name).await?;
+    let subnets = hosts::subnets_of(db, host.id).await?;
+    free::lock(db, &subnets).await?;
     hosts::delete_interfaces(db, host.id).await?;
+    families::take_all(db, &host).await?;
+    moves::forget(db, host.id).await?;
     let mut nodes: Vec<i64> = zones::aliases_of(db, name.domain()).await?.into_iter().map(|(node, _)| node).collect();
     // At a zone's apex stand the zone's own records, which are not the host's to take along.
     if !is_apex(db, name).await? {
@@ -176,7 +188,14 @@ fn check_addresses(draft: &HostDraft, n: usize, iface: &InterfaceDraft, world: &
             continue;
         };
         if !network.can_hold(*address) {
-            add("address-not-usable", pointer, format!("{address} is the network or broadcast address of {network}: no host can have it"));
+            add("address-not-usable", pointer.clone(), format!("{address} is the network or broadcast address of {network}: no host can have it"));
+        }
+        if let Some(pool) = world.pool_of(subnet, *address) {
+            let detail = format!("{address} lies in the {} pool {}-{}: no host can have it as its own", pool.kind, pool.first, pool.last);
+            add("address-in-other-pool", pointer.clone(), detail);
+        }
+        if let Some(held) = world.held.get(address).filter(|held| !quarantine::had_it(held, own.map(|own| own.id), &draft.name, iface.mac)) {
+            add("address-in-quarantine", pointer, quarantine::why(held));
         }
         check_mac(draft, n, subnet, network, world, &other, add);
     }
@@ -313,18 +332,6 @@ async fn write_aliases(db: &mut PgConnection, aliases: &[(DomainName, &HostName)
     let records: Vec<NewRecord> = nodes.into_iter().zip(aliases).map(|(node, (_, target))| record(node, target)).collect();
     zones::insert_records(db, &records).await?;
     Ok(())
-}
-
-/// Interfaces are replaced as a whole where anything about them changed: identities are ours alone.
-async fn set_interfaces(db: &mut PgConnection, host: &HostRow, draft: &HostDraft, world: &World) -> Result<(), Refusal> {
-    let current: Vec<InterfaceDraft> = hosts::interfaces(db, &[host.id]).await?.into_iter().map(super::read::interface).collect();
-    let mut wanted = draft.interfaces.clone();
-    wanted.iter_mut().for_each(|iface| iface.addresses.sort());
-    if current == wanted {
-        return Ok(());
-    }
-    hosts::delete_interfaces(db, host.id).await?;
-    write_interfaces(db, &[(host.id, draft)], world).await
 }
 
 /// Renames where asked, and makes the aliases those of the draft. Old aliases go first: one of them may be the new name.

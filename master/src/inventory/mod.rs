@@ -5,23 +5,33 @@
 //! a sentence can name the other object; the constraints of the database have the last word, so that two admins at the
 //! same second cannot both be right. Nothing here knows HTTP, generations or agents.
 
+mod allocate;
 pub mod approval;
 pub mod authority;
 mod draft;
 mod drafts;
 mod effects;
+mod families;
 mod hosts;
 pub mod import;
+mod interfaces;
+mod moves;
 mod names;
+pub mod numbers;
 mod past;
+pub mod pattern;
 pub mod people;
 mod places;
 pub mod present;
+mod quarantine;
 mod read;
+pub mod reclaim;
 mod refusal;
 mod services;
+mod space;
 mod timeline;
 mod undo;
+mod wanted;
 mod world;
 
 pub use approval::{ApprovalRule, approval_rules};
@@ -33,12 +43,17 @@ pub use drafts::{Draft, DraftApplied, DraftEdit, DraftPreview, DraftState, NewEd
 pub use drafts::{add_edits, apply_draft, approve_draft, begin_draft, draft, draft_list, preview_draft, propose_draft, remove_edit, withdraw_draft};
 pub use effects::{BootEffect, Effects, RecordEffect};
 pub use past::{Moment, campuses_at, host_at, hosts_at, subnets_at, zones_at};
+pub use families::{FamilyDraft, OtherAddressDraft, all as families};
+pub use moves::{MoveDraft, PlannedMove, planned, tend, tend_once};
+pub use quarantine::{Held, quarantined};
 pub use read::{HistoryEntry, Host, HostPage, HostQuery, NasObject, SubnetObject, ZoneObject};
-pub use read::{campuses, history, host_by_name, host_list, nas, subnets, templates, zones};
+pub use read::{campuses, history, host_by_name, host_list, nas, subnet_made_by, subnets, templates, zones};
 pub use refusal::{Problem, Refusal};
 pub use timeline::{ChangeQuery, ChangeSet, FieldChange, HistoryLine, RowChange, Subject};
 pub use timeline::{change_set_rows, change_set_summary, change_sets, history_of};
+pub use space::{ContainerDraft, ContainerObject, PoolDraft, PoolKind, PoolObject, SpaceEdit, containers, pools};
 pub use undo::with_later;
+pub use wanted::{NextFree, Policy, Range, Wanted};
 
 use crate::db::{DbError, changes, subnets};
 use authority::Own;
@@ -197,6 +212,7 @@ async fn make(db: &mut PgConnection, edit: Edit) -> Result<Option<Version>, Refu
         Edit::NasDelete { name } => services::delete_nas(db, &name).await.map(|()| None),
         Edit::ApprovalRuleAdd(draft) => approval::add(db, &draft).await.map(|()| None),
         Edit::ApprovalRuleDelete { id } => approval::delete(db, id).await.map(|()| None),
+        Edit::Space(edit) => space::make(db, edit).await,
         Edit::Undo { change_sets, data_keys } => undo::undo(db, &change_sets, &data_keys).await.map(|()| None),
     }
 }

@@ -4,9 +4,13 @@ use super::draft::{CampusDraft, SubnetDraft};
 use super::hosts::check_options;
 use super::{Problem, Refusal, Version};
 use crate::db::campuses::{self, CampusRow};
+use crate::db::pools;
 use crate::db::subnets::{self, SubnetRow};
 use holdfast_proto::words::Subnet;
 use sqlx::PgConnection;
+
+/// The longest quarantine, in seconds: ten years.
+const QUARANTINE_LIMIT_SECS: u32 = 315_360_000;
 
 /// Adds a campus.
 pub(super) async fn add_campus(db: &mut PgConnection, draft: &CampusDraft) -> Result<(), Refusal> {
@@ -59,6 +63,7 @@ pub(super) async fn delete_subnet(db: &mut PgConnection, network: Subnet) -> Res
         let detail = format!("{network} has {} addresses in use: move or delete their hosts first", own.used);
         return Err(Problem::new("subnet-in-use", "", detail).into());
     }
+    pools::delete_of(db, own.id).await?;
     Ok(subnets::delete(db, own.id).await?)
 }
 
@@ -83,6 +88,12 @@ fn check_subnet(draft: &SubnetDraft, campuses: &[CampusRow], all: &[SubnetRow], 
     if let Some(gateway) = draft.gateway.filter(|gateway| !draft.network.can_hold(*gateway)) {
         add("gateway-outside-subnet", "/gateway".to_owned(), format!("the gateway {gateway} is no host's address of {}", draft.network));
     }
+    if draft.vlan.is_some_and(|vlan| !(1..=4094).contains(&vlan)) {
+        add("bad-vlan", "/vlan".to_owned(), "a VLAN is a number from 1 to 4094 (IEEE 802.1Q)".to_owned());
+    }
+    if draft.quarantine_secs > QUARANTINE_LIMIT_SECS {
+        add("time-out-of-range", "/quarantine_secs".to_owned(), format!("the quarantine lasts {QUARANTINE_LIMIT_SECS} seconds at most"));
+    }
     check_options(&draft.options, "/options", &mut add);
     refuse(problems)?;
     Ok(SubnetRow {
@@ -94,6 +105,10 @@ fn check_subnet(draft: &SubnetDraft, campuses: &[CampusRow], all: &[SubnetRow], 
         domain: draft.domain.clone(),
         dns_servers: draft.dns_servers.clone(),
         options: draft.options.clone(),
+        vlan: draft.vlan,
+        classes: draft.classes.clone(),
+        preference: draft.preference,
+        quarantine_secs: draft.quarantine_secs,
         version: own.map_or(1, |own| own.version),
         used: 0,
     })

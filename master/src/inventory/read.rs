@@ -1,7 +1,8 @@
 //! What is in the hostname database, for the page, the API and the imports.
 
 use super::authority::{Sight, What, part};
-use super::{CampusDraft, HostDraft, InterfaceDraft, SubnetDraft, TemplateDraft, Version, ZoneDraft};
+use super::numbers::{self, Numbers};
+use super::{CampusDraft, HostDraft, InterfaceDraft, OtherAddressDraft, SubnetDraft, TemplateDraft, Version, ZoneDraft};
 use crate::db::hosts::{HostFilter, HostRow, IfaceRow};
 use crate::db::{self, DbError};
 use chrono::{DateTime, Utc};
@@ -55,8 +56,9 @@ pub struct SubnetObject {
     /// What an admin may write.
     #[serde(flatten)]
     pub draft: SubnetDraft,
-    /// How many addresses are in use.
-    pub used: i64,
+    /// How many of its addresses are what.
+    #[serde(flatten)]
+    pub numbers: Numbers,
 }
 
 /// A zone as it is.
@@ -101,14 +103,18 @@ const HISTORY_LIMIT: i64 = 500;
 
 /// The host with this name, where it is seen.
 pub async fn host_by_name(pool: &PgPool, sight: &Sight, name: &HostName) -> Result<Option<Host>, DbError> {
-    let mut db = pool.acquire().await?;
-    let mut rows = db::parts::hosts_named(&mut db, &[name.to_string()]).await?;
+    host(&mut *pool.acquire().await?, sight, name).await
+}
+
+/// The same within a transaction.
+pub(super) async fn host(db: &mut PgConnection, sight: &Sight, name: &HostName) -> Result<Option<Host>, DbError> {
+    let mut rows = db::parts::hosts_named(db, &[name.to_string()]).await?;
     if let Some(host) = rows.first().filter(|_| *sight != Sight::All)
-        && !sees_host(&mut db, sight, host.id).await?
+        && !sees_host(db, sight, host.id).await?
     {
         rows.clear();
     }
-    Ok(complete(&mut db, rows).await?.pop())
+    Ok(complete(db, rows).await?.pop())
 }
 
 async fn sees_host(db: &mut PgConnection, sight: &Sight, host: Uuid) -> Result<bool, DbError> {
@@ -155,6 +161,10 @@ async fn complete(db: &mut PgConnection, rows: Vec<HostRow>) -> Result<Vec<Host>
     for (host, alias) in db::hosts::aliases(db, &ids).await? {
         aliases.entry(host).or_default().push(alias);
     }
+    let mut others: HashMap<Uuid, Vec<OtherAddressDraft>> = HashMap::new();
+    for row in db::families::of_hosts(db, &ids).await? {
+        others.entry(row.host).or_default().push(OtherAddressDraft { family: row.family, value: Some(row.value) });
+    }
     let host = |row: HostRow| Host {
         id: row.id,
         version: Version(row.version),
@@ -169,6 +179,7 @@ async fn complete(db: &mut PgConnection, rows: Vec<HostRow>) -> Result<Vec<Host>
             contact: row.contact,
             comment: row.comment,
             aliases: aliases.remove(&row.id).unwrap_or_default(),
+            other_addresses: others.remove(&row.id).unwrap_or_default(),
         },
     };
     Ok(rows.into_iter().map(host).collect())
@@ -177,20 +188,23 @@ async fn complete(db: &mut PgConnection, rows: Vec<HostRow>) -> Result<Vec<Host>
 /// An interface as an admin would write it.
 pub(super) fn interface(row: IfaceRow) -> InterfaceDraft {
     let (templates, boot) = row.entry.unwrap_or_default();
-    InterfaceDraft { mac: row.mac, addresses: row.addresses, templates, boot }
+    InterfaceDraft { mac: row.mac, addresses: row.addresses, next: vec![], templates, boot }
 }
 
 /// The subnets that are seen, by network.
 pub async fn subnets(pool: &PgPool, sight: &Sight) -> Result<Vec<SubnetObject>, DbError> {
     let mut db = pool.acquire().await?;
+    let numbers = numbers::of_all(&mut db).await?;
     let mut rows = db::subnets::all(&mut db).await?;
     if *sight != Sight::All {
         let seen = labels_seen(sight, What::Subnet, db::parts::all_subnets(&mut db).await?);
         rows.retain(|row| seen.contains(&row.network.to_string()));
     }
-    let object = |row: db::subnets::SubnetRow| SubnetObject {
+    // A subnet that came in between is in the next answer.
+    let rows = rows.into_iter().filter_map(|row| Some((*numbers.get(&row.id)?, row)));
+    let object = |(numbers, row): (Numbers, db::subnets::SubnetRow)| SubnetObject {
         version: Version(row.version),
-        used: row.used,
+        numbers,
         draft: SubnetDraft {
             network: row.network,
             campus: row.campus,
@@ -198,9 +212,19 @@ pub async fn subnets(pool: &PgPool, sight: &Sight) -> Result<Vec<SubnetObject>, 
             domain: row.domain,
             dns_servers: row.dns_servers,
             options: row.options,
+            vlan: row.vlan,
+            classes: row.classes,
+            preference: row.preference,
+            quarantine_secs: row.quarantine_secs,
         },
     };
-    Ok(rows.into_iter().map(object).collect())
+    Ok(rows.map(object).collect())
+}
+
+/// The subnet that a change set made.
+pub async fn subnet_made_by(pool: &PgPool, sight: &Sight, change_set: Uuid) -> Result<Option<SubnetObject>, DbError> {
+    let made = db::changes::subnets_made(&mut *pool.acquire().await?, change_set).await?;
+    Ok(subnets(pool, sight).await?.into_iter().find(|subnet| made.contains(&subnet.draft.network.to_string())))
 }
 
 /// The labels of the places that are seen.

@@ -57,10 +57,21 @@ impl From<Problem> for Refusal {
 }
 
 /// What a constraint of the database means, where the rules were asked first and someone else was faster.
-const CONSTRAINTS: [(&str, &str, &str); 30] = [
+const CONSTRAINTS: &[(&str, &str, &str)] = &[
     ("address_taken", "duplicate-address", "the address was taken by another host in this moment"),
     ("address_inside_subnet", "address-outside-subnets", "an address would lie outside its subnet: move its host first"),
     ("address_usable", "address-not-usable", "an address would be the network or broadcast address of its subnet"),
+    ("address_in_other_pool", "address-in-other-pool", "the address lies in a dynamic or reserved pool: no host can have it as its own"),
+    ("address_in_quarantine", "address-in-quarantine", "the address was given back in this moment and waits in quarantine"),
+    ("pool_overlap", "pool-overlap", "the pool overlaps another one"),
+    ("pool_inside_subnet", "address-outside-subnets", "a pool would lie outside its subnet: change the pool first"),
+    ("pool_holds_addresses", "pool-holds-addresses", "a host got an address in the pool in this moment"),
+    ("pool_name_taken", "duplicate-name", "there is a pool of this name already"),
+    ("pool_name_shape", "bad-name", "a pool is named by a short word of small letters, digits and hyphens"),
+    ("container_taken", "duplicate-network", "there is such a container already"),
+    ("family_taken", "duplicate-name", "there is such a family already"),
+    ("family_name_shape", "bad-name", "a family is named by a short word of small letters, digits and hyphens"),
+    ("other_address_of_family", "family-in-use", "hosts have addresses of this family: take them away first"),
     ("address_on_link", "subnet-in-use", "an interface still has addresses on this subnet"),
     ("address_of_subnet", "subnet-in-use", "the subnet still has addresses: move or delete their hosts first"),
     ("link_subnet_id_fkey", "subnet-in-use", "the subnet still has interfaces on it: move or delete their hosts first"),

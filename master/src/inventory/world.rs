@@ -3,12 +3,14 @@
 //! It is loaded once for a batch of drafts by a handful of queries. A draft that passes is added to it, so that two drafts of one
 //! batch cannot both have the same name. The rules on top of it are pure.
 
+use crate::db::pools::{self, PoolRow};
+use crate::db::quarantine::HeldRow;
 use crate::db::zones::{self, NodeUse, ZoneIndex};
 use crate::db::{DbError, hosts, subnets};
 use crate::inventory::HostDraft;
 use holdfast_proto::words::{DomainName, HostName, Mac, Subnet};
 use sqlx::PgConnection;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::net::IpAddr;
 use uuid::Uuid;
 
@@ -32,6 +34,10 @@ pub(super) struct World {
     pub addresses: HashMap<IpAddr, Owner>,
     /// Hardware addresses in use, by subnet.
     pub macs: HashMap<(i64, Mac), Owner>,
+    /// Wanted addresses that are in quarantine.
+    pub held: HashMap<IpAddr, HeldRow>,
+    /// Pools of the subnets concerned in which no host has its own address.
+    pools: Vec<PoolRow>,
     networks: HashMap<Subnet, i64>,
     lengths: BTreeSet<u8>,
 }
@@ -44,6 +50,11 @@ impl World {
         world.place(subnets::networks(db).await?);
         let interfaces = || drafts.iter().flat_map(|draft| &draft.interfaces);
         let addresses: Vec<String> = interfaces().flat_map(|iface| &iface.addresses).map(IpAddr::to_string).collect();
+        let subnets: HashSet<i64> =
+            interfaces().flat_map(|iface| &iface.addresses).filter_map(|address| world.subnet_of(*address)).map(|(subnet, _)| subnet).collect();
+        let subnets: Vec<i64> = subnets.into_iter().collect();
+        world.pools = pools::of_subnets(db, Some(&subnets)).await?.into_iter().filter(|pool| pool.kind != "static").collect();
+        world.held = super::quarantine::among(db, &subnets, &addresses).await?;
         let owners = hosts::address_owners(db, &addresses).await?;
         world.addresses = owners.into_iter().map(|(address, id, name)| (address, Owner { id, name })).collect();
         let macs: Vec<String> = interfaces().filter_map(|iface| iface.mac).map(|mac| mac.to_string()).collect();
@@ -63,6 +74,11 @@ impl World {
     pub fn place(&mut self, networks: Vec<(i64, Subnet)>) {
         self.lengths = networks.iter().map(|(_, network)| network.net().prefix_len()).collect();
         self.networks = networks.into_iter().map(|(id, network)| (network, id)).collect();
+    }
+
+    /// The pool of another kind that an address lies in.
+    pub fn pool_of(&self, subnet: i64, address: IpAddr) -> Option<&PoolRow> {
+        self.pools.iter().find(|pool| pool.subnet == subnet && pool.first <= address && address <= pool.last)
     }
 
     /// The subnet that an address lies in. They do not overlap, so there is at most one.

@@ -6,8 +6,8 @@ use super::{
     write::{Outcome, Wish, answer, is_known, make, with_header},
 };
 use crate::{
-    http::{App, Problem, session::Visitor},
-    inventory::{self, Edit, Host, HostDraft, HostQuery, Subject},
+    http::{App, FieldError, Problem, session::Visitor},
+    inventory::{self, Edit, Host, HostDraft, HostQuery, Subject, pattern},
 };
 use axum::{
     Json, Router,
@@ -18,6 +18,7 @@ use axum::{
 use holdfast_proto::words::HostName;
 use http::{HeaderMap, StatusCode, Uri, header};
 use serde::Serialize;
+use serde_json::Value;
 
 /// Without these there is no host.
 const REQUIRED: &[&str] = &["name"];
@@ -66,11 +67,38 @@ async fn list(State(app): State<App>, visitor: Visitor, uri: Uri) -> Result<Json
 
 async fn add(State(app): State<App>, visitor: Visitor, uri: Uri, Body(body): Body<BODY_LIMIT_BYTES>) -> Result<Response, Problem> {
     let wish = Wish::of(&uri)?;
-    let draft: HostDraft = read(body, REQUIRED)?;
+    match body.get("name").and_then(Value::as_str).and_then(pattern::names) {
+        Some(names) => add_many(&app, &visitor, &wish, body.clone(), names).await,
+        None => add_host(&app, &visitor, &wish, read(body, REQUIRED)?).await,
+    }
+}
+
+/// Adds one host.
+pub(super) async fn add_host(app: &App, visitor: &Visitor, wish: &Wish, draft: HostDraft) -> Result<Response, Problem> {
     let name = draft.name.clone();
-    let outcome = make(&app, &visitor, &wish, Edit::HostAdd(draft), None).await?;
-    let response = tell(&app, &visitor, &wish, outcome, &name, StatusCode::CREATED).await?;
+    let outcome = make(app, visitor, wish, Edit::HostAdd(draft), None).await?;
+    let response = tell(app, visitor, wish, outcome, &name, StatusCode::CREATED).await?;
     Ok(with_header(response, header::LOCATION, &format!("/api/v1/hosts/{name}")))
+}
+
+/// Adds a host for each name of a pattern, all alike, all or none.
+async fn add_many(app: &App, visitor: &Visitor, wish: &Wish, body: Value, names: Result<Vec<HostName>, String>) -> Result<Response, Problem> {
+    let wrong = |detail: String| Problem::refused(vec![FieldError::new("/name", "value", detail)]);
+    let names = names.map_err(wrong)?;
+    let draft = |name: &HostName| {
+        let mut one = body.clone();
+        one["name"] = name.to_string().into();
+        read::<HostDraft>(one, REQUIRED)
+    };
+    let drafts = names.iter().map(draft).collect::<Result<Vec<_>, _>>()?;
+    let outcome = make(app, visitor, wish, Edit::HostsAdd(drafts), None).await?;
+    let mut made = Vec::new();
+    if let Outcome::Did(_) = &outcome {
+        for name in &names {
+            made.extend(inventory::host_by_name(&app.pool, &visitor.sight()?, name).await?);
+        }
+    }
+    Ok(answer(app, wish, outcome, Some(made), StatusCode::CREATED).await)
 }
 
 async fn show(State(app): State<App>, visitor: Visitor, Path(name): Path<String>, headers: HeaderMap, uri: Uri) -> Result<Response, Problem> {
@@ -139,7 +167,7 @@ async fn history(State(app): State<App>, visitor: Visitor, Path(name): Path<Stri
     changes::history(&app, &visitor, &uri, &Subject::Host(parse_name(&name)?)).await
 }
 
-async fn tell(app: &App, visitor: &Visitor, wish: &Wish, outcome: Outcome, name: &HostName, status: StatusCode) -> Result<Response, Problem> {
+pub(super) async fn tell(app: &App, visitor: &Visitor, wish: &Wish, outcome: Outcome, name: &HostName, status: StatusCode) -> Result<Response, Problem> {
     let host = match &outcome {
         Outcome::Would(_) => None,
         Outcome::Did(_) => inventory::host_by_name(&app.pool, &visitor.sight()?, name).await?,
@@ -156,7 +184,7 @@ async fn find(app: &App, visitor: &Visitor, name: &str) -> Result<Host, Problem>
     inventory::host_by_name(&app.pool, &visitor.sight()?, &parse_name(name)?).await?.ok_or_else(|| unknown(name))
 }
 
-fn parse_name(name: &str) -> Result<HostName, Problem> {
+pub(super) fn parse_name(name: &str) -> Result<HostName, Problem> {
     name.parse().map_err(|wrong| Problem::not_found(format!("there is no such host: {wrong}")))
 }
 

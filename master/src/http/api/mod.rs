@@ -10,11 +10,13 @@ mod hosts;
 mod idempotency;
 mod import;
 mod me;
+mod moves;
 mod networks;
 mod nodes;
 mod principals;
 mod request;
 mod snapshots;
+mod space;
 mod stream;
 mod tokens;
 mod webhooks;
@@ -52,7 +54,7 @@ pub fn routes(app: &App) -> Router<App> {
 
 /// What writes the hostname database by way of `write::make` alone, and so can be a part of a change set.
 fn writes() -> Router<App> {
-    Router::new().merge(hosts::routes()).merge(networks::routes()).merge(change_sets::routes())
+    Router::new().merge(hosts::routes()).merge(networks::routes()).merge(space::routes()).merge(moves::routes()).merge(change_sets::routes())
 }
 
 async fn no_such_address(uri: http::Uri) -> Problem {

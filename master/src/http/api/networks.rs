@@ -58,6 +58,12 @@ async fn find_subnet(app: &App, visitor: &Visitor, network: &Subnet) -> Result<O
     Ok(inventory::subnets(&app.pool, &visitor.sight()?).await?.into_iter().find(|subnet| subnet.draft.network == *network))
 }
 
+/// Refused as if it were not there, where the visitor does not see it.
+pub(super) async fn seen_subnet(app: &App, visitor: &Visitor, network: &Subnet) -> Result<(), Problem> {
+    let found = find_subnet(app, visitor, network).await?;
+    found.map(drop).ok_or_else(|| Problem::not_found(format!("there is no subnet {network}")))
+}
+
 async fn add_subnet(State(app): State<App>, visitor: Visitor, uri: Uri, Body(body): Body<BODY_LIMIT_BYTES>) -> Result<Response, Problem> {
     let wish = Wish::of(&uri)?;
     let draft: SubnetDraft = read(body, &["network", "campus"])?;

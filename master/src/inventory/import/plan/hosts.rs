@@ -159,7 +159,7 @@ impl Planner<'_> {
             boot.options.push(OptionDraft { code: ROUTERS, value: Some(gateways.iter().flat_map(Ipv4Addr::octets).collect()) });
             boot.options.sort_by_key(|option| option.code);
         }
-        InterfaceDraft { mac, addresses: vec![address.into()], templates: entry.parents, boot }
+        InterfaceDraft { mac, addresses: vec![address.into()], next: vec![], templates: entry.parents, boot }
     }
 
     /// Gives an interface to the host of this name, which is made where there is none. `booted` is the subnet of a boot entry.

@@ -342,7 +342,18 @@ fn database() -> Place {
 }
 
 fn new_subnet(network: Subnet, campus: String, gateway: Option<IpAddr>) -> SubnetDraft {
-    SubnetDraft { network, campus, gateway, domain: None, dns_servers: vec![], options: vec![] }
+    SubnetDraft {
+        network,
+        campus,
+        gateway,
+        domain: None,
+        dns_servers: vec![],
+        options: vec![],
+        vlan: None,
+        classes: vec![],
+        preference: 0,
+        quarantine_secs: SubnetDraft::quarantine_default(),
+    }
 }
 
 /// Puts an option where the subnet keeps it.

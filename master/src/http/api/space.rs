@@ -1,0 +1,171 @@
+//! `/pools`, `/containers`, `/families`, and what is free: `/subnets/{network}/next` and `/map`.
+
+use super::{
+    BODY_LIMIT_BYTES,
+    hosts::{self, Page},
+    networks::seen_subnet,
+    request::{Json as Body, Parameters, read},
+    write::{Outcome, Wish, answer, make},
+};
+use crate::{
+    http::{App, FieldError, Problem, session::Visitor},
+    inventory::{
+        self, ContainerDraft, ContainerObject, Edit, FamilyDraft, HostDraft, InterfaceDraft, NextFree, PoolDraft, PoolObject, SpaceEdit, SubnetDraft,
+        SubnetObject, Wanted, numbers,
+    },
+};
+use axum::{
+    Json, Router,
+    extract::{Path, State},
+    response::{IntoResponse, Response},
+    routing::{delete, get, post},
+};
+use holdfast_proto::words::Subnet;
+use http::{StatusCode, Uri};
+use serde_json::{Value, json};
+
+/// The most addresses that are told as the next free ones.
+const NEXT_LIMIT: u32 = 1000;
+
+pub(super) fn routes() -> Router<App> {
+    Router::new()
+        .route("/pools", get(pools).post(add_pool))
+        .route("/pools/{pool}", delete(delete_pool))
+        .route("/containers", get(containers).post(add_container))
+        .route("/containers/{address}/{length}", delete(delete_container))
+        .route("/containers/{address}/{length}/next-subnet", post(next_subnet))
+        .route("/families", get(families).post(add_family))
+        .route("/families/{name}", delete(delete_family))
+        .route("/subnets/{address}/{length}/next", post(next))
+        .route("/subnets/{address}/{length}/map", get(map))
+}
+
+pub(super) fn network(path: &(String, String)) -> Result<Subnet, Problem> {
+    format!("{}/{}", path.0, path.1).parse().map_err(|wrong| Problem::not_found(format!("there is no such network: {wrong}")))
+}
+
+async fn pools(State(app): State<App>, visitor: Visitor, uri: Uri) -> Result<Json<Page<PoolObject>>, Problem> {
+    let parameters = Parameters::of(&uri, &["subnet"])?;
+    let wrong = |wrong| super::request::wrong_parameter("subnet", format!("{wrong}"));
+    let subnet = parameters.text("subnet").map(|text| text.parse().map_err(|error: holdfast_proto::words::WordError| wrong(error))).transpose()?;
+    match &subnet {
+        Some(subnet) => seen_subnet(&app, &visitor, subnet).await?,
+        None => visitor.sees_all("all pools")?,
+    }
+    Ok(Json(Page { items: inventory::pools(&app.pool, subnet).await?, next: None }))
+}
+
+async fn add_pool(State(app): State<App>, visitor: Visitor, uri: Uri, Body(body): Body<BODY_LIMIT_BYTES>) -> Result<Response, Problem> {
+    let wish = Wish::of(&uri)?;
+    let draft: PoolDraft = read(body, &["first", "last", "kind"])?;
+    let outcome = make(&app, &visitor, &wish, Edit::Space(SpaceEdit::PoolAdd(draft.clone())), None).await?;
+    let object = match &outcome {
+        Outcome::Would(_) => None,
+        Outcome::Did(_) => inventory::pools(&app.pool, None).await?.into_iter().find(|pool| pool.first == draft.first),
+    };
+    Ok(answer(&app, &wish, outcome, object, StatusCode::CREATED).await)
+}
+
+async fn delete_pool(State(app): State<App>, visitor: Visitor, Path(pool): Path<String>, uri: Uri) -> Result<Response, Problem> {
+    let which = pool.parse().map_err(Problem::not_found)?;
+    write(&app, &visitor, &uri, SpaceEdit::PoolDelete(which)).await
+}
+
+async fn containers(State(app): State<App>, visitor: Visitor, uri: Uri) -> Result<Json<Page<ContainerObject>>, Problem> {
+    visitor.sees_all("all containers")?;
+    Parameters::of(&uri, &[])?;
+    Ok(Json(Page { items: inventory::containers(&app.pool).await?, next: None }))
+}
+
+async fn add_container(State(app): State<App>, visitor: Visitor, uri: Uri, Body(body): Body<BODY_LIMIT_BYTES>) -> Result<Response, Problem> {
+    let wish = Wish::of(&uri)?;
+    let draft: ContainerDraft = read(body, &["network"])?;
+    let outcome = make(&app, &visitor, &wish, Edit::Space(SpaceEdit::ContainerAdd(draft.clone())), None).await?;
+    Ok(answer(&app, &wish, outcome, Some(draft), StatusCode::CREATED).await)
+}
+
+async fn delete_container(State(app): State<App>, visitor: Visitor, Path(path): Path<(String, String)>, uri: Uri) -> Result<Response, Problem> {
+    write(&app, &visitor, &uri, SpaceEdit::ContainerDelete(network(&path)?)).await
+}
+
+/// `{"length": 26, "campus": "north", ...}`: the rest is a subnet's draft without its network.
+async fn next_subnet(
+    State(app): State<App>,
+    visitor: Visitor,
+    Path(path): Path<(String, String)>,
+    uri: Uri,
+    Body(mut body): Body<BODY_LIMIT_BYTES>,
+) -> Result<Response, Problem> {
+    let (wish, container) = (Wish::of(&uri)?, network(&path)?);
+    let length = body.as_object_mut().and_then(|fields| fields.remove("length")).and_then(|length| u8::try_from(length.as_u64()?).ok());
+    let wrong = || Problem::malformed("the length is missing", vec![FieldError::new("/length", "missing", "give the length of the new prefix, such as 26")]);
+    let length = length.ok_or_else(wrong)?;
+    body["network"] = json!(container);
+    let draft: SubnetDraft = read(body, &["campus"])?;
+    let outcome = make(&app, &visitor, &wish, Edit::Space(SpaceEdit::SubnetNext { container, length, draft }), None).await?;
+    let made: Option<SubnetObject> = match &outcome {
+        Outcome::Would(_) => None,
+        Outcome::Did(applied) => inventory::subnet_made_by(&app.pool, &visitor.sight()?, applied.change_set).await?,
+    };
+    Ok(answer(&app, &wish, outcome, made, StatusCode::CREATED).await)
+}
+
+async fn families(State(app): State<App>, _: Visitor, uri: Uri) -> Result<Json<Page<FamilyDraft>>, Problem> {
+    Parameters::of(&uri, &[])?;
+    Ok(Json(Page { items: inventory::families(&app.pool).await?, next: None }))
+}
+
+async fn add_family(State(app): State<App>, visitor: Visitor, uri: Uri, Body(body): Body<BODY_LIMIT_BYTES>) -> Result<Response, Problem> {
+    let wish = Wish::of(&uri)?;
+    let draft: FamilyDraft = read(body, &["name"])?;
+    let outcome = make(&app, &visitor, &wish, Edit::Space(SpaceEdit::FamilyAdd(draft.clone())), None).await?;
+    Ok(answer(&app, &wish, outcome, Some(draft), StatusCode::CREATED).await)
+}
+
+async fn delete_family(State(app): State<App>, visitor: Visitor, Path(name): Path<String>, uri: Uri) -> Result<Response, Problem> {
+    write(&app, &visitor, &uri, SpaceEdit::FamilyDelete(name)).await
+}
+
+/// An edit after which there is nothing to show.
+pub(super) async fn write(app: &App, visitor: &Visitor, uri: &Uri, edit: SpaceEdit) -> Result<Response, Problem> {
+    let wish = Wish::of(uri)?;
+    let outcome = make(app, visitor, &wish, Edit::Space(edit), None).await?;
+    Ok(answer(app, &wish, outcome, None::<Value>, StatusCode::OK).await)
+}
+
+/// With `dry_run=true` and no name: which addresses are next, `{"count": 3}` of them. With the draft of a host: the host gets
+/// the next free one.
+async fn next(
+    State(app): State<App>,
+    visitor: Visitor,
+    Path(path): Path<(String, String)>,
+    uri: Uri,
+    Body(body): Body<BODY_LIMIT_BYTES>,
+) -> Result<Response, Problem> {
+    let (wish, network) = (Wish::of(&uri)?, network(&path)?);
+    if body.get("name").is_none() {
+        let count = body.get("count").map_or(Some(1), Value::as_u64).filter(|count| (1..=u64::from(NEXT_LIMIT)).contains(count));
+        let wrong = || Problem::malformed("the count is wrong", vec![FieldError::new("/count", "value", format!("give a number from 1 to {NEXT_LIMIT}"))]);
+        let count = count.ok_or_else(wrong)?;
+        if !wish.dry_run {
+            let detail = "an address is kept for a host: give its name, or dry_run=true to see which address is next";
+            return Err(Problem::malformed(detail, vec![FieldError::new("/name", "missing", detail)]));
+        }
+        seen_subnet(&app, &visitor, &network).await?;
+        let addresses = numbers::next(&app.pool, network, count as usize).await?;
+        return Ok(Json(json!({ "dry_run": true, "subnet": network, "addresses": addresses })).into_response());
+    }
+    let mut draft: HostDraft = read(body, &["name"])?;
+    let wanted = Wanted { place: 0, next: NextFree::Subnet(network) };
+    match draft.interfaces.first_mut() {
+        Some(iface) => iface.next.push(wanted),
+        None => draft.interfaces.push(InterfaceDraft { next: vec![wanted], ..InterfaceDraft::default() }),
+    }
+    hosts::add_host(&app, &visitor, &wish, draft).await
+}
+
+async fn map(State(app): State<App>, visitor: Visitor, Path(path): Path<(String, String)>, uri: Uri) -> Result<Json<Page<numbers::Run>>, Problem> {
+    Parameters::of(&uri, &[])?;
+    seen_subnet(&app, &visitor, &network(&path)?).await?;
+    Ok(Json(Page { items: numbers::map(&app.pool, network(&path)?).await?, next: None }))
+}
