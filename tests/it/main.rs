@@ -7,6 +7,7 @@ mod deployment;
 mod fuzz;
 mod house;
 mod masters;
+mod organisation;
 mod publisher;
 mod reports;
 mod rollback;

@@ -1,5 +1,7 @@
 //! What can be typed behind `holdfast`.
 
+use super::organisation::{ClassCommand, ContactCommand, DepartmentCommand, ExternalCommand, MailboxCommand};
+use super::particulars::Particulars;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
@@ -44,7 +46,7 @@ pub(super) enum Command {
     /// Hosts.
     Host {
         #[command(subcommand)]
-        command: HostCommand,
+        command: Box<HostCommand>,
     },
     /// Subnets.
     Subnet {
@@ -60,6 +62,31 @@ pub(super) enum Command {
     Campus {
         #[command(subcommand)]
         command: CampusCommand,
+    },
+    /// Departments: whose hosts, subnets and zones are.
+    Department {
+        #[command(subcommand)]
+        command: DepartmentCommand,
+    },
+    /// Contacts: who is responsible for what, and whom to call.
+    Contact {
+        #[command(subcommand)]
+        command: ContactCommand,
+    },
+    /// Organisations outside: upstreams, partners, suppliers.
+    External {
+        #[command(subcommand)]
+        command: ExternalCommand,
+    },
+    /// Device classes: how a printer, a server or a laptop gets its address.
+    Class {
+        #[command(subcommand)]
+        command: ClassCommand,
+    },
+    /// Mailboxes of domains, and who reads them (RFC 2142).
+    Mailbox {
+        #[command(subcommand)]
+        command: MailboxCommand,
     },
     /// NASs: who may ask RADIUS. They come in by `holdfast import` of a clients.conf.
     Nas {
@@ -196,6 +223,8 @@ pub(super) struct HostFields {
     /// The server it fetches that file from.
     #[arg(long)]
     pub next_server: Option<String>,
+    #[command(flatten)]
+    pub particulars: Box<Particulars>,
 }
 
 /// How a change is made.

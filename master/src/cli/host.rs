@@ -23,7 +23,7 @@ pub(super) fn run(client: &Client, output: Output, command: HostCommand) -> Resu
 }
 
 fn add(client: &Client, output: Output, name: String, fields: &HostFields, wish: &Wish) -> Result<(), Failure> {
-    let mut body = top_fields(fields);
+    let mut body = top_fields(fields)?;
     body.insert("name".into(), name.into());
     let interface = interface(fields, Value::Null);
     if !interface.is_null() {
@@ -45,11 +45,22 @@ fn show(client: &Client, output: Output, name: &str) -> Result<(), Failure> {
             rows.push(vec!["boot-file".into(), print::cell(&part["boot"]["boot_file"])]);
         }
         let others = [("alias", "aliases"), ("location", "location"), ("contact", "contact"), ("hardware", "hardware"), ("os", "os")];
+        rows.extend(thing(host));
         let more = [("comment", "comment"), ("changed", "updated_at")];
         rows.extend(others.iter().chain(&more).map(|(label, field)| vec![(*label).to_owned(), print::cell(&host[*field])]));
         rows.retain(|row| !row[1].is_empty());
         print::table(&["field", "value"], &rows)
     })
+}
+
+/// Whose it is, who answers for it, and what it is as a thing.
+fn thing(host: &Value) -> Vec<Vec<String>> {
+    let mut rows = vec![vec!["department".to_owned(), print::cell(&host["department"])]];
+    let contacts = host["contacts"].as_array().into_iter().flatten();
+    rows.extend(contacts.map(|one| vec![format!("{} contact", print::cell(&one["role"])), print::cell(&one["contact"])]));
+    let fields = ["class", "building", "room", "outlet", "rack", "rack_position", "switch_port", "asset_tag"];
+    rows.extend(fields.iter().map(|field| vec![field.replace('_', "-"), print::cell(&host["equipment"][*field])]));
+    rows
 }
 
 fn list(client: &Client, output: Output, search: Option<String>, limit: Option<usize>) -> Result<(), Failure> {
@@ -77,7 +88,7 @@ fn list(client: &Client, output: Output, search: Option<String>, limit: Option<u
 fn set(client: &Client, output: Output, name: &str, rename: Option<String>, fields: &HostFields, wish: &Wish) -> Result<(), Failure> {
     let path = path_of(name);
     let host = client.get(&path, vec![])?;
-    let mut body = top_fields(fields);
+    let mut body = top_fields(fields)?;
     body.extend(rename.map(|name| ("name".to_owned(), Value::from(name))));
     let mut parts = interfaces(&host.body).to_vec();
     let first = interface(fields, parts.first().cloned().unwrap_or(Value::Null));
@@ -108,14 +119,15 @@ fn interfaces(host: &Value) -> &[Value] {
     host["interfaces"].as_array().map_or(&[], Vec::as_slice)
 }
 
-fn top_fields(fields: &HostFields) -> Map<String, Value> {
+fn top_fields(fields: &HostFields) -> Result<Map<String, Value>, Failure> {
     let texts =
         [("location", &fields.location), ("contact", &fields.contact), ("hardware", &fields.hardware), ("os", &fields.os), ("comment", &fields.comment)];
     let mut body: Map<String, Value> = texts.into_iter().filter_map(|(name, text)| Some((name.to_owned(), text.clone()?.into()))).collect();
     if !fields.alias.is_empty() {
         body.insert("aliases".into(), fields.alias.clone().into());
     }
-    body
+    body.extend(fields.particulars.body()?);
+    Ok(body)
 }
 
 /// The interface with what is given written over it; unchanged where nothing is.

@@ -10,6 +10,8 @@ mod host;
 mod import;
 mod network;
 mod node;
+mod organisation;
+mod particulars;
 mod print;
 mod settings;
 mod snapshot;
@@ -56,10 +58,15 @@ fn run(arguments: Arguments) -> Result<(), Failure> {
     }
     let client = Client::new(settings::resolve(connection)?)?;
     match command {
-        Command::Host { command } => host::run(&client, output, command),
+        Command::Host { command } => host::run(&client, output, *command),
         Command::Subnet { command } => network::subnet(&client, output, command),
         Command::Zone { command } => network::zone(&client, output, command),
         Command::Campus { command } => network::campus(&client, output, command),
+        Command::Department { command } => organisation::department(&client, output, command),
+        Command::Contact { command } => organisation::contact(&client, output, command),
+        Command::External { command } => organisation::external(&client, output, command),
+        Command::Class { command } => organisation::class(&client, output, command),
+        Command::Mailbox { command } => organisation::mailbox(&client, output, command),
         Command::Nas { command } => network::nas(&client, output, command),
         Command::Node { command } => node::run(&client, output, command),
         Command::Snapshot { command } => snapshot::run(&client, output, command),

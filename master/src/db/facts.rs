@@ -202,6 +202,7 @@ mod tests {
             expire: 3,
             minimum: 4,
             ttl: 86_400,
+            department: None,
             version: 1,
             serial: Serial(7),
         }

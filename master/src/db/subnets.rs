@@ -25,6 +25,8 @@ pub struct SubnetRow {
     pub dns_servers: Vec<IpAddr>,
     /// Further options.
     pub options: Vec<OptionDraft>,
+    /// Its department's name.
+    pub department: Option<String>,
     /// How often it was changed.
     pub version: i64,
     /// How many addresses are in use.
@@ -35,9 +37,9 @@ pub struct SubnetRow {
 pub async fn all(db: &mut PgConnection) -> Result<Vec<SubnetRow>, DbError> {
     let rows = query!(
         r#"select s.id, s.network::text as "network!", s.campus_id, c.name as campus, host(s.gateway) as gateway, s.domain,
-             array(select host(d) from unnest(s.dns_servers) d) as "dns_servers!", s.options, s.version,
+             array(select host(d) from unnest(s.dns_servers) d) as "dns_servers!", s.options, s.version, d.name as "department?",
              (select count(*) from ipam.address a where a.subnet_id = s.id) as "used!"
-           from ipam.subnet s join org.campus c on c.id = s.campus_id order by s.network"#
+           from ipam.subnet s join org.campus c on c.id = s.campus_id left join org.department d on d.id = s.department_id order by s.network"#
     )
     .fetch_all(db)
     .await?;
@@ -51,6 +53,7 @@ pub async fn all(db: &mut PgConnection) -> Result<Vec<SubnetRow>, DbError> {
             domain: row.domain.as_deref().map(word).transpose()?,
             dns_servers: words(&row.dns_servers)?,
             options: json(row.options)?,
+            department: row.department,
             version: row.version,
             used: row.used,
         })
@@ -68,14 +71,15 @@ pub async fn networks(db: &mut PgConnection) -> Result<Vec<(i64, Subnet)>, DbErr
 pub async fn insert(db: &mut PgConnection, row: &SubnetRow) -> Result<(), DbError> {
     let servers: Vec<String> = row.dns_servers.iter().map(IpAddr::to_string).collect();
     query!(
-        "insert into ipam.subnet (campus_id, network, gateway, domain, dns_servers, options)
-         values ($1, $2::text::cidr, $3::text::inet, $4, $5::text[]::inet[], $6)",
+        "insert into ipam.subnet (campus_id, network, gateway, domain, dns_servers, options, department_id)
+         values ($1, $2::text::cidr, $3::text::inet, $4, $5::text[]::inet[], $6, (select id from org.department where name = $7))",
         row.campus_id,
         row.network.to_string(),
         row.gateway.map(|gateway| gateway.to_string()),
         row.domain.as_ref().map(DomainName::without_dot),
         &servers,
-        to_json(&row.options)
+        to_json(&row.options),
+        row.department
     )
     .execute(db)
     .await?;
@@ -87,14 +91,15 @@ pub async fn update(db: &mut PgConnection, row: &SubnetRow) -> Result<i64, DbErr
     let servers: Vec<String> = row.dns_servers.iter().map(IpAddr::to_string).collect();
     let sql = query_scalar!(
         "update ipam.subnet set campus_id = $2, network = $3::text::cidr, gateway = $4::text::inet, domain = $5, dns_servers = $6::text[]::inet[],
-           options = $7, version = version + 1 where id = $1 returning version",
+           options = $7, department_id = (select id from org.department where name = $8), version = version + 1 where id = $1 returning version",
         row.id,
         row.campus_id,
         row.network.to_string(),
         row.gateway.map(|gateway| gateway.to_string()),
         row.domain.as_ref().map(DomainName::without_dot),
         &servers,
-        to_json(&row.options)
+        to_json(&row.options),
+        row.department
     );
     Ok(sql.fetch_one(db).await?)
 }

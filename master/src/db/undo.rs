@@ -20,14 +20,20 @@ pub struct Table {
 }
 
 /// Parents before their children. Rows go in the opposite order, so that the triggers still find what a row belonged to.
-pub const TABLES: [Table; 12] = [
+pub const TABLES: [Table; 18] = [
     Table { name: "org.campus", key: "id" },
     Table { name: "org.department", key: "id" },
+    Table { name: "org.external", key: "id" },
+    Table { name: "org.contact", key: "id" },
+    Table { name: "org.mailbox", key: "id" },
+    Table { name: "ipam.device_class", key: "id" },
     Table { name: "dns.zone", key: "id" },
     Table { name: "dns.node", key: "id" },
     Table { name: "dns.record", key: "id" },
     Table { name: "ipam.subnet", key: "id" },
     Table { name: "ipam.host", key: "id" },
+    Table { name: "ipam.equipment", key: "host_id" },
+    Table { name: "org.responsibility", key: "id" },
     Table { name: "ipam.iface", key: "id" },
     Table { name: "ipam.address", key: "ip" },
     Table { name: "boot.template", key: "name" },

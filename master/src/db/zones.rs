@@ -30,6 +30,8 @@ pub struct ZoneRow {
     pub minimum: u32,
     /// The TTL of records without their own.
     pub ttl: u32,
+    /// Its department's name.
+    pub department: Option<String>,
     /// How often it was changed.
     pub version: i64,
     /// The serial as last published.
@@ -104,8 +106,9 @@ pub fn reverse_bounds(name: &DomainName) -> Option<(IpAddr, IpAddr)> {
 /// All zones by apex.
 pub async fn all(db: &mut PgConnection) -> Result<Vec<ZoneRow>, DbError> {
     let rows = query!(
-        "select z.id, z.apex, z.network::text as network, z.primary_ns, z.mailbox, z.refresh, z.retry, z.expire, z.minimum, z.ttl, z.version, s.serial
-         from dns.zone z join dns.serial s on s.zone_id = z.id order by z.apex"
+        r#"select z.id, z.apex, z.network::text as network, z.primary_ns, z.mailbox, z.refresh, z.retry, z.expire, z.minimum, z.ttl, z.version, s.serial,
+             d.name as "department?"
+           from dns.zone z join dns.serial s on s.zone_id = z.id left join org.department d on d.id = z.department_id order by z.apex"#
     )
     .fetch_all(db)
     .await?;
@@ -121,6 +124,7 @@ pub async fn all(db: &mut PgConnection) -> Result<Vec<ZoneRow>, DbError> {
             expire: number(row.expire)?,
             minimum: number(row.minimum)?,
             ttl: number(row.ttl)?,
+            department: row.department,
             version: row.version,
             serial: Serial(number(row.serial)?),
         })
@@ -131,8 +135,8 @@ pub async fn all(db: &mut PgConnection) -> Result<Vec<ZoneRow>, DbError> {
 /// Keeps a new zone; its number.
 pub async fn insert(db: &mut PgConnection, row: &ZoneRow) -> Result<i64, DbError> {
     let id = query_scalar!(
-        "insert into dns.zone (apex, network, primary_ns, mailbox, refresh, retry, expire, minimum, ttl)
-         values ($1, $2::text::cidr, $3, $4, $5, $6, $7, $8, $9) returning id",
+        "insert into dns.zone (apex, network, primary_ns, mailbox, refresh, retry, expire, minimum, ttl, department_id)
+         values ($1, $2::text::cidr, $3, $4, $5, $6, $7, $8, $9, (select id from org.department where name = $10)) returning id",
         row.apex.without_dot(),
         row.network,
         row.primary_ns.without_dot(),
@@ -141,7 +145,8 @@ pub async fn insert(db: &mut PgConnection, row: &ZoneRow) -> Result<i64, DbError
         i64::from(row.retry),
         i64::from(row.expire),
         i64::from(row.minimum),
-        i64::from(row.ttl)
+        i64::from(row.ttl),
+        row.department
     )
     .fetch_one(&mut *db)
     .await?;
@@ -172,7 +177,8 @@ pub async fn names_below(db: &mut PgConnection, id: i64) -> Result<i64, DbError>
 /// Changes a zone's SOA and TTL; its new version.
 pub async fn update(db: &mut PgConnection, row: &ZoneRow) -> Result<i64, DbError> {
     let sql = query_scalar!(
-        "update dns.zone set primary_ns = $2, mailbox = $3, refresh = $4, retry = $5, expire = $6, minimum = $7, ttl = $8, version = version + 1
+        "update dns.zone set primary_ns = $2, mailbox = $3, refresh = $4, retry = $5, expire = $6, minimum = $7, ttl = $8,
+           department_id = (select id from org.department where name = $9), version = version + 1
          where id = $1 returning version",
         row.id,
         row.primary_ns.without_dot(),
@@ -181,7 +187,8 @@ pub async fn update(db: &mut PgConnection, row: &ZoneRow) -> Result<i64, DbError
         i64::from(row.retry),
         i64::from(row.expire),
         i64::from(row.minimum),
-        i64::from(row.ttl)
+        i64::from(row.ttl),
+        row.department
     );
     Ok(sql.fetch_one(db).await?)
 }

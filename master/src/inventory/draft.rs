@@ -3,7 +3,9 @@
 //! A draft holds words that are right by themselves (a `Mac`, a `HostName`); whether they fit what the database holds is
 //! decided by [`super::change`]. The JSON of the API is exactly these drafts, and unknown fields are refused.
 
+use super::organisation::OrganisationEdit;
 pub use crate::db::boot::{BootParameters, OptionDraft};
+pub use crate::db::equipment::{Equipment, HostContact};
 use holdfast_proto::snapshot::{DataKey, EncryptedField};
 use holdfast_proto::words::{DomainName, HostName, Mac, Subnet};
 use serde::{Deserialize, Serialize};
@@ -82,6 +84,8 @@ pub enum Edit {
         /// Its name.
         name: String,
     },
+    /// Departments, contacts, who is responsible for what.
+    Organisation(OrganisationEdit),
     /// The rows that these change sets changed become what they were before.
     Undo {
         /// The change sets.
@@ -102,6 +106,7 @@ impl Edit {
             Self::RecordAdd(_) | Self::RecordsAdd(_) | Self::RecordDelete(_) => "records",
             Self::TemplatePut(_) => "boot templates",
             Self::NasPut(_) | Self::NasDelete { .. } => "NASs",
+            Self::Organisation(edit) => edit.object(),
             Self::Undo { .. } => "what others did",
         }
     }
@@ -122,10 +127,10 @@ pub struct HostDraft {
     /// The operating system, as HINFO says it. HINFO is published when both are set.
     #[serde(default)]
     pub os: String,
-    /// Where it stands: campus, building, room.
+    /// Where it stands, in free words as imports bring it; `equipment` says it in fields.
     #[serde(default)]
     pub location: String,
-    /// Whom to ask.
+    /// Whom to ask, in free words as imports bring it; `contacts` says it by handles.
     #[serde(default)]
     pub contact: String,
     /// Anything else.
@@ -134,6 +139,15 @@ pub struct HostDraft {
     /// Other names for it (CNAME).
     #[serde(default)]
     pub aliases: Vec<DomainName>,
+    /// The department that it belongs to, by name.
+    #[serde(default)]
+    pub department: Option<String>,
+    /// Who answers for it; of one role the first is asked first.
+    #[serde(default)]
+    pub contacts: Vec<HostContact>,
+    /// What it is as a thing, and where that stands.
+    #[serde(default)]
+    pub equipment: Equipment,
 }
 
 impl HostDraft {
@@ -145,7 +159,19 @@ impl HostDraft {
     /// A host of which only the name is known.
     pub fn named(name: HostName) -> Self {
         let none = String::new;
-        Self { name, interfaces: vec![], hardware: none(), os: none(), location: none(), contact: none(), comment: none(), aliases: vec![] }
+        Self {
+            name,
+            interfaces: vec![],
+            hardware: none(),
+            os: none(),
+            location: none(),
+            contact: none(),
+            comment: none(),
+            aliases: vec![],
+            department: None,
+            contacts: vec![],
+            equipment: Equipment::default(),
+        }
     }
 }
 
@@ -187,6 +213,9 @@ pub struct SubnetDraft {
     /// Further options.
     #[serde(default)]
     pub options: Vec<OptionDraft>,
+    /// The department that it belongs to, by name.
+    #[serde(default)]
+    pub department: Option<String>,
 }
 
 /// A campus as an admin writes it.
@@ -231,6 +260,9 @@ pub struct ZoneDraft {
     /// The serial to start from; it only counts when the zone is new.
     #[serde(default)]
     pub serial: Option<u32>,
+    /// The department that it belongs to, by name.
+    #[serde(default)]
+    pub department: Option<String>,
 }
 
 impl ZoneDraft {
@@ -263,6 +295,7 @@ impl ZoneDraft {
             minimum: Self::minimum_default(),
             ttl: Self::ttl_default(),
             serial: None,
+            department: None,
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use super::draft::{HostDraft, InterfaceDraft};
 use super::world::{Owner, World};
-use super::{BootParameters, Problem, Refusal, Version};
+use super::{BootParameters, Problem, Refusal, Version, particulars};
 use crate::db::boot::{self, NewEntry};
 use crate::db::hosts::{self, HostFilter, HostRow, HostTexts, NewAddress, NewIface};
 use crate::db::zones::{self, NewNode, NewRecord, NodeUse};
@@ -51,7 +51,8 @@ pub(super) async fn set(db: &mut PgConnection, name: &HostName, draft: &HostDraf
     }
     set_interfaces(db, &host, draft, &world).await?;
     set_names(db, &host, draft, &world).await?;
-    Ok(Version(hosts::update(db, &texts(draft, host.id, host.node)).await?))
+    particulars::set(db, host.id, draft).await?;
+    Ok(Version(hosts::update(db, &texts(draft, host.id, host.node, &world)).await?))
 }
 
 /// Deletes a host with its interfaces, its aliases and the records at its name.
@@ -64,6 +65,7 @@ pub(super) async fn delete(db: &mut PgConnection, name: &HostName) -> Result<(),
         nodes.push(host.node);
     }
     zones::delete_records_of(db, &nodes).await?;
+    particulars::delete(db, host.id).await?;
     hosts::delete(db, host.id).await?;
     zones::delete_unused_nodes(db, &nodes).await?;
     Ok(())
@@ -95,6 +97,7 @@ pub(super) fn check(draft: &HostDraft, at: &str, world: &World, own: Option<&Hos
     };
     check_name(draft, world, own, &mut add);
     check_texts(draft, &mut add);
+    particulars::check(draft, world, own, &mut add);
     for (n, alias) in draft.aliases.iter().enumerate() {
         check_alias(draft, n, alias, world, own, &mut add);
     }
@@ -104,7 +107,8 @@ pub(super) fn check(draft: &HostDraft, at: &str, world: &World, own: Option<&Hos
     }
 }
 
-type Add<'a> = dyn FnMut(&'static str, String, String) + 'a;
+/// Takes one problem: its kind, its pointer, its sentence.
+pub(super) type Add<'a> = dyn FnMut(&'static str, String, String) + 'a;
 
 fn check_name(draft: &HostDraft, world: &World, own: Option<&HostRow>, add: &mut Add<'_>) {
     let name = draft.name.domain();
@@ -252,10 +256,11 @@ fn claim(draft: &HostDraft, owner: Owner, world: &mut World) {
 
 async fn write(db: &mut PgConnection, drafts: &[HostDraft], ids: &[Uuid], world: &World) -> Result<(), Refusal> {
     let nodes = nodes_for(db, drafts, world).await?;
-    let rows: Vec<HostTexts<'_>> = drafts.iter().zip(ids).zip(&nodes).map(|((draft, id), node)| texts(draft, *id, *node)).collect();
+    let rows: Vec<HostTexts<'_>> = drafts.iter().zip(ids).zip(&nodes).map(|((draft, id), node)| texts(draft, *id, *node, world)).collect();
     hosts::insert(db, &rows).await?;
     let owned: Vec<(Uuid, &HostDraft)> = ids.iter().copied().zip(drafts).collect();
     write_interfaces(db, &owned, world).await?;
+    particulars::write(db, &owned).await?;
     let aliases: Vec<(DomainName, &HostName)> = drafts.iter().flat_map(|draft| draft.aliases.iter().map(|alias| (alias.clone(), &draft.name))).collect();
     write_aliases(db, &aliases, world).await
 }
@@ -274,8 +279,9 @@ fn new_node(name: &DomainName, alias: bool, world: &World) -> Result<NewNode, Re
     Ok(NewNode { zone: zone.id, name: name.clone(), alias })
 }
 
-fn texts(draft: &HostDraft, id: Uuid, node: i64) -> HostTexts<'_> {
-    HostTexts { id, node, texts: [&draft.hardware, &draft.os, &draft.location, &draft.contact, &draft.comment] }
+fn texts<'a>(draft: &'a HostDraft, id: Uuid, node: i64, world: &World) -> HostTexts<'a> {
+    let department = draft.department.as_ref().and_then(|name| world.words.departments.get(name).copied());
+    HostTexts { id, node, department, texts: [&draft.hardware, &draft.os, &draft.location, &draft.contact, &draft.comment] }
 }
 
 async fn write_interfaces(db: &mut PgConnection, owned: &[(Uuid, &HostDraft)], world: &World) -> Result<(), Refusal> {

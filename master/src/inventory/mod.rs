@@ -10,6 +10,8 @@ mod effects;
 mod hosts;
 pub mod import;
 mod names;
+pub mod organisation;
+mod particulars;
 mod places;
 pub mod present;
 mod read;
@@ -18,7 +20,10 @@ mod services;
 mod undo;
 mod world;
 
-pub use draft::{BootParameters, CampusDraft, Edit, HostDraft, InterfaceDraft, NasDraft, OptionDraft, RecordDraft, SubnetDraft, TemplateDraft, ZoneDraft};
+pub use draft::{
+    BootParameters, CampusDraft, Edit, Equipment, HostContact, HostDraft, InterfaceDraft, NasDraft, OptionDraft, RecordDraft, SubnetDraft, TemplateDraft,
+    ZoneDraft,
+};
 pub use effects::{BootEffect, Effects, RecordEffect};
 pub use read::{HistoryEntry, Host, HostPage, HostQuery, NasObject, SubnetObject, ZoneObject};
 pub use read::{campuses, history, host_by_name, host_list, nas, subnets, templates, zones};
@@ -191,6 +196,7 @@ async fn make(db: &mut PgConnection, edit: Edit) -> Result<Option<Version>, Refu
         Edit::TemplatePut(draft) => services::put_template(db, &draft).await.map(|()| None),
         Edit::NasPut(draft) => services::put_nas(db, &draft).await.map(|()| None),
         Edit::NasDelete { name } => services::delete_nas(db, &name).await.map(|()| None),
+        Edit::Organisation(edit) => organisation::make(db, edit).await,
         Edit::Undo { change_sets, data_keys } => undo::undo(db, &change_sets, &data_keys).await.map(|()| None),
     }
 }
@@ -212,6 +218,10 @@ async fn match_version(db: &mut PgConnection, edit: &Edit, version: Version) -> 
         Edit::HostSet { name, .. } | Edit::HostDelete { name } => hosts::existing(db, name).await?.version,
         Edit::SubnetSet { network, .. } | Edit::SubnetDelete { network } => places::existing_subnet(&subnets::all(db).await?, *network)?.version,
         Edit::ZoneSet { apex, .. } | Edit::ZoneDelete { apex } => names::existing_zone(&world::World::of_names(db, vec![]).await?, apex)?.version,
+        Edit::Organisation(edit) => match organisation::version(db, edit).await? {
+            Some(version) => version.0,
+            None => return Ok(()),
+        },
         _ => return Ok(()),
     };
     if now == version.0 { Ok(()) } else { Err(Refusal::Stale { now: Version(now) }) }

@@ -1,6 +1,6 @@
 //! What is in the hostname database, for the page, the API and the imports.
 
-use super::{CampusDraft, HostDraft, InterfaceDraft, SubnetDraft, TemplateDraft, Version, ZoneDraft};
+use super::{CampusDraft, HostContact, HostDraft, InterfaceDraft, SubnetDraft, TemplateDraft, Version, ZoneDraft};
 use crate::db::hosts::{HostFilter, HostRow, IfaceRow};
 use crate::db::{self, DbError};
 use chrono::{DateTime, Utc};
@@ -141,6 +141,11 @@ async fn complete(db: &mut PgConnection, rows: Vec<HostRow>) -> Result<Vec<Host>
     for (host, alias) in db::hosts::aliases(db, &ids).await? {
         aliases.entry(host).or_default().push(alias);
     }
+    let mut equipment = db::equipment::of_hosts(db, &ids).await?;
+    let mut contacts: HashMap<Uuid, Vec<HostContact>> = HashMap::new();
+    for (host, contact) in db::equipment::contacts_of_hosts(db, &ids).await? {
+        contacts.entry(host).or_default().push(contact);
+    }
     let host = |row: HostRow| Host {
         id: row.id,
         version: Version(row.version),
@@ -155,6 +160,9 @@ async fn complete(db: &mut PgConnection, rows: Vec<HostRow>) -> Result<Vec<Host>
             contact: row.contact,
             comment: row.comment,
             aliases: aliases.remove(&row.id).unwrap_or_default(),
+            department: row.department,
+            contacts: contacts.remove(&row.id).unwrap_or_default(),
+            equipment: equipment.remove(&row.id).unwrap_or_default(),
         },
     };
     Ok(rows.into_iter().map(host).collect())
@@ -179,6 +187,7 @@ pub async fn subnets(pool: &PgPool) -> Result<Vec<SubnetObject>, DbError> {
             domain: row.domain,
             dns_servers: row.dns_servers,
             options: row.options,
+            department: row.department,
         },
     };
     Ok(rows.into_iter().map(object).collect())
@@ -205,6 +214,7 @@ pub async fn zones(pool: &PgPool) -> Result<Vec<ZoneObject>, DbError> {
             minimum: row.minimum,
             ttl: row.ttl,
             serial: None,
+            department: row.department,
         },
     };
     Ok(db::zones::all(&mut db).await?.into_iter().map(object).collect())

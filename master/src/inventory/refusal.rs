@@ -54,7 +54,7 @@ impl From<Problem> for Refusal {
 }
 
 /// What a constraint of the database means, where the rules were asked first and someone else was faster.
-const CONSTRAINTS: [(&str, &str, &str); 22] = [
+const CONSTRAINTS: [(&str, &str, &str); 46] = [
     ("address_taken", "duplicate-address", "the address was taken by another host in this moment"),
     ("address_inside_subnet", "address-outside-subnets", "an address would lie outside its subnet: move its host first"),
     ("address_usable", "address-not-usable", "an address would be the network or broadcast address of its subnet"),
@@ -76,6 +76,30 @@ const CONSTRAINTS: [(&str, &str, &str); 22] = [
     ("subnet_overlap", "subnet-overlap", "the subnet overlaps another one"),
     ("campus_name_taken", "duplicate-name", "there is such a campus already"),
     ("campus_name_shape", "bad-name", "a campus is named by a short word of small letters, digits and hyphens"),
+    ("department_name_taken", "duplicate-name", "there is such a department already"),
+    ("department_name_shape", "bad-name", "a department is named by a short word of small letters, digits and hyphens"),
+    ("external_name_taken", "duplicate-name", "there is such an organisation already"),
+    ("external_name_shape", "bad-name", "an organisation is named by a short word of small letters, digits and hyphens"),
+    ("class_name_taken", "duplicate-name", "there is such a device class already"),
+    ("class_name_shape", "bad-name", "a device class is named by a short word of small letters, digits and hyphens"),
+    ("contact_handle_taken", "duplicate-name", "there is such a contact already"),
+    ("contact_handle_shape", "bad-name", "a handle is a short word of small letters, digits, dots and hyphens"),
+    ("host_department", "department-in-use", "the department still has hosts, or is gone since: give them to another one first"),
+    ("subnet_department", "department-in-use", "the department still has subnets, or is gone since: give them to another one first"),
+    ("zone_department", "department-in-use", "the department still has zones, or is gone since: give them to another one first"),
+    ("contact_of_external", "organisation-in-use", "the organisation still has contacts: delete or move them first"),
+    ("equipment_class", "class-in-use", "hosts are of this device class: give them another one first"),
+    ("asset_tag_taken", "duplicate-asset-tag", "another host has this asset tag"),
+    ("responsibility_contact", "contact-in-use", "the contact is responsible for something: name another one there first"),
+    ("mailbox_contact", "contact-in-use", "the contact reads a mailbox: name another reader first"),
+    ("responsibility_of_host", "object-in-use", "somebody was made responsible for the host in this moment"),
+    ("responsibility_of_subnet", "object-in-use", "somebody was made responsible for the subnet in this moment"),
+    ("responsibility_of_zone", "object-in-use", "somebody was made responsible for the zone in this moment"),
+    ("responsibility_of_department", "object-in-use", "somebody was made responsible for the department in this moment"),
+    ("responsibility_of_external", "object-in-use", "somebody was made responsible for the organisation in this moment"),
+    ("contact_mail_shape", "bad-mail", "a mail address has one @ and no blanks"),
+    ("contact_phone_shape", "bad-phone", "a telephone number has digits, blanks and ()/.-"),
+    ("equipment_lengths", "text-too-long", "a text about a machine has at most 255 bytes"),
     ("nas_prefix_taken", "duplicate-address", "another NAS has this prefix"),
 ];
 

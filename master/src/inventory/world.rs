@@ -3,6 +3,8 @@
 //! It is loaded once for a batch of drafts by a handful of queries. A draft that passes is added to it, so that two drafts of one
 //! batch cannot both have the same name. The rules on top of it are pure.
 
+use super::particulars;
+use crate::db::equipment::Words;
 use crate::db::zones::{self, NodeUse, ZoneIndex};
 use crate::db::{DbError, hosts, subnets};
 use crate::inventory::HostDraft;
@@ -32,6 +34,8 @@ pub(super) struct World {
     pub addresses: HashMap<IpAddr, Owner>,
     /// Hardware addresses in use, by subnet.
     pub macs: HashMap<(i64, Mac), Owner>,
+    /// Departments, classes, contacts and asset tags that the drafts speak of.
+    pub words: Words,
     networks: HashMap<Subnet, i64>,
     lengths: BTreeSet<u8>,
 }
@@ -48,6 +52,7 @@ impl World {
         world.addresses = owners.into_iter().map(|(address, id, name)| (address, Owner { id, name })).collect();
         let macs: Vec<String> = interfaces().filter_map(|iface| iface.mac).map(|mac| mac.to_string()).collect();
         let owners = hosts::mac_owners(db, &macs).await?;
+        world.words = particulars::words(db, drafts).await?;
         world.macs = owners.into_iter().map(|(subnet, mac, id, name)| ((subnet, mac), Owner { id, name })).collect();
         Ok(world)
     }

@@ -5,8 +5,10 @@
 mod events;
 mod hosts;
 mod import;
+mod named;
 mod networks;
 mod nodes;
+mod organisation;
 mod request;
 mod snapshots;
 mod tokens;
@@ -30,6 +32,7 @@ pub fn routes() -> Router<App> {
         .merge(nodes::routes())
         .merge(events::routes())
         .merge(import::routes())
+        .merge(organisation::routes())
         .merge(tokens::routes())
         .merge(snapshots::routes())
         .route("/changes/{id}", get(write::change))

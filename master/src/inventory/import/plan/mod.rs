@@ -342,7 +342,7 @@ fn database() -> Place {
 }
 
 fn new_subnet(network: Subnet, campus: String, gateway: Option<IpAddr>) -> SubnetDraft {
-    SubnetDraft { network, campus, gateway, domain: None, dns_servers: vec![], options: vec![] }
+    SubnetDraft { network, campus, gateway, domain: None, dns_servers: vec![], options: vec![], department: None }
 }
 
 /// Puts an option where the subnet keeps it.

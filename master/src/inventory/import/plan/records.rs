@@ -98,6 +98,7 @@ impl Planner<'_> {
             minimum: number(minimum),
             ttl,
             serial: Some(number(serial)),
+            department: None,
         };
         self.zones.insert(soa.owner.clone(), draft.clone());
         self.out.zones.push((soa.place.clone(), draft));
