@@ -3,8 +3,9 @@
 use holdfast_lab::folder::Folder;
 use holdfast_master::config::Config;
 use holdfast_master::engine::Engine;
+use holdfast_master::inventory::boot::{self, BootDefaults, BootEdit, Level};
 use holdfast_master::inventory::organisation::{ContactRole, Entry, EntryKind, ObjectKind, OrganisationEdit, ResponsibilityDraft, escalation};
-use holdfast_master::inventory::{self, Actor, CampusDraft, Changed, Edit, HostDraft, Refusal, Role, SubnetDraft, ZoneDraft};
+use holdfast_master::inventory::{self, Actor, CampusDraft, Changed, Edit, Effects, HostDraft, RecordEffect, Refusal, Role, SubnetDraft, ZoneDraft};
 use holdfast_master::run::open_database;
 use serde_json::{Value, json};
 use sqlx::PgPool;
@@ -165,4 +166,100 @@ async fn a_contact_is_found_right_again_by_one_edit() {
     it.organise(OrganisationEdit::Verify { handle: "noc".into(), on: day }).await;
     let known = inventory::organisation::all_contacts(&it.pool).await.unwrap();
     assert_eq!((known[0].draft.verified_on, known[0].version), (Some(day), 3));
+}
+
+/// The records of these types that would change, as `name type before -> after`.
+fn records(effects: &Effects) -> Vec<String> {
+    let line = |one: &RecordEffect| format!("{} {} {} -> {}", one.name.without_dot(), one.rtype, one.before.join(","), one.after.join(","));
+    effects.records.iter().map(line).collect()
+}
+
+#[tokio::test]
+async fn several_names_have_the_addresses_and_each_address_points_back_to_the_chosen_one() {
+    let it = Institution::new("names").await;
+    let more = json!({
+        "names": ["ftp.uni.example", "www.uni.example"], "pointers": [{ "address": "10.1.4.31", "names": ["www.uni.example"] }],
+        "interfaces": [{ "addresses": ["10.1.4.30", "10.1.4.31"] }],
+    });
+    let draft = host("web.uni.example", "10.1.4.30", more);
+    let would = inventory::preview(&it.pool, &admin(), Edit::HostAdd(draft.clone())).await.unwrap();
+    let expected = [
+        "30.4.1.10.in-addr.arpa PTR  -> web.uni.example.",
+        "31.4.1.10.in-addr.arpa PTR  -> www.uni.example.",
+        "ftp.uni.example A  -> 10.1.4.30,10.1.4.31",
+        "web.uni.example A  -> 10.1.4.30,10.1.4.31",
+        "www.uni.example A  -> 10.1.4.30,10.1.4.31",
+    ];
+    let mut told = records(&would);
+    told.sort();
+    assert_eq!(told, expected);
+    it.edit(Edit::HostAdd(draft.clone())).await;
+    let stored = async |name: &str| inventory::host_by_name(&it.pool, &name.parse().unwrap()).await.unwrap().map(|host| host.draft);
+    assert_eq!(stored("web.uni.example").await.as_ref(), Some(&draft));
+
+    let taken = it.try_edit(Edit::HostAdd(host("www.uni.example", "10.1.4.32", json!({})))).await.unwrap_err();
+    assert!(matches!(&taken, Refusal::Invalid(problems) if problems[0].kind == "duplicate-name"), "{taken:?}");
+    // One of its other names becomes its own, and the old one an alias.
+    let renamed = HostDraft { name: "ftp.uni.example".parse().unwrap(), names: vec!["www.uni.example".parse().unwrap()], ..draft.clone() };
+    let renamed = HostDraft { aliases: vec!["web.uni.example".parse().unwrap()], ..renamed };
+    let set = it.edit(Edit::HostSet { name: draft.name.clone(), draft: renamed.clone() }).await;
+    assert_eq!(stored("ftp.uni.example").await, Some(renamed));
+    it.edit(Edit::Undo { change_sets: vec![set.change_set], data_keys: [].into() }).await;
+    assert_eq!(stored("web.uni.example").await, Some(draft.clone()));
+    it.edit(Edit::HostDelete { name: draft.name.clone() }).await;
+    it.edit(Edit::HostAdd(host("www.uni.example", "10.1.4.30", json!({})))).await;
+}
+
+#[tokio::test]
+async fn what_a_machine_is_and_who_keeps_it_is_published_only_where_the_zone_was_asked_to() {
+    let it = Institution::new("minimal").await;
+    it.contact("keeper").await;
+    let more = json!({ "hardware": "SUN-4", "os": "UNIX", "contacts": [{ "role": "technical", "contact": "keeper" }] });
+    let would = inventory::preview(&it.pool, &admin(), Edit::HostAdd(host("a.uni.example", "10.1.4.30", more.clone()))).await.unwrap();
+    assert!(records(&would).iter().all(|line| !line.contains("HINFO") && !line.contains("RP")), "{would:?}");
+    it.edit(Edit::HostAdd(host("a.uni.example", "10.1.4.30", more))).await;
+    let asked = ZoneDraft { publish_hinfo: true, publish_rp: true, ..zone("uni.example") };
+    let apex = asked.apex.clone();
+    let would = inventory::preview(&it.pool, &admin(), Edit::ZoneSet { apex, draft: asked }).await.unwrap();
+    let told = records(&would);
+    assert!(told.contains(&"a.uni.example HINFO  -> \"SUN-4\" \"UNIX\"".to_owned()), "{told:?}");
+    assert!(told.contains(&"a.uni.example RP  -> keeper.uni.example. .".to_owned()), "{told:?}");
+}
+
+#[tokio::test]
+async fn one_gateway_is_one_row_and_is_told_with_the_hosts_it_touches() {
+    let it = Institution::new("gateway").await;
+    let hosts = (0..212).map(|n| {
+        let iface = json!({ "interfaces": [{ "mac": format!("02:00:00:00:01:{n:02x}"), "addresses": [format!("10.1.5.{n}")] }] });
+        host(&format!("pc{n}.uni.example"), "10.1.5.1", iface)
+    });
+    it.edit(Edit::HostsAdd(hosts.collect())).await;
+    let network = "10.1.4.0/22".parse().unwrap();
+    let draft = subnet("10.1.4.0/22", json!({ "gateway": "10.1.4.9" }));
+    let would = inventory::preview(&it.pool, &admin(), Edit::SubnetSet { network, draft }).await.unwrap();
+    assert_eq!((would.hosts.count, would.hosts.first.len(), would.boot.len()), (212, 20, 0), "the subnet's own row carries it");
+
+    let defaults = |text: Value| serde_json::from_value::<BootDefaults>(text).unwrap();
+    let put = |level, object: &str, parameters| Edit::Boot(BootEdit::Put { level, object: object.into(), parameters });
+    let lease = put(Level::Campus, "north", defaults(json!({ "lease_secs": 600 })));
+    let would = inventory::preview(&it.pool, &admin(), lease.clone()).await.unwrap();
+    assert_eq!((would.hosts.count, would.boot.len(), would.others.len()), (212, 0, 1));
+    it.edit(lease).await;
+    it.edit(put(Level::Institution, "", defaults(json!({ "boot_file": "any", "next_server": "10.1.4.2" })))).await;
+
+    it.organise(OrganisationEdit::Add(Entry::Class(serde_json::from_value(json!({ "name": "thin" })).unwrap()))).await;
+    let own = HostDraft { equipment: serde_json::from_value(json!({ "class": "thin" })).unwrap(), ..stored(&it, "pc7.uni.example").await };
+    it.edit(Edit::HostSet { name: own.name.clone(), draft: own.clone() }).await;
+    let class = put(Level::Class, "thin", defaults(json!({ "boot_file": "thin.img" })));
+    let would = inventory::preview(&it.pool, &admin(), class.clone()).await.unwrap();
+    assert_eq!((would.hosts.first.as_slice(), would.boot.len()), (["pc7.uni.example".to_owned()].as_slice(), 1), "one host of the class, one row");
+    it.edit(class).await;
+    let told = boot::told(&it.pool, &own.name).await.unwrap();
+    let from = |what: &str| told[0].values.iter().find(|value| value.what == what).map(|value| value.from.clone()).unwrap();
+    let found = ["boot_file", "next_server", "option 51", "gateway"].map(from);
+    assert_eq!(found, ["class thin", "institution", "campus north", "subnet 10.1.4.0/22"]);
+}
+
+async fn stored(it: &Institution, name: &str) -> HostDraft {
+    inventory::host_by_name(&it.pool, &name.parse().unwrap()).await.unwrap().unwrap().draft
 }

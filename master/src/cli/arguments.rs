@@ -1,5 +1,7 @@
 //! What can be typed behind `holdfast`.
 
+use super::boot::{BootCommand, SubnetFields, ZoneFields};
+use super::check::{CheckCommand, CheckWish};
 use super::organisation::{ClassCommand, ContactCommand, DepartmentCommand, ExternalCommand, MailboxCommand};
 use super::particulars::Particulars;
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -62,6 +64,18 @@ pub(super) enum Command {
     Campus {
         #[command(subcommand)]
         command: CampusCommand,
+    },
+    /// What is wrong with the database and with what follows from it; fails where anything is.
+    Check {
+        #[command(flatten)]
+        wish: CheckWish,
+        #[command(subcommand)]
+        command: Option<CheckCommand>,
+    },
+    /// What is inherited at boot, and what a host is told.
+    Boot {
+        #[command(subcommand)]
+        command: BootCommand,
     },
     /// Departments: whose hosts, subnets and zones are.
     Department {
@@ -217,6 +231,12 @@ pub(super) struct HostFields {
     /// Another full name for it; may be given several times.
     #[arg(long)]
     pub alias: Vec<String>,
+    /// Another full name that has its addresses, too; may be given several times.
+    #[arg(long = "name", value_name = "NAME")]
+    pub names: Vec<String>,
+    /// A name that an address points back to, as address=name; may be given several times.
+    #[arg(long, value_name = "ADDRESS=NAME")]
+    pub pointer: Vec<String>,
     /// The file it boots.
     #[arg(long)]
     pub boot_file: Option<String>,
@@ -245,6 +265,15 @@ pub(super) struct Wish {
 pub(super) enum SubnetCommand {
     /// List subnets.
     List,
+    /// Change a subnet; what is not given stays as it is.
+    Set {
+        /// The network, such as 10.1.4.0/22.
+        network: String,
+        #[command(flatten)]
+        fields: SubnetFields,
+        #[command(flatten)]
+        wish: Wish,
+    },
     /// Add a subnet.
     Add {
         /// The network, such as 10.1.4.0/22.
@@ -320,6 +349,15 @@ pub(super) enum SnapshotCommand {
 pub(super) enum ZoneCommand {
     /// List zones.
     List,
+    /// Change a zone; what is not given stays as it is.
+    Set {
+        /// Its apex.
+        apex: String,
+        #[command(flatten)]
+        fields: ZoneFields,
+        #[command(flatten)]
+        wish: Wish,
+    },
 }
 
 #[derive(Debug, Subcommand)]

@@ -44,7 +44,7 @@ fn show(client: &Client, output: Output, name: &str) -> Result<(), Failure> {
             rows.push(vec!["next-server".into(), print::cell(&part["boot"]["next_server"])]);
             rows.push(vec!["boot-file".into(), print::cell(&part["boot"]["boot_file"])]);
         }
-        let others = [("alias", "aliases"), ("location", "location"), ("contact", "contact"), ("hardware", "hardware"), ("os", "os")];
+        let others = [("other-name", "names"), ("alias", "aliases"), ("location", "location"), ("contact", "contact"), ("hardware", "hardware"), ("os", "os")];
         rows.extend(thing(host));
         let more = [("comment", "comment"), ("changed", "updated_at")];
         rows.extend(others.iter().chain(&more).map(|(label, field)| vec![(*label).to_owned(), print::cell(&host[*field])]));
@@ -126,8 +126,28 @@ fn top_fields(fields: &HostFields) -> Result<Map<String, Value>, Failure> {
     if !fields.alias.is_empty() {
         body.insert("aliases".into(), fields.alias.clone().into());
     }
+    if !fields.names.is_empty() {
+        body.insert("names".into(), fields.names.clone().into());
+    }
+    if !fields.pointer.is_empty() {
+        body.insert("pointers".into(), pointers(&fields.pointer)?);
+    }
     body.extend(fields.particulars.body()?);
     Ok(body)
+}
+
+/// Names by the address that points back to them.
+fn pointers(given: &[String]) -> Result<Value, Failure> {
+    let mut pointers: Vec<(&str, Vec<&str>)> = Vec::new();
+    for text in given {
+        let wrong = || Failure::Usage(format!("\"{text}\" is not address=name such as 10.1.4.7=www.uni.example"));
+        let (address, name) = text.split_once('=').ok_or_else(wrong)?;
+        match pointers.iter_mut().find(|(known, _)| *known == address) {
+            Some((_, names)) => names.push(name),
+            None => pointers.push((address, vec![name])),
+        }
+    }
+    Ok(pointers.into_iter().map(|(address, names)| json!({ "address": address, "names": names })).collect())
 }
 
 /// The interface with what is given written over it; unchanged where nothing is.

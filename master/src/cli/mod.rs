@@ -4,6 +4,8 @@
 //! Results go to stdout, everything else to stderr. Exit codes: 0 done, 1 refused or failed, 2 used wrongly.
 
 mod arguments;
+mod boot;
+mod check;
 mod client;
 mod events;
 mod host;
@@ -62,6 +64,8 @@ fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Subnet { command } => network::subnet(&client, output, command),
         Command::Zone { command } => network::zone(&client, output, command),
         Command::Campus { command } => network::campus(&client, output, command),
+        Command::Check { wish, command } => check::run(&client, output, &wish, command),
+        Command::Boot { command } => boot::run(&client, output, command),
         Command::Department { command } => organisation::department(&client, output, command),
         Command::Contact { command } => organisation::contact(&client, output, command),
         Command::External { command } => organisation::external(&client, output, command),

@@ -20,7 +20,7 @@ pub struct Table {
 }
 
 /// Parents before their children. Rows go in the opposite order, so that the triggers still find what a row belonged to.
-pub const TABLES: [Table; 18] = [
+pub const TABLES: [Table; 22] = [
     Table { name: "org.campus", key: "id" },
     Table { name: "org.department", key: "id" },
     Table { name: "org.external", key: "id" },
@@ -33,11 +33,15 @@ pub const TABLES: [Table; 18] = [
     Table { name: "ipam.subnet", key: "id" },
     Table { name: "ipam.host", key: "id" },
     Table { name: "ipam.equipment", key: "host_id" },
+    Table { name: "ipam.extra_name", key: "node_id" },
     Table { name: "org.responsibility", key: "id" },
     Table { name: "ipam.iface", key: "id" },
     Table { name: "ipam.address", key: "ip" },
+    Table { name: "ipam.pointer", key: "id" },
     Table { name: "boot.template", key: "name" },
+    Table { name: "boot.defaults", key: "id" },
     Table { name: "boot.entry", key: "iface_id" },
+    Table { name: "checks.waiver", key: "id" },
     Table { name: NAS, key: "id" },
 ];
 

@@ -3,6 +3,8 @@
 //! A draft holds words that are right by themselves (a `Mac`, a `HostName`); whether they fit what the database holds is
 //! decided by [`super::change`]. The JSON of the API is exactly these drafts, and unknown fields are refused.
 
+use super::boot::BootEdit;
+use super::checks::WaiverEdit;
 use super::organisation::OrganisationEdit;
 pub use crate::db::boot::{BootParameters, OptionDraft};
 pub use crate::db::equipment::{Equipment, HostContact};
@@ -84,6 +86,10 @@ pub enum Edit {
         /// Its name.
         name: String,
     },
+    /// What was found by a check does not count for a time, or counts again.
+    Waiver(WaiverEdit),
+    /// What is inherited at boot.
+    Boot(BootEdit),
     /// Departments, contacts, who is responsible for what.
     Organisation(OrganisationEdit),
     /// The rows that these change sets changed become what they were before.
@@ -106,6 +112,8 @@ impl Edit {
             Self::RecordAdd(_) | Self::RecordsAdd(_) | Self::RecordDelete(_) => "records",
             Self::TemplatePut(_) => "boot templates",
             Self::NasPut(_) | Self::NasDelete { .. } => "NASs",
+            Self::Waiver(_) => "waivers",
+            Self::Boot(_) => "boot defaults",
             Self::Organisation(edit) => edit.object(),
             Self::Undo { .. } => "what others did",
         }
@@ -124,7 +132,7 @@ pub struct HostDraft {
     /// The machine, as HINFO says it; empty where unknown.
     #[serde(default)]
     pub hardware: String,
-    /// The operating system, as HINFO says it. HINFO is published when both are set.
+    /// The operating system, as HINFO says it. HINFO is published when both are set and the zone publishes it.
     #[serde(default)]
     pub os: String,
     /// Where it stands, in free words as imports bring it; `equipment` says it in fields.
@@ -139,6 +147,12 @@ pub struct HostDraft {
     /// Other names for it (CNAME).
     #[serde(default)]
     pub aliases: Vec<DomainName>,
+    /// Other names that have all its addresses (A and AAAA records of their own).
+    #[serde(default)]
+    pub names: Vec<DomainName>,
+    /// Which names its addresses point back to (PTR), where that is not just its own.
+    #[serde(default)]
+    pub pointers: Vec<Pointer>,
     /// The department that it belongs to, by name.
     #[serde(default)]
     pub department: Option<String>,
@@ -168,11 +182,23 @@ impl HostDraft {
             contact: none(),
             comment: none(),
             aliases: vec![],
+            names: vec![],
+            pointers: vec![],
             department: None,
             contacts: vec![],
             equipment: Equipment::default(),
         }
     }
+}
+
+/// The names that an address points back to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Pointer {
+    /// The address, one of the host's.
+    pub address: IpAddr,
+    /// The names, each the host's own or one of its `names`; the usual address has one.
+    pub names: Vec<DomainName>,
 }
 
 /// One network interface of a host.
@@ -263,6 +289,12 @@ pub struct ZoneDraft {
     /// The department that it belongs to, by name.
     #[serde(default)]
     pub department: Option<String>,
+    /// Whether everybody is told what its hosts are (HINFO); not where nobody asks for it.
+    #[serde(default)]
+    pub publish_hinfo: bool,
+    /// Whether everybody is told who keeps its hosts (RP, RFC 1183); not where nobody asks for it.
+    #[serde(default)]
+    pub publish_rp: bool,
 }
 
 impl ZoneDraft {
@@ -296,6 +328,8 @@ impl ZoneDraft {
             ttl: Self::ttl_default(),
             serial: None,
             department: None,
+            publish_hinfo: false,
+            publish_rp: false,
         }
     }
 }

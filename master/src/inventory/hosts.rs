@@ -2,7 +2,7 @@
 
 use super::draft::{HostDraft, InterfaceDraft};
 use super::world::{Owner, World};
-use super::{BootParameters, Problem, Refusal, Version, particulars};
+use super::{BootParameters, Problem, Refusal, Version, extra_names, particulars};
 use crate::db::boot::{self, NewEntry};
 use crate::db::hosts::{self, HostFilter, HostRow, HostTexts, NewAddress, NewIface};
 use crate::db::zones::{self, NewNode, NewRecord, NodeUse};
@@ -49,8 +49,10 @@ pub(super) async fn set(db: &mut PgConnection, name: &HostName, draft: &HostDraf
     if !problems.is_empty() {
         return Err(Refusal::Invalid(problems));
     }
+    let names = extra_names::clear(db, &host, draft).await?;
     set_interfaces(db, &host, draft, &world).await?;
     set_names(db, &host, draft, &world).await?;
+    extra_names::write_changed(db, host.id, draft, &names, &world).await?;
     particulars::set(db, host.id, draft).await?;
     Ok(Version(hosts::update(db, &texts(draft, host.id, host.node, &world)).await?))
 }
@@ -58,6 +60,7 @@ pub(super) async fn set(db: &mut PgConnection, name: &HostName, draft: &HostDraf
 /// Deletes a host with its interfaces, its aliases and the records at its name.
 pub(super) async fn delete(db: &mut PgConnection, name: &HostName) -> Result<(), Refusal> {
     let host = existing(db, name).await?;
+    extra_names::delete(db, host.id).await?;
     hosts::delete_interfaces(db, host.id).await?;
     let mut nodes: Vec<i64> = zones::aliases_of(db, name.domain()).await?.into_iter().map(|(node, _)| node).collect();
     // At a zone's apex stand the zone's own records, which are not the host's to take along.
@@ -97,6 +100,7 @@ pub(super) fn check(draft: &HostDraft, at: &str, world: &World, own: Option<&Hos
     };
     check_name(draft, world, own, &mut add);
     check_texts(draft, &mut add);
+    extra_names::check(draft, world, own, &mut add);
     particulars::check(draft, world, own, &mut add);
     for (n, alias) in draft.aliases.iter().enumerate() {
         check_alias(draft, n, alias, world, own, &mut add);
@@ -244,6 +248,10 @@ fn claim(draft: &HostDraft, owner: Owner, world: &mut World) {
     for alias in &draft.aliases {
         world.names.entry(alias.clone()).or_insert_with(|| NodeUse { node: 0, ..used(alias, None, Some(name.clone())) });
     }
+    for other in &draft.names {
+        let known = world.names.get(other).map_or(0, |used| used.node);
+        world.names.insert(other.clone(), NodeUse { node: known, ..used(other, Some(owner.id), None) });
+    }
     for iface in &draft.interfaces {
         for address in &iface.addresses {
             world.addresses.entry(*address).or_insert_with(|| owner.clone());
@@ -262,7 +270,8 @@ async fn write(db: &mut PgConnection, drafts: &[HostDraft], ids: &[Uuid], world:
     write_interfaces(db, &owned, world).await?;
     particulars::write(db, &owned).await?;
     let aliases: Vec<(DomainName, &HostName)> = drafts.iter().flat_map(|draft| draft.aliases.iter().map(|alias| (alias.clone(), &draft.name))).collect();
-    write_aliases(db, &aliases, world).await
+    write_aliases(db, &aliases, world).await?;
+    extra_names::write(db, &owned, world).await
 }
 
 /// The nodes of new hosts: those that already carry records, and new ones.

@@ -5,8 +5,11 @@
 //! a sentence can name the other object; the constraints of the database have the last word, so that two admins at the
 //! same second cannot both be right. Nothing here knows HTTP, generations or agents.
 
+pub mod boot;
+pub mod checks;
 mod draft;
 mod effects;
+mod extra_names;
 mod hosts;
 pub mod import;
 mod names;
@@ -21,10 +24,10 @@ mod undo;
 mod world;
 
 pub use draft::{
-    BootParameters, CampusDraft, Edit, Equipment, HostContact, HostDraft, InterfaceDraft, NasDraft, OptionDraft, RecordDraft, SubnetDraft, TemplateDraft,
-    ZoneDraft,
+    BootParameters, CampusDraft, Edit, Equipment, HostContact, HostDraft, InterfaceDraft, NasDraft, OptionDraft, Pointer, RecordDraft, SubnetDraft,
+    TemplateDraft, ZoneDraft,
 };
-pub use effects::{BootEffect, Effects, RecordEffect};
+pub use effects::{BootEffect, Effects, HostsTouched, RecordEffect};
 pub use read::{HistoryEntry, Host, HostPage, HostQuery, NasObject, SubnetObject, ZoneObject};
 pub use read::{campuses, history, host_by_name, host_list, nas, subnets, templates, zones};
 pub use refusal::{Problem, Refusal};
@@ -154,7 +157,8 @@ async fn change_and_tell(
     let changed = change(tx, actor, reason, edit).await?;
     let keys = changes::outbox_keys(tx, changed.change_set).await?;
     let (before, after) = tokio::try_join!(effects::state(spare, &keys), effects::state(tx, &keys))?;
-    Ok((changed, effects::between(before, after)))
+    let effects = effects::with_hosts(tx, effects::between(before, after)).await?;
+    Ok((changed, effects))
 }
 
 /// The one place that says who may do what. `object` is what the refusal calls it.
@@ -197,6 +201,8 @@ async fn make(db: &mut PgConnection, edit: Edit) -> Result<Option<Version>, Refu
         Edit::NasPut(draft) => services::put_nas(db, &draft).await.map(|()| None),
         Edit::NasDelete { name } => services::delete_nas(db, &name).await.map(|()| None),
         Edit::Organisation(edit) => organisation::make(db, edit).await,
+        Edit::Boot(edit) => boot::make(db, edit).await,
+        Edit::Waiver(edit) => checks::make(db, edit).await.map(|()| None),
         Edit::Undo { change_sets, data_keys } => undo::undo(db, &change_sets, &data_keys).await.map(|()| None),
     }
 }
@@ -209,7 +215,7 @@ async fn rehearse(tx: &mut Transaction<'_, Postgres>, actor: &Actor, edit: Edit)
     let after = effects::state(&mut inner, &keys).await?;
     inner.rollback().await.map_err(DbError::from)?;
     let before = effects::state(tx, &keys).await?;
-    Ok(effects::between(before, after))
+    Ok(effects::with_hosts(tx, effects::between(before, after)).await?)
 }
 
 /// Refuses when the object of the edit is not at this version any more. Takes the row lock of a host.

@@ -101,6 +101,8 @@ fn row(draft: &ZoneDraft, id: i64, version: i64) -> ZoneRow {
         minimum: draft.minimum,
         ttl: draft.ttl,
         department: draft.department.clone(),
+        publish_hinfo: draft.publish_hinfo,
+        publish_rp: draft.publish_rp,
         version,
         serial: Serial(draft.serial.unwrap_or(1).max(1)),
     }

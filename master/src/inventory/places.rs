@@ -4,6 +4,7 @@ use super::draft::{CampusDraft, SubnetDraft};
 use super::hosts::check_options;
 use super::{Problem, Refusal, Version};
 use crate::db::campuses::{self, CampusRow};
+use crate::db::defaults::{self, Level};
 use crate::db::departments;
 use crate::db::responsibility::{self, ObjectId};
 use crate::db::subnets::{self, SubnetRow};
@@ -64,6 +65,7 @@ pub(super) async fn delete_subnet(db: &mut PgConnection, network: Subnet) -> Res
         return Err(Problem::new("subnet-in-use", "", detail).into());
     }
     responsibility::delete_of(db, ObjectId::Subnet(own.id)).await?;
+    defaults::delete(db, Level::Subnet, &network.to_string()).await?;
     Ok(subnets::delete(db, own.id).await?)
 }
 

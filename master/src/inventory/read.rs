@@ -1,5 +1,6 @@
 //! What is in the hostname database, for the page, the API and the imports.
 
+use super::extra_names;
 use super::{CampusDraft, HostContact, HostDraft, InterfaceDraft, SubnetDraft, TemplateDraft, Version, ZoneDraft};
 use crate::db::hosts::{HostFilter, HostRow, IfaceRow};
 use crate::db::{self, DbError};
@@ -8,6 +9,7 @@ use holdfast_proto::words::{DomainName, HostName, Serial};
 use serde::Serialize;
 use sqlx::{PgConnection, PgPool};
 use std::collections::HashMap;
+use std::net::IpAddr;
 use uuid::Uuid;
 
 /// A host as it is.
@@ -141,6 +143,14 @@ async fn complete(db: &mut PgConnection, rows: Vec<HostRow>) -> Result<Vec<Host>
     for (host, alias) in db::hosts::aliases(db, &ids).await? {
         aliases.entry(host).or_default().push(alias);
     }
+    let mut names: HashMap<Uuid, Vec<DomainName>> = HashMap::new();
+    for (host, name) in db::extra_names::of_hosts(db, &ids).await? {
+        names.entry(host).or_default().push(name);
+    }
+    let mut pointers: HashMap<Uuid, Vec<(IpAddr, DomainName)>> = HashMap::new();
+    for (host, address, name) in db::extra_names::pointers(db, &ids).await? {
+        pointers.entry(host).or_default().push((address, name));
+    }
     let mut equipment = db::equipment::of_hosts(db, &ids).await?;
     let mut contacts: HashMap<Uuid, Vec<HostContact>> = HashMap::new();
     for (host, contact) in db::equipment::contacts_of_hosts(db, &ids).await? {
@@ -160,6 +170,8 @@ async fn complete(db: &mut PgConnection, rows: Vec<HostRow>) -> Result<Vec<Host>
             contact: row.contact,
             comment: row.comment,
             aliases: aliases.remove(&row.id).unwrap_or_default(),
+            names: names.remove(&row.id).unwrap_or_default(),
+            pointers: extra_names::gathered(pointers.remove(&row.id).unwrap_or_default()),
             department: row.department,
             contacts: contacts.remove(&row.id).unwrap_or_default(),
             equipment: equipment.remove(&row.id).unwrap_or_default(),
@@ -215,6 +227,8 @@ pub async fn zones(pool: &PgPool) -> Result<Vec<ZoneObject>, DbError> {
             ttl: row.ttl,
             serial: None,
             department: row.department,
+            publish_hinfo: row.publish_hinfo,
+            publish_rp: row.publish_rp,
         },
     };
     Ok(db::zones::all(&mut db).await?.into_iter().map(object).collect())

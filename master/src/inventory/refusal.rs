@@ -54,7 +54,7 @@ impl From<Problem> for Refusal {
 }
 
 /// What a constraint of the database means, where the rules were asked first and someone else was faster.
-const CONSTRAINTS: [(&str, &str, &str); 46] = [
+const CONSTRAINTS: [(&str, &str, &str); 53] = [
     ("address_taken", "duplicate-address", "the address was taken by another host in this moment"),
     ("address_inside_subnet", "address-outside-subnets", "an address would lie outside its subnet: move its host first"),
     ("address_usable", "address-not-usable", "an address would be the network or broadcast address of its subnet"),
@@ -100,6 +100,13 @@ const CONSTRAINTS: [(&str, &str, &str); 46] = [
     ("contact_mail_shape", "bad-mail", "a mail address has one @ and no blanks"),
     ("contact_phone_shape", "bad-phone", "a telephone number has digits, blanks and ()/.-"),
     ("equipment_lengths", "text-too-long", "a text about a machine has at most 255 bytes"),
+    ("extra_name_pkey", "duplicate-name", "the name was given to another host in this moment"),
+    ("extra_name_is_alias", "name-is-alias", "the name is an alias"),
+    ("extra_name_of_host", "object-in-use", "the host was given another name in this moment"),
+    ("pointer_of_address", "not-its-address", "an address that points back to a name is gone"),
+    ("defaults_of_subnet", "object-in-use", "the subnet was given boot defaults in this moment"),
+    ("defaults_of_class", "object-in-use", "the device class was given boot defaults in this moment"),
+    ("defaults_of_campus", "object-in-use", "the campus still has boot defaults: delete them first"),
     ("nas_prefix_taken", "duplicate-address", "another NAS has this prefix"),
 ];
 

@@ -43,7 +43,7 @@ pub(super) struct World {
 impl World {
     /// What these drafts could collide with.
     pub async fn load(db: &mut PgConnection, drafts: &[&HostDraft]) -> Result<Self, DbError> {
-        let names = drafts.iter().flat_map(|draft| [draft.name.domain()].into_iter().chain(&draft.aliases));
+        let names = drafts.iter().flat_map(|draft| [draft.name.domain()].into_iter().chain(&draft.aliases).chain(&draft.names));
         let mut world = Self::of_names(db, names.map(DomainName::without_dot).collect()).await?;
         world.place(subnets::networks(db).await?);
         let interfaces = || drafts.iter().flat_map(|draft| &draft.interfaces);

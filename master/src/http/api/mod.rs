@@ -2,6 +2,8 @@
 //!
 //! Every write takes `dry_run`, `reason`, `wait=all` and `timeout`; every change of something that is there needs `If-Match`.
 
+mod boot;
+mod checks;
 mod events;
 mod hosts;
 mod import;
@@ -9,6 +11,7 @@ mod named;
 mod networks;
 mod nodes;
 mod organisation;
+mod places;
 mod request;
 mod snapshots;
 mod tokens;
@@ -32,7 +35,10 @@ pub fn routes() -> Router<App> {
         .merge(nodes::routes())
         .merge(events::routes())
         .merge(import::routes())
+        .merge(boot::routes())
+        .merge(checks::routes())
         .merge(organisation::routes())
+        .merge(places::routes())
         .merge(tokens::routes())
         .merge(snapshots::routes())
         .route("/changes/{id}", get(write::change))

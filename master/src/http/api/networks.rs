@@ -45,7 +45,7 @@ async fn subnet(State(app): State<App>, _: Visitor, Path((address, length)): Pat
     Ok(with_header(Json(found).into_response(), header::ETAG, &etag))
 }
 
-async fn find_subnet(app: &App, network: &Subnet) -> Result<Option<SubnetObject>, Problem> {
+pub(super) async fn find_subnet(app: &App, network: &Subnet) -> Result<Option<SubnetObject>, Problem> {
     Ok(inventory::subnets(&app.pool).await?.into_iter().find(|subnet| subnet.draft.network == *network))
 }
 
@@ -70,7 +70,7 @@ async fn zone(State(app): State<App>, _: Visitor, Path(apex): Path<String>) -> R
     Ok(with_header(Json(found).into_response(), header::ETAG, &etag))
 }
 
-async fn find_zone(app: &App, apex: &DomainName) -> Result<Option<ZoneObject>, Problem> {
+pub(super) async fn find_zone(app: &App, apex: &DomainName) -> Result<Option<ZoneObject>, Problem> {
     Ok(inventory::zones(&app.pool).await?.into_iter().find(|zone| zone.draft.apex == *apex))
 }
 

@@ -2,6 +2,7 @@
 
 use super::{Entry, EntryKind, names};
 use crate::db::contacts::{self, ContactDraft, ContactKind};
+use crate::db::defaults::{self, Level};
 use crate::db::responsibility::{self, ObjectKind};
 use crate::inventory::places::refuse;
 use crate::inventory::{Problem, Refusal};
@@ -104,7 +105,11 @@ pub(super) async fn drop_own(db: &mut PgConnection, kind: EntryKind, name: &str)
     let kind = match kind {
         EntryKind::Department => ObjectKind::Department,
         EntryKind::External => ObjectKind::External,
-        EntryKind::Contact | EntryKind::Class => return Ok(()),
+        EntryKind::Class => {
+            defaults::delete(db, Level::Class, name).await?;
+            return Ok(());
+        }
+        EntryKind::Contact => return Ok(()),
     };
     if let Some(object) = responsibility::find(db, kind, name).await? {
         responsibility::delete_of(db, object).await?;
