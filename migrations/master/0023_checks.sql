@@ -37,5 +37,3 @@ call change.keep_record_of('checks.waiver', 'id');
 
 -- The checks look at few of the records: those that name others, and texts. Addresses and pointers are not among them.
 create index record_of_type on dns.record (rtype, node_id) where rtype in (2, 5, 15, 16, 33);
--- Where an address of ours lies, asked for many at once.
-create index host_without_contact on ipam.host (id) where contact = '';

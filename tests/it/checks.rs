@@ -212,7 +212,10 @@ fn the_command_line_says_by_its_exit_what_is_wrong_and_whom_to_call() {
     admin.holdfast(&["contact", "verify", "noc"]).unwrap();
     let chain = admin.holdfast(&["contact", "escalation", "10.1.4.17"]).unwrap();
     assert!(chain.contains("institution") && chain.contains("+31 20 555 0117"), "{chain}");
-    assert!(admin.holdfast(&["check", "--area", "boot"]).is_ok(), "nothing is wrong with booting");
+    let wrong = admin.holdfast(&["check", "--area", "boot"]).unwrap_err().to_string();
+    assert!(wrong.contains("HF-501") && wrong.contains("10.1.4.5 is no address of ours"), "{wrong}");
+    admin.holdfast(&["host", "add", "tftp.uni.example", "--address", "10.1.4.5"]).unwrap();
+    admin.holdfast(&["check", "--area", "boot"]).unwrap();
 
     admin
         .holdfast(&["host", "add", "many.uni.example", "--address", "10.1.8.77", "--name", "one.uni.example", "--pointer", "10.1.8.77=one.uni.example"])

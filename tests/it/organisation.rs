@@ -5,7 +5,7 @@ use holdfast_master::config::Config;
 use holdfast_master::engine::Engine;
 use holdfast_master::inventory::boot::{self, BootDefaults, BootEdit, Level};
 use holdfast_master::inventory::organisation::{ContactRole, Entry, EntryKind, ObjectKind, OrganisationEdit, ResponsibilityDraft, escalation};
-use holdfast_master::inventory::{self, Actor, CampusDraft, Changed, Edit, Effects, HostDraft, RecordEffect, Refusal, Role, SubnetDraft, ZoneDraft};
+use holdfast_master::inventory::{self, Actor, CampusDraft, Changed, Edit, Effects, HostDraft, RecordEffect, Refusal, Role, SubnetDraft, ZoneDraft, privacy};
 use holdfast_master::run::open_database;
 use serde_json::{Value, json};
 use sqlx::PgPool;
@@ -262,4 +262,19 @@ async fn one_gateway_is_one_row_and_is_told_with_the_hosts_it_touches() {
 
 async fn stored(it: &Institution, name: &str) -> HostDraft {
     inventory::host_by_name(&it.pool, &name.parse().unwrap()).await.unwrap().unwrap().draft
+}
+
+#[tokio::test]
+async fn what_is_known_of_a_person_is_told_and_goes_when_they_are_erased() {
+    let it = Institution::new("privacy").await;
+    it.contact("jdoe").await;
+    it.responsible("jdoe", ContactRole::Owner, ObjectKind::Subnet, "10.1.4.0/22").await;
+    it.edit(Edit::HostAdd(host("a.uni.example", "10.1.4.30", json!({ "contact": "ask jdoe@uni.example" })))).await;
+    let known = privacy::export(&it.pool, "jdoe").await.unwrap();
+    assert_eq!((known.responsibilities.len(), known.hosts.as_slice()), (1, ["a.uni.example".to_owned()].as_slice()));
+    it.organise(OrganisationEdit::Erase { handle: "jdoe".into() }).await;
+    let left = privacy::export(&it.pool, "jdoe").await.unwrap();
+    assert!(left.contact.is_none() && left.responsibilities.is_empty());
+    assert_eq!((left.hosts.len(), left.remains), (1, 3), "free words and the history are told, not forgotten");
+    assert!(privacy::export(&it.pool, "stranger").await.is_err());
 }

@@ -4,6 +4,7 @@ use super::boot::{BootCommand, SubnetFields, ZoneFields};
 use super::check::{CheckCommand, CheckWish};
 use super::organisation::{ClassCommand, ContactCommand, DepartmentCommand, ExternalCommand, MailboxCommand};
 use super::particulars::Particulars;
+use super::privacy::PrivacyCommand;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
@@ -71,6 +72,11 @@ pub(super) enum Command {
         wish: CheckWish,
         #[command(subcommand)]
         command: Option<CheckCommand>,
+    },
+    /// What is kept about people.
+    Privacy {
+        #[command(subcommand)]
+        command: PrivacyCommand,
     },
     /// What is inherited at boot, and what a host is told.
     Boot {

@@ -15,6 +15,7 @@ mod node;
 mod organisation;
 mod particulars;
 mod print;
+mod privacy;
 mod settings;
 mod snapshot;
 
@@ -65,6 +66,7 @@ fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Zone { command } => network::zone(&client, output, command),
         Command::Campus { command } => network::campus(&client, output, command),
         Command::Check { wish, command } => check::run(&client, output, &wish, command),
+        Command::Privacy { command } => privacy::run(&client, output, command),
         Command::Boot { command } => boot::run(&client, output, command),
         Command::Department { command } => organisation::department(&client, output, command),
         Command::Contact { command } => organisation::contact(&client, output, command),

@@ -54,6 +54,7 @@ pub async fn subnets_without_reverse_zone(db: &mut PgConnection) -> Result<Vec<C
            from ipam.subnet s cross join lateral (
              select a.ip from ipam.address a where a.subnet_id = s.id
                and not exists (select from dns.zone z where z.network is not null and a.ip <<= z.network) order by a.ip limit 1) a
+           where not exists (select from dns.zone z where s.network <<= z.network)
            order by s.network limit $1"#,
         CASES_LIMIT
     );

@@ -24,6 +24,7 @@ pub mod holds;
 pub mod hosts;
 pub mod nas;
 pub mod nodes;
+pub mod privacy;
 pub mod probes;
 pub mod publish;
 pub mod responsibility;

@@ -17,6 +17,7 @@ pub mod organisation;
 mod particulars;
 mod places;
 pub mod present;
+pub mod privacy;
 mod read;
 mod refusal;
 mod services;

@@ -12,6 +12,7 @@ mod networks;
 mod nodes;
 mod organisation;
 mod places;
+mod privacy;
 mod request;
 mod snapshots;
 mod tokens;
@@ -39,6 +40,7 @@ pub fn routes() -> Router<App> {
         .merge(checks::routes())
         .merge(organisation::routes())
         .merge(places::routes())
+        .merge(privacy::routes())
         .merge(tokens::routes())
         .merge(snapshots::routes())
         .route("/changes/{id}", get(write::change))

@@ -13,7 +13,7 @@ pub use crate::db::responsibility::{ContactRole, MailboxDraft, ObjectKind, Respo
 pub use escalation::{Chain, Step, escalation};
 pub use responsible::{mailboxes, responsibilities};
 
-use super::{Problem, Refusal, Version};
+use super::{Problem, Refusal, Version, privacy};
 use crate::db::{DbError, contacts, departments};
 use chrono::NaiveDate;
 use sqlx::{PgConnection, PgPool};
@@ -70,6 +70,11 @@ pub enum OrganisationEdit {
         /// On which day.
         on: NaiveDate,
     },
+    /// A contact goes with everything that refers to it.
+    Erase {
+        /// Its handle.
+        handle: String,
+    },
     /// Somebody becomes responsible for something, or changes their place within a role.
     ResponsibilityPut(ResponsibilityDraft),
     /// Somebody is responsible no longer.
@@ -91,7 +96,7 @@ impl OrganisationEdit {
         match self {
             Self::Add(entry) | Self::Set { entry, .. } => entry.kind().plural(),
             Self::Delete { kind, .. } => kind.plural(),
-            Self::Verify { .. } => EntryKind::Contact.plural(),
+            Self::Verify { .. } | Self::Erase { .. } => EntryKind::Contact.plural(),
             Self::ResponsibilityPut(_) | Self::ResponsibilityDelete(_) => "responsibilities",
             Self::MailboxPut(_) | Self::MailboxDelete { .. } => "mailboxes",
         }
@@ -147,6 +152,7 @@ pub(super) async fn make(db: &mut PgConnection, edit: OrganisationEdit) -> Resul
         OrganisationEdit::Set { name, entry } => set(db, &name, &entry).await.map(Some),
         OrganisationEdit::Delete { kind, name } => delete(db, kind, &name).await.map(|()| None),
         OrganisationEdit::Verify { handle, on } => verify(db, &handle, on).await.map(Some),
+        OrganisationEdit::Erase { handle } => privacy::erase(db, &handle).await.map(|()| None),
         OrganisationEdit::ResponsibilityPut(draft) => responsible::put(db, &draft).await.map(|()| None),
         OrganisationEdit::ResponsibilityDelete(draft) => responsible::delete(db, &draft).await.map(|()| None),
         OrganisationEdit::MailboxPut(draft) => responsible::put_mailbox(db, &draft).await.map(|()| None),
