@@ -7,7 +7,7 @@ use crate::db::publish as db;
 use crate::engine::{self, Engine};
 use crate::feed::{Numberer, deliver_for_ever};
 use crate::http::{App, Boxes, Served, ServedReader, create_first_admin, router};
-use crate::inventory;
+use crate::inventory::{self, checks};
 use crate::keys::Keys;
 use crate::nodes;
 use crate::probes::Prober;
@@ -130,6 +130,7 @@ pub async fn serve(config: Config, metrics: PrometheusHandle) -> anyhow::Result<
     tasks.spawn(keys_work);
     tasks.spawn(revoked_work);
     tasks.spawn(tls_work);
+    tasks.spawn(checks::every_night(pool.clone(), config.publisher.audit_hour));
     tasks.spawn(every_night(nightly, config.publisher.audit_hour, config.publisher.keep_days));
     tasks.spawn(log_end("control", control::serve(control, control_listener, control_tls, until(stopped.clone()))));
     tasks.spawn(log_end("web", serve_web(app, web_listener, web_tls, until(stopped))));

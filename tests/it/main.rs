@@ -1,12 +1,14 @@
 //! The behaviours of Holdfast, one file each, in one program.
 
 mod cables;
+mod checks;
 mod clients;
 mod clocks;
 mod deployment;
 mod fuzz;
 mod house;
 mod masters;
+mod organisation;
 mod publisher;
 mod reports;
 mod rollback;

@@ -2,6 +2,11 @@
 
 use super::moves::{MoveCommand, MoveFields};
 use super::space::{ContainerCommand, FamilyCommand, IpCommand, PoolCommand, ReportCommand};
+use super::boot::{BootCommand, SubnetFields, ZoneFields};
+use super::check::{CheckCommand, CheckWish};
+use super::organisation::{ClassCommand, ContactCommand, DepartmentCommand, ExternalCommand, MailboxCommand};
+use super::particulars::Particulars;
+use super::privacy::PrivacyCommand;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
@@ -46,7 +51,7 @@ pub(super) enum Command {
     /// Hosts.
     Host {
         #[command(subcommand)]
-        command: HostCommand,
+        command: Box<HostCommand>,
     },
     /// Subnets.
     Subnet {
@@ -92,6 +97,48 @@ pub(super) enum Command {
     Report {
         #[command(subcommand)]
         command: ReportCommand,
+    },
+    /// What is wrong with the database and with what follows from it; fails where anything is.
+    Check {
+        #[command(flatten)]
+        wish: CheckWish,
+        #[command(subcommand)]
+        command: Option<CheckCommand>,
+    },
+    /// What is kept about people.
+    Privacy {
+        #[command(subcommand)]
+        command: PrivacyCommand,
+    },
+    /// What is inherited at boot, and what a host is told.
+    Boot {
+        #[command(subcommand)]
+        command: BootCommand,
+    },
+    /// Departments: whose hosts, subnets and zones are.
+    Department {
+        #[command(subcommand)]
+        command: DepartmentCommand,
+    },
+    /// Contacts: who is responsible for what, and whom to call.
+    Contact {
+        #[command(subcommand)]
+        command: ContactCommand,
+    },
+    /// Organisations outside: upstreams, partners, suppliers.
+    External {
+        #[command(subcommand)]
+        command: ExternalCommand,
+    },
+    /// Device classes: how a printer, a server or a laptop gets its address.
+    Class {
+        #[command(subcommand)]
+        command: ClassCommand,
+    },
+    /// Mailboxes of domains, and who reads them (RFC 2142).
+    Mailbox {
+        #[command(subcommand)]
+        command: MailboxCommand,
     },
     /// NASs: who may ask RADIUS. They come in by `holdfast import` of a clients.conf.
     Nas {
@@ -381,12 +428,20 @@ pub(super) struct HostFields {
     /// Another full name for it; may be given several times.
     #[arg(long)]
     pub alias: Vec<String>,
+    /// Another full name that has its addresses, too; may be given several times.
+    #[arg(long = "name", value_name = "NAME")]
+    pub names: Vec<String>,
+    /// A name that an address points back to, as address=name; may be given several times.
+    #[arg(long, value_name = "ADDRESS=NAME")]
+    pub pointer: Vec<String>,
     /// The file it boots.
     #[arg(long)]
     pub boot_file: Option<String>,
     /// The server it fetches that file from.
     #[arg(long)]
     pub next_server: Option<String>,
+    #[command(flatten)]
+    pub particulars: Box<Particulars>,
 }
 
 /// How a change is made.
@@ -416,6 +471,15 @@ pub(super) enum SubnetCommand {
     Map {
         /// The network.
         network: String,
+    },
+    /// Change a subnet; what is not given stays as it is.
+    Set {
+        /// The network, such as 10.1.4.0/22.
+        network: String,
+        #[command(flatten)]
+        fields: SubnetFields,
+        #[command(flatten)]
+        wish: Wish,
     },
     /// Add a subnet.
     Add {
@@ -492,6 +556,15 @@ pub(super) enum SnapshotCommand {
 pub(super) enum ZoneCommand {
     /// List zones.
     List,
+    /// Change a zone; what is not given stays as it is.
+    Set {
+        /// Its apex.
+        apex: String,
+        #[command(flatten)]
+        fields: ZoneFields,
+        #[command(flatten)]
+        wish: Wish,
+    },
 }
 
 #[derive(Debug, Subcommand)]

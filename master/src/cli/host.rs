@@ -24,7 +24,7 @@ pub(super) fn run(client: &Client, output: Output, command: HostCommand) -> Resu
 }
 
 fn add(client: &Client, output: Output, name: String, next: Option<&str>, fields: &HostFields, wish: &Wish) -> Result<(), Failure> {
-    let mut body = top_fields(fields);
+    let mut body = top_fields(fields)?;
     body.insert("name".into(), name.into());
     let mut interface = interface(fields, Value::Null);
     if let Some(subnet) = next {
@@ -57,12 +57,23 @@ fn show(client: &Client, output: Output, name: &str, at: Option<String>) -> Resu
             rows.push(vec!["next-server".into(), print::cell(&part["boot"]["next_server"])]);
             rows.push(vec!["boot-file".into(), print::cell(&part["boot"]["boot_file"])]);
         }
-        let others = [("alias", "aliases"), ("location", "location"), ("contact", "contact"), ("hardware", "hardware"), ("os", "os")];
+        let others = [("other-name", "names"), ("alias", "aliases"), ("location", "location"), ("contact", "contact"), ("hardware", "hardware"), ("os", "os")];
+        rows.extend(thing(host));
         let more = [("comment", "comment"), ("changed", "updated_at")];
         rows.extend(others.iter().chain(&more).map(|(label, field)| vec![(*label).to_owned(), print::cell(&host[*field])]));
         rows.retain(|row| !row[1].is_empty());
         print::table(&["field", "value"], &rows)
     })
+}
+
+/// Whose it is, who answers for it, and what it is as a thing.
+fn thing(host: &Value) -> Vec<Vec<String>> {
+    let mut rows = vec![vec!["department".to_owned(), print::cell(&host["department"])]];
+    let contacts = host["contacts"].as_array().into_iter().flatten();
+    rows.extend(contacts.map(|one| vec![format!("{} contact", print::cell(&one["role"])), print::cell(&one["contact"])]));
+    let fields = ["class", "building", "room", "outlet", "rack", "rack_position", "switch_port", "asset_tag"];
+    rows.extend(fields.iter().map(|field| vec![field.replace('_', "-"), print::cell(&host["equipment"][*field])]));
+    rows
 }
 
 fn list(client: &Client, output: Output, search: Option<String>, limit: Option<usize>) -> Result<(), Failure> {
@@ -90,7 +101,7 @@ fn list(client: &Client, output: Output, search: Option<String>, limit: Option<u
 fn set(client: &Client, output: Output, name: &str, rename: Option<String>, fields: &HostFields, wish: &Wish) -> Result<(), Failure> {
     let path = path_of(name);
     let host = client.get(&path, vec![])?;
-    let mut body = top_fields(fields);
+    let mut body = top_fields(fields)?;
     body.extend(rename.map(|name| ("name".to_owned(), Value::from(name))));
     let mut parts = interfaces(&host.body).to_vec();
     let first = interface(fields, parts.first().cloned().unwrap_or(Value::Null));
@@ -121,14 +132,35 @@ fn interfaces(host: &Value) -> &[Value] {
     host["interfaces"].as_array().map_or(&[], Vec::as_slice)
 }
 
-fn top_fields(fields: &HostFields) -> Map<String, Value> {
+fn top_fields(fields: &HostFields) -> Result<Map<String, Value>, Failure> {
     let texts =
         [("location", &fields.location), ("contact", &fields.contact), ("hardware", &fields.hardware), ("os", &fields.os), ("comment", &fields.comment)];
     let mut body: Map<String, Value> = texts.into_iter().filter_map(|(name, text)| Some((name.to_owned(), text.clone()?.into()))).collect();
     if !fields.alias.is_empty() {
         body.insert("aliases".into(), fields.alias.clone().into());
     }
-    body
+    if !fields.names.is_empty() {
+        body.insert("names".into(), fields.names.clone().into());
+    }
+    if !fields.pointer.is_empty() {
+        body.insert("pointers".into(), pointers(&fields.pointer)?);
+    }
+    body.extend(fields.particulars.body()?);
+    Ok(body)
+}
+
+/// Names by the address that points back to them.
+fn pointers(given: &[String]) -> Result<Value, Failure> {
+    let mut pointers: Vec<(&str, Vec<&str>)> = Vec::new();
+    for text in given {
+        let wrong = || Failure::Usage(format!("\"{text}\" is not address=name such as 10.1.4.7=www.uni.example"));
+        let (address, name) = text.split_once('=').ok_or_else(wrong)?;
+        match pointers.iter_mut().find(|(known, _)| *known == address) {
+            Some((_, names)) => names.push(name),
+            None => pointers.push((address, vec![name])),
+        }
+    }
+    Ok(pointers.into_iter().map(|(address, names)| json!({ "address": address, "names": names })).collect())
 }
 
 /// The interface with what is given written over it; unchanged where nothing is.

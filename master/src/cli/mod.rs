@@ -4,7 +4,9 @@
 //! Results go to stdout, everything else to stderr. Exit codes: 0 done, 1 refused or failed, 2 used wrongly.
 
 mod arguments;
+mod boot;
 mod changes;
+mod check;
 mod client;
 mod events;
 mod host;
@@ -12,7 +14,10 @@ mod import;
 mod moves;
 mod network;
 mod node;
+mod organisation;
+mod particulars;
 mod print;
+mod privacy;
 mod settings;
 mod snapshot;
 mod space;
@@ -59,7 +64,7 @@ fn run(arguments: Arguments) -> Result<(), Failure> {
     }
     let client = Client::new(settings::resolve(connection)?)?;
     match command {
-        Command::Host { command } => host::run(&client, output, command),
+        Command::Host { command } => host::run(&client, output, *command),
         Command::Subnet { command } => network::subnet(&client, output, command),
         Command::Zone { command } => network::zone(&client, output, command),
         Command::Campus { command } => network::campus(&client, output, command),
@@ -69,6 +74,14 @@ fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Family { command } => space::family(&client, output, command),
         Command::Move { command } => moves::run(&client, output, command),
         Command::Report { command } => space::report(&client, output, command),
+        Command::Check { wish, command } => check::run(&client, output, &wish, command),
+        Command::Privacy { command } => privacy::run(&client, output, command),
+        Command::Boot { command } => boot::run(&client, output, command),
+        Command::Department { command } => organisation::department(&client, output, command),
+        Command::Contact { command } => organisation::contact(&client, output, command),
+        Command::External { command } => organisation::external(&client, output, command),
+        Command::Class { command } => organisation::class(&client, output, command),
+        Command::Mailbox { command } => organisation::mailbox(&client, output, command),
         Command::Nas { command } => network::nas(&client, output, command),
         Command::Node { command } => node::run(&client, output, command),
         Command::Snapshot { command } => snapshot::run(&client, output, command),

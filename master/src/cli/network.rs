@@ -3,6 +3,7 @@
 use super::{
     Failure,
     arguments::{CampusCommand, NasCommand, Output, SubnetCommand, Wish, ZoneCommand},
+    boot,
     client::{Client, Question, encode},
     host::wish_query,
     print,
@@ -15,6 +16,7 @@ pub(super) fn subnet(client: &Client, output: Output, command: SubnetCommand) ->
         SubnetCommand::List => list(client, output, "/subnets", &["network", "campus", "gateway", "domain", "total", "used", "free"]),
         SubnetCommand::Show { network } => show_subnet(client, output, &network),
         SubnetCommand::Map { network } => list(client, output, &format!("/subnets/{network}/map"), &["first", "last", "kind"]),
+        SubnetCommand::Set { network, fields, wish } => boot::set_subnet(client, output, &network, fields, &wish),
         SubnetCommand::Add { network, campus, gateway, domain, dns_server, wish } => {
             let body = json!({ "network": network, "campus": campus, "gateway": gateway, "domain": domain, "dns_servers": dns_server });
             add(client, output, "/subnets", &body, &wish)
@@ -34,6 +36,7 @@ fn show_subnet(client: &Client, output: Output, network: &str) -> Result<(), Fai
 
 pub(super) fn zone(client: &Client, output: Output, command: ZoneCommand) -> Result<(), Failure> {
     match command {
+        ZoneCommand::Set { apex, fields, wish } => boot::set_zone(client, output, &apex, fields, &wish),
         ZoneCommand::List => list(client, output, "/zones", &["apex", "primary_ns", "ttl", "published"]),
     }
 }

@@ -22,8 +22,10 @@ pub(super) fn run(client: &Client, output: Output, command: NodeCommand) -> Resu
             print::result(output, &answer.body, |body| rows(&COLUMNS, print::items(body)))
         }
         NodeCommand::Show { name } => {
-            let answer = client.get(&format!("/nodes/{}", encode(&name)), vec![])?;
-            print::result(output, &answer.body, shown)
+            let mut node = client.get(&format!("/nodes/{}", encode(&name)), vec![])?.body;
+            let responsible = client.get("/responsibilities", vec![("kind", "node".to_owned()), ("object", name)])?.body;
+            node["responsible"] = print::items(&responsible).to_vec().into();
+            print::result(output, &node, shown)
         }
         NodeCommand::Enrol { name, role, campus, replace } => {
             let path = format!("/nodes/{}/token", encode(&name));
@@ -53,6 +55,9 @@ fn shown(node: &Value) -> String {
     let mut text = String::new();
     for field in ["name", "role", "campus", "state", "connected", "connected_at", "build", "enrolled_at", "revoked_at", "certificate_end", "fingerprint"] {
         text.push_str(&format!("{field:<16} {}\n", print::cell(&node[field])));
+    }
+    for one in list(&node["responsible"]) {
+        text.push_str(&format!("{:<16} {}\n", print::cell(&one["role"]), print::cell(&one["contact"])));
     }
     if let Some(error) = node["last_error"].as_str() {
         text.push_str(&format!("{:<16} {error} ({})\n", "last_error", print::cell(&node["last_error_at"])));

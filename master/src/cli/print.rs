@@ -85,6 +85,11 @@ pub(super) fn effects(effects: &Value) -> String {
         text.extend(entry["before"].as_str().map(|line| format!("  - {what}: {line}\n")));
         text.extend(entry["after"].as_str().map(|line| format!("  + {what}: {line}\n")));
     }
+    if let Some(count) = effects["hosts"]["count"].as_i64().filter(|count| *count > 0) {
+        let first = texts(&effects["hosts"]["first"]);
+        let more = if count > first.len() as i64 { ", ..." } else { "" };
+        text.push_str(&format!("  {count} hosts are told something else at boot: {}{more}\n", first.join(", ")));
+    }
     text.extend(list("others").iter().map(|other| format!("  * {}\n", cell(other))));
     text
 }

@@ -1,6 +1,7 @@
 //! What the composer needs to know of the rows behind outbox keys: a few set queries, whatever the number of keys.
 
 use super::boot::{BootParameters, OptionDraft};
+use super::defaults::{BootDefaults, inherited};
 use super::zones::reverse_bounds;
 use super::{DbError, json, number, word};
 use holdfast_proto::words::{DomainName, HostName, Mac, Subnet};
@@ -18,8 +19,10 @@ pub struct StoredName {
     pub records: Vec<StoredRecord>,
     /// What its host says about it; `None` where it is no host's.
     pub host: Option<HostFacts>,
-    /// Where it is an address's reverse name: who has the address, and that host's own TTL.
-    pub pointer: Option<(DomainName, Option<u32>)>,
+    /// Where it is an address's reverse name: the names that the address points back to, and the TTL of the host that has it.
+    pub pointers: Vec<DomainName>,
+    /// See `pointers`.
+    pub pointer_ttl: Option<u32>,
 }
 
 /// One record stored at a name.
@@ -33,15 +36,17 @@ pub struct StoredRecord {
     pub rdata: Vec<u8>,
 }
 
-/// What a host says about its name: addresses and HINFO.
+/// What a host says about one of its names.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HostFacts {
-    /// See the draft.
+    /// What it is, at its own name; empty at its others.
     pub hardware: String,
     /// See the draft.
     pub os: String,
     /// Its own TTL in seconds; `None`: its zones'.
     pub ttl: Option<u32>,
+    /// The mail address of who keeps it, at its own name.
+    pub keeper: Option<String>,
     /// All its addresses.
     pub addresses: Vec<IpAddr>,
 }
@@ -55,17 +60,23 @@ pub async fn names(db: &mut PgConnection, names: &[DomainName]) -> Result<Vec<St
     let first: Vec<Option<String>> = bounds.iter().map(|bounds| Some(bounds.as_ref()?.0.to_string())).collect();
     let last: Vec<Option<String>> = bounds.iter().map(|bounds| Some(bounds.as_ref()?.1.to_string())).collect();
     let rows = query!(
-        r#"select n.id is not null or pn.name is not null or exists (select from dns.node below
+        r#"select n.id is not null or pa.ip is not null or exists (select from dns.node below
                where reverse(below.name) collate "C" >= reverse(t.name) || '.' and reverse(below.name) collate "C" < reverse(t.name) || '/')
              or exists (select from ipam.address below where below.ip >= t.first::inet and below.ip <= t.last::inet) as "is_known!",
              array(select rtype from dns.record where node_id = n.id order by rtype, rdata) as "rtypes!",
              array(select ttl from dns.record where node_id = n.id order by rtype, rdata) as "ttls!: Vec<Option<i64>>",
              array(select rdata from dns.record where node_id = n.id order by rtype, rdata) as "rdatas!",
-             h.hardware as "hardware?", h.os as "os?", h.ttl as "ttl?", ph.ttl as "pointer_ttl?", array(select host(ip) from ipam.address where host_id = h.id) as "addresses!",
-             pn.name as "pointer?"
+             coalesce(h.id, x.host_id) is not null as "is_host!", h.hardware as "hardware?", h.os as "os?",
+             (select t.ttl from ipam.host t where t.id = coalesce(h.id, x.host_id)) as ttl, (select ph.ttl from ipam.host ph where ph.id = pa.host_id) as pointer_ttl,
+             array(select host(ip) from ipam.address where host_id = coalesce(h.id, x.host_id)) as "addresses!",
+             (select c.mail from org.responsibility r join org.contact c on c.id = r.contact_id
+               where r.host_id = h.id and r.role = 'technical' and c.mail is not null order by r.rank, c.handle limit 1) as keeper,
+             case when exists (select from ipam.pointer p where p.ip = pa.ip)
+               then array(select o.name from ipam.pointer p join dns.node o on o.id = p.node_id where p.ip = pa.ip order by o.name)
+               else array(select o.name from ipam.host ph join dns.node o on o.id = ph.node_id where ph.id = pa.host_id) end as "pointers!"
            from unnest($1::text[], $2::text[], $3::text[], $4::text[]) with ordinality as t (name, address, first, last, place)
            left join dns.node n on n.name = t.name left join ipam.host h on h.node_id = n.id
-           left join ipam.address pa on pa.ip = t.address::inet left join ipam.host ph on ph.id = pa.host_id left join dns.node pn on pn.id = ph.node_id
+           left join ipam.extra_name x on x.node_id = n.id left join ipam.address pa on pa.ip = t.address::inet
            order by t.place"#,
         &texts,
         &addresses as _,
@@ -76,15 +87,16 @@ pub async fn names(db: &mut PgConnection, names: &[DomainName]) -> Result<Vec<St
         let records = row.rtypes.into_iter().zip(row.ttls).zip(row.rdatas);
         let record =
             |((rtype, ttl), rdata): ((i32, Option<i64>), _)| Ok(StoredRecord { rtype: number(i64::from(rtype))?, ttl: ttl.map(number).transpose()?, rdata });
-        let ttl = row.ttl.map(number).transpose()?;
-        let host = row.hardware.zip(row.os).map(|(hardware, os)| Ok::<_, DbError>(HostFacts { hardware, os, ttl, addresses: super::words(&row.addresses)? }));
-        let pointer_ttl = row.pointer_ttl.map(number).transpose()?;
+        let (hardware, os) = (row.hardware.unwrap_or_default(), row.os.unwrap_or_default());
+        let (addresses, ttl) = (super::words(&row.addresses)?, row.ttl.map(number).transpose()?);
+        let host = row.is_host.then_some(HostFacts { hardware, os, ttl, keeper: row.keeper, addresses });
         Ok(StoredName {
             name: name.clone(),
             is_known: row.is_known,
             records: records.map(record).collect::<Result<_, DbError>>()?,
-            host: host.transpose()?,
-            pointer: row.pointer.as_deref().map(|name| Ok::<_, DbError>((word(name)?, pointer_ttl))).transpose()?,
+            host,
+            pointers: super::words(&row.pointers)?,
+            pointer_ttl: row.pointer_ttl.map(number).transpose()?,
         })
     });
     rows.collect()
@@ -105,13 +117,18 @@ pub struct SubnetFacts {
     pub dns_servers: Vec<IpAddr>,
     /// Further options.
     pub options: Vec<OptionDraft>,
+    /// What it inherits: institution, campus, and over them its own defaults.
+    pub inherited: Vec<BootDefaults>,
 }
 
 /// The subnets with these networks.
 pub async fn subnets(db: &mut PgConnection, networks: &[String]) -> Result<Vec<SubnetFacts>, DbError> {
     let rows = query!(
         r#"select s.network::text as "network!", c.name as campus, host(s.gateway) as gateway, s.domain,
-             array(select host(d) from unnest(s.dns_servers) d) as "dns_servers!", s.options
+             array(select host(d) from unnest(s.dns_servers) d) as "dns_servers!", s.options,
+             array(select d.parameters from boot.defaults d
+               where d.level = 'institution' or d.campus_id = s.campus_id or d.subnet_id = s.id
+               order by array_position(array['institution', 'campus', 'subnet'], d.level)) as "inherited!"
            from ipam.subnet s join org.campus c on c.id = s.campus_id where s.network = any ($1::text[]::cidr[])"#,
         networks
     )
@@ -125,6 +142,7 @@ pub async fn subnets(db: &mut PgConnection, networks: &[String]) -> Result<Vec<S
             domain: row.domain.as_deref().map(word).transpose()?,
             dns_servers: super::words(&row.dns_servers)?,
             options: json(row.options)?,
+            inherited: row.inherited.into_iter().map(json).collect::<Result<_, _>>()?,
         })
     });
     rows.collect()
@@ -141,20 +159,24 @@ pub struct ReservationFacts {
     pub address: Ipv4Addr,
     /// The host.
     pub host: HostName,
-    /// What it is told over the subnet's options.
+    /// What it is told over the subnet's options, with what it inherits.
     pub parameters: BootParameters,
 }
 
 /// The places with these IPv4 networks and hardware addresses, pairwise.
 pub async fn reservations(db: &mut PgConnection, networks: &[String], macs: &[String]) -> Result<Vec<ReservationFacts>, DbError> {
     let rows = query!(
-        r#"select distinct on (t.network, t.mac) t.network as "network!", t.mac as "mac!", host(a.ip) as "ip!", n.name, e.parameters as "parameters?"
+        r#"select distinct on (t.network, t.mac) t.network as "network!", t.mac as "mac!", host(a.ip) as "ip!", n.name, e.parameters as "parameters?", cd.parameters as "class?",
+             array(select d.parameters from boot.defaults d
+               where d.level = 'institution' or d.campus_id = s.campus_id or d.subnet_id = s.id
+               order by array_position(array['subnet', 'campus', 'institution'], d.level)) as "outer!"
            from unnest($1::text[], $2::text[]) as t (network, mac)
            join ipam.subnet s on s.network = t.network::cidr
            join ipam.link l on l.subnet_id = s.id and l.mac = t.mac::macaddr
            join ipam.address a on a.iface_id = l.iface_id and a.subnet_id = s.id
            join ipam.host h on h.id = a.host_id join dns.node n on n.id = h.node_id
-           left join boot.entry e on e.iface_id = l.iface_id
+           left join boot.entry e on e.iface_id = l.iface_id left join ipam.equipment q on q.host_id = h.id
+           left join boot.defaults cd on cd.class_id = q.class_id
            order by t.network, t.mac, a.ip"#,
         networks,
         macs
@@ -162,8 +184,87 @@ pub async fn reservations(db: &mut PgConnection, networks: &[String], macs: &[St
     .fetch_all(db)
     .await?;
     let rows = rows.into_iter().map(|row| {
-        let parameters = row.parameters.map(json).transpose()?.unwrap_or_default();
+        let own = row.parameters.map(json).transpose()?.unwrap_or_default();
+        let class: Option<BootDefaults> = row.class.map(json).transpose()?;
+        let outer: Vec<BootDefaults> = row.outer.into_iter().map(json).collect::<Result<_, _>>()?;
+        let parameters = inherited(own, class.as_ref(), &outer);
         Ok(ReservationFacts { network: word(&row.network)?, mac: word(&row.mac)?, address: word(&row.ip)?, host: word(&row.name)?, parameters })
+    });
+    rows.collect()
+}
+
+/// How many hosts are on one of these subnets or have one of these places (subnet and hardware address, pairwise), and the first by
+/// name, at most so many.
+pub async fn hosts_at(db: &mut PgConnection, subnets: &[String], networks: &[String], macs: &[String], limit: i64) -> Result<(i64, Vec<String>), DbError> {
+    let row = query!(
+        r#"with touched as (
+             select a.host_id from ipam.subnet s join ipam.address a on a.subnet_id = s.id join ipam.iface i on i.id = a.iface_id
+               where s.network = any ($1::text[]::cidr[]) and i.mac is not null
+             union
+             select i.host_id from unnest($2::text[], $3::text[]) as t (network, mac) join ipam.subnet s on s.network = t.network::cidr
+               join ipam.link l on l.subnet_id = s.id and l.mac = t.mac::macaddr join ipam.iface i on i.id = l.iface_id)
+           select (select count(*) from touched) as "count!",
+             array(select n.name from touched t join ipam.host h on h.id = t.host_id join dns.node n on n.id = h.node_id order by n.name limit $4) as "first!""#,
+        subnets,
+        networks,
+        macs,
+        limit
+    );
+    let row = row.fetch_one(db).await?;
+    Ok((row.count, row.first))
+}
+
+/// One place of a host at boot, with what it does not share with its neighbours and what it does.
+#[derive(Debug, Clone)]
+pub struct PlaceOfHost {
+    /// The subnet.
+    pub network: Subnet,
+    /// Its campus.
+    pub campus: String,
+    /// The host's device class.
+    pub class: Option<String>,
+    /// The hardware address.
+    pub mac: Mac,
+    /// The lowest of its addresses there.
+    pub address: Ipv4Addr,
+    /// The subnet's router.
+    pub gateway: Option<IpAddr>,
+    /// What the subnet itself says.
+    pub of_subnet: BootDefaults,
+    /// What the host's own entry says.
+    pub parameters: BootParameters,
+}
+
+/// The places of the host of this name, by subnet.
+pub async fn places_of_host(db: &mut PgConnection, name: &str) -> Result<Vec<PlaceOfHost>, DbError> {
+    let rows = query!(
+        r#"select distinct on (s.network, i.mac) s.network::text as "network!", ca.name as campus, c.name as "class?", i.mac::text as "mac!", host(a.ip) as "ip!",
+             host(s.gateway) as gateway, s.domain, array(select host(d) from unnest(s.dns_servers) d where family(d) = 4) as "dns_servers!", s.options,
+             e.parameters as "parameters?"
+           from dns.node n join ipam.host h on h.node_id = n.id join ipam.address a on a.host_id = h.id join ipam.iface i on i.id = a.iface_id
+           join ipam.subnet s on s.id = a.subnet_id join org.campus ca on ca.id = s.campus_id left join ipam.equipment q on q.host_id = h.id
+           left join ipam.device_class c on c.id = q.class_id left join boot.entry e on e.iface_id = i.id
+           where n.name = $1 and family(a.ip) = 4 and i.mac is not null order by s.network, i.mac, a.ip"#,
+        name
+    )
+    .fetch_all(db)
+    .await?;
+    let rows = rows.into_iter().map(|row| {
+        Ok(PlaceOfHost {
+            network: word(&row.network)?,
+            campus: row.campus,
+            class: row.class,
+            mac: word(&row.mac)?,
+            address: word(&row.ip)?,
+            gateway: row.gateway.as_deref().map(word).transpose()?,
+            of_subnet: BootDefaults {
+                domain: row.domain.as_deref().map(word).transpose()?,
+                dns_servers: super::words(&row.dns_servers)?,
+                options: json(row.options)?,
+                ..BootDefaults::default()
+            },
+            parameters: row.parameters.map(json).transpose()?.unwrap_or_default(),
+        })
     });
     rows.collect()
 }

@@ -49,7 +49,7 @@ pub async fn names(db: &mut PgConnection, keys: impl IntoIterator<Item = DomainN
 pub async fn names_in(db: &mut PgConnection, zones: &ZoneIndex, keys: impl IntoIterator<Item = DomainName>) -> Result<Vec<NameFacts>, DbError> {
     let names: Vec<DomainName> = with_ancestors(keys, zones).into_iter().collect();
     let mut found = Found::default();
-    compose::names(db, &names).await?.into_iter().for_each(|stored| found.take(stored));
+    compose::names(db, &names).await?.into_iter().for_each(|stored| found.take(stored, zones));
     Ok(names.iter().map(|name| found.facts(name, zones)).collect())
 }
 
@@ -90,9 +90,19 @@ fn counted(text: &str) -> Vec<u8> {
     [&[bytes.len() as u8], bytes].concat()
 }
 
+/// A mail address as RP has it (RFC 1183 section 2.2): as a domain name, the part before the @ its first label (RFC 1035
+/// section 8), and no text. `None` where it does not fit into one.
+fn responsible_person(mail: &str) -> Option<Vec<u8>> {
+    let (local, domain) = mail.split_once('@')?;
+    let label = u8::try_from(local.len()).ok().filter(|length| (1..=63).contains(length))?;
+    let domain: DomainName = domain.parse().ok()?;
+    let mailbox = [&[label], local.to_ascii_lowercase().as_bytes(), domain.wire()].concat();
+    DomainName::from_wire(&mailbox).map(|mailbox| [mailbox.wire(), DomainName::root().wire()].concat())
+}
+
 impl Found {
-    fn take(&mut self, stored: StoredName) {
-        let StoredName { name, is_known, records, host, pointer } = stored;
+    fn take(&mut self, stored: StoredName, zones: &ZoneIndex) {
+        let StoredName { name, is_known, records, host, pointers, pointer_ttl } = stored;
         for record in records {
             self.add(name.clone(), record.rtype, record.ttl, record.rdata);
         }
@@ -101,12 +111,17 @@ impl Found {
                 let (rtype, rdata) = address_record(address);
                 self.add(name.clone(), rtype, host.ttl, rdata);
             }
-            if !host.hardware.is_empty() && !host.os.is_empty() {
+            let zone = zones.of(&name);
+            if zone.is_some_and(|zone| zone.publish_hinfo) && !host.hardware.is_empty() && !host.os.is_empty() {
                 self.add(name.clone(), rtype::HINFO, host.ttl, [counted(&host.hardware), counted(&host.os)].concat());
             }
+            if zone.is_some_and(|zone| zone.publish_rp) {
+                let rdata = host.keeper.as_deref().and_then(responsible_person);
+                rdata.into_iter().for_each(|rdata| self.add(name.clone(), rtype::RP, None, rdata));
+            }
         }
-        if let Some((host, ttl)) = pointer {
-            self.add(name.clone(), rtype::PTR, ttl, host.wire().to_vec());
+        for host in pointers {
+            self.add(name.clone(), rtype::PTR, pointer_ttl, host.wire().to_vec());
         }
         if is_known {
             self.known.insert(name);
@@ -202,6 +217,9 @@ mod tests {
             expire: 3,
             minimum: 4,
             ttl: 86_400,
+            department: None,
+            publish_hinfo: true,
+            publish_rp: true,
             version: 1,
             serial: Serial(7),
         }
@@ -213,6 +231,22 @@ mod tests {
         let names = with_ancestors([name("a.b.uni.example"), name("c.b.uni.example"), name("x.other.example"), name("uni.example")], &zones);
         let expected = ["a.b.uni.example", "b.uni.example", "c.b.uni.example", "uni.example", "x.other.example"];
         assert_eq!(names, expected.into_iter().map(name).collect());
+    }
+
+    #[test]
+    fn what_a_host_is_and_who_keeps_it_is_told_only_where_the_zone_tells_it() {
+        let host = compose::HostFacts { hardware: "SUN-4".into(), os: "UNIX".into(), keeper: Some("j.doe@uni.example".into()), addresses: vec![] };
+        let stored = |text| StoredName { name: name(text), is_known: true, records: vec![], host: Some(host.clone()), pointers: vec![], pointer_ttl: None };
+        let silent = ZoneRow { publish_hinfo: false, publish_rp: false, ..zone(2, "law.uni.example") };
+        let zones = ZoneIndex::new(vec![zone(1, "uni.example"), silent]);
+        let mut found = Found::default();
+        found.take(stored("a.uni.example"), &zones);
+        found.take(stored("a.law.uni.example"), &zones);
+        let types = |text| found.facts(&name(text), &zones).records.iter().map(|record| record.rtype).collect::<Vec<_>>();
+        assert_eq!(types("a.uni.example"), [rtype::HINFO, rtype::RP]);
+        assert!(types("a.law.uni.example").is_empty());
+        assert_eq!(responsible_person("j.doe@uni.example").unwrap(), b"\x05j.doe\x03uni\x07example\x00\x00");
+        assert_eq!(responsible_person("nobody"), None);
     }
 
     #[test]

@@ -18,6 +18,8 @@ pub struct HostRow {
     /// Its name.
     pub name: HostName,
     /// See the draft.
+    pub department: Option<String>,
+    /// See the draft.
     pub hardware: String,
     /// See the draft.
     pub os: String,
@@ -53,14 +55,14 @@ pub struct HostFilter<'a> {
 /// Hosts by name.
 pub async fn find(db: &mut PgConnection, filter: HostFilter<'_>) -> Result<Vec<HostRow>, DbError> {
     let rows = query!(
-        "select h.id, h.node_id, n.name, h.hardware, h.os, h.location, h.contact, h.comment, h.version, h.created_at, h.updated_at
-         from ipam.host h join dns.node n on n.id = h.node_id
+        r#"select h.id, h.node_id, n.name, d.name as "department?", h.hardware, h.os, h.location, h.contact, h.comment, h.version, h.created_at, h.updated_at
+         from ipam.host h join dns.node n on n.id = h.node_id left join org.department d on d.id = h.department_id
          where ($1::text is null or n.name = $1) and ($2::text is null or n.name > $2)
            and ($3::text is null or position($3 in n.name) > 0
              or exists (select from ipam.address a where a.host_id = h.id and position($3 in host(a.ip)) > 0)
              or ($4::text is not null and exists (
                   select from ipam.iface i where i.host_id = h.id and position($4 in replace(i.mac::text, ':', '')) > 0)))
-         order by n.name limit $5",
+         order by n.name limit $5"#,
         filter.name,
         filter.after,
         filter.part,
@@ -74,6 +76,7 @@ pub async fn find(db: &mut PgConnection, filter: HostFilter<'_>) -> Result<Vec<H
             id: row.id,
             node: row.node_id,
             name: word(&row.name)?,
+            department: row.department,
             hardware: row.hardware,
             os: row.os,
             location: row.location,
@@ -181,6 +184,8 @@ pub struct HostTexts<'a> {
     pub id: Uuid,
     /// Its node.
     pub node: i64,
+    /// Its department's number.
+    pub department: Option<i64>,
     /// Hardware, operating system, location, contact, comment.
     pub texts: [&'a str; 5],
 }
@@ -189,17 +194,19 @@ pub struct HostTexts<'a> {
 pub async fn insert(db: &mut PgConnection, hosts: &[HostTexts<'_>]) -> Result<(), DbError> {
     let ids: Vec<Uuid> = hosts.iter().map(|host| host.id).collect();
     let nodes: Vec<i64> = hosts.iter().map(|host| host.node).collect();
+    let departments: Vec<Option<i64>> = hosts.iter().map(|host| host.department).collect();
     let [hardware, os, location, contact, comment] = std::array::from_fn(|n| hosts.iter().map(|host| host.texts[n].to_owned()).collect::<Vec<String>>());
     query!(
-        "insert into ipam.host (id, node_id, hardware, os, location, contact, comment)
-         select * from unnest($1::uuid[], $2::bigint[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[])",
+        "insert into ipam.host (id, node_id, hardware, os, location, contact, comment, department_id)
+         select * from unnest($1::uuid[], $2::bigint[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::bigint[])",
         &ids,
         &nodes,
         &hardware,
         &os,
         &location,
         &contact,
-        &comment
+        &comment,
+        &departments as _
     )
     .execute(db)
     .await?;
@@ -210,14 +217,15 @@ pub async fn insert(db: &mut PgConnection, hosts: &[HostTexts<'_>]) -> Result<()
 pub async fn update(db: &mut PgConnection, host: &HostTexts<'_>) -> Result<i64, DbError> {
     let [hardware, os, location, contact, comment] = host.texts;
     let sql = query_scalar!(
-        "update ipam.host set hardware = $2, os = $3, location = $4, contact = $5, comment = $6, version = version + 1, updated_at = now()
+        "update ipam.host set hardware = $2, os = $3, location = $4, contact = $5, comment = $6, department_id = $7, version = version + 1, updated_at = now()
          where id = $1 returning version",
         host.id,
         hardware,
         os,
         location,
         contact,
-        comment
+        comment,
+        host.department
     );
     Ok(sql.fetch_one(db).await?)
 }

@@ -33,6 +33,8 @@ pub struct SubnetRow {
     pub preference: i32,
     /// How long an address that was given back waits, in seconds.
     pub quarantine_secs: u32,
+    /// Its department's name.
+    pub department: Option<String>,
     /// How often it was changed.
     pub version: i64,
     /// How many addresses are in use.
@@ -44,8 +46,8 @@ pub async fn all(db: &mut PgConnection) -> Result<Vec<SubnetRow>, DbError> {
     let rows = query!(
         r#"select s.id, s.network::text as "network!", s.campus_id, c.name as campus, host(s.gateway) as gateway, s.domain,
              array(select host(d) from unnest(s.dns_servers) d) as "dns_servers!", s.options, s.version, s.vlan, s.classes, s.preference,
-             s.quarantine_secs, (select n.used from ipam.subnet_numbers n where n.id = s.id) as "used!"
-           from ipam.subnet s join org.campus c on c.id = s.campus_id order by s.network"#
+             s.quarantine_secs, d.name as "department?", (select n.used from ipam.subnet_numbers n where n.id = s.id) as "used!"
+           from ipam.subnet s join org.campus c on c.id = s.campus_id left join org.department d on d.id = s.department_id order by s.network"#
     )
     .fetch_all(db)
     .await?;
@@ -63,6 +65,7 @@ pub async fn all(db: &mut PgConnection) -> Result<Vec<SubnetRow>, DbError> {
             classes: row.classes,
             preference: row.preference,
             quarantine_secs: number(row.quarantine_secs)?,
+            department: row.department,
             version: row.version,
             used: row.used,
         })
@@ -86,8 +89,8 @@ pub async fn campus_of(db: &mut PgConnection, address: IpAddr) -> Result<Option<
 pub async fn insert(db: &mut PgConnection, row: &SubnetRow) -> Result<(), DbError> {
     let servers: Vec<String> = row.dns_servers.iter().map(IpAddr::to_string).collect();
     query!(
-        "insert into ipam.subnet (campus_id, network, gateway, domain, dns_servers, options, vlan, classes, preference, quarantine_secs)
-         values ($1, $2::text::cidr, $3::text::inet, $4, $5::text[]::inet[], $6, $7, $8, $9, $10)",
+        "insert into ipam.subnet (campus_id, network, gateway, domain, dns_servers, options, vlan, classes, preference, quarantine_secs, department_id)
+         values ($1, $2::text::cidr, $3::text::inet, $4, $5::text[]::inet[], $6, $7, $8, $9, $10, (select id from org.department where name = $11))",
         row.campus_id,
         row.network.to_string(),
         row.gateway.map(|gateway| gateway.to_string()),
@@ -97,7 +100,8 @@ pub async fn insert(db: &mut PgConnection, row: &SubnetRow) -> Result<(), DbErro
         row.vlan.map(i32::from),
         &row.classes,
         row.preference,
-        i64::from(row.quarantine_secs)
+        i64::from(row.quarantine_secs),
+        row.department
     )
     .execute(db)
     .await?;
@@ -109,7 +113,8 @@ pub async fn update(db: &mut PgConnection, row: &SubnetRow) -> Result<i64, DbErr
     let servers: Vec<String> = row.dns_servers.iter().map(IpAddr::to_string).collect();
     let sql = query_scalar!(
         "update ipam.subnet set campus_id = $2, network = $3::text::cidr, gateway = $4::text::inet, domain = $5, dns_servers = $6::text[]::inet[],
-           options = $7, vlan = $8, classes = $9, preference = $10, quarantine_secs = $11, version = version + 1 where id = $1 returning version",
+           options = $7, vlan = $8, classes = $9, preference = $10, quarantine_secs = $11, department_id = (select id from org.department where name = $12),
+           version = version + 1 where id = $1 returning version",
         row.id,
         row.campus_id,
         row.network.to_string(),
@@ -120,7 +125,8 @@ pub async fn update(db: &mut PgConnection, row: &SubnetRow) -> Result<i64, DbErr
         row.vlan.map(i32::from),
         &row.classes,
         row.preference,
-        i64::from(row.quarantine_secs)
+        i64::from(row.quarantine_secs),
+        row.department
     );
     Ok(sql.fetch_one(db).await?)
 }

@@ -30,6 +30,12 @@ pub struct ZoneRow {
     pub minimum: u32,
     /// The TTL of records without their own.
     pub ttl: u32,
+    /// Its department's name.
+    pub department: Option<String>,
+    /// Whether it tells what its hosts are (HINFO).
+    pub publish_hinfo: bool,
+    /// Whether it tells who keeps its hosts (RP).
+    pub publish_rp: bool,
     /// How often it was changed.
     pub version: i64,
     /// The serial as last published.
@@ -104,8 +110,9 @@ pub fn reverse_bounds(name: &DomainName) -> Option<(IpAddr, IpAddr)> {
 /// All zones by apex.
 pub async fn all(db: &mut PgConnection) -> Result<Vec<ZoneRow>, DbError> {
     let rows = query!(
-        "select z.id, z.apex, z.network::text as network, z.primary_ns, z.mailbox, z.refresh, z.retry, z.expire, z.minimum, z.ttl, z.version, s.serial
-         from dns.zone z join dns.serial s on s.zone_id = z.id order by z.apex"
+        r#"select z.id, z.apex, z.network::text as network, z.primary_ns, z.mailbox, z.refresh, z.retry, z.expire, z.minimum, z.ttl, z.version, s.serial,
+             d.name as "department?", z.publish_hinfo, z.publish_rp
+           from dns.zone z join dns.serial s on s.zone_id = z.id left join org.department d on d.id = z.department_id order by z.apex"#
     )
     .fetch_all(db)
     .await?;
@@ -121,6 +128,9 @@ pub async fn all(db: &mut PgConnection) -> Result<Vec<ZoneRow>, DbError> {
             expire: number(row.expire)?,
             minimum: number(row.minimum)?,
             ttl: number(row.ttl)?,
+            department: row.department,
+            publish_hinfo: row.publish_hinfo,
+            publish_rp: row.publish_rp,
             version: row.version,
             serial: Serial(number(row.serial)?),
         })
@@ -131,8 +141,8 @@ pub async fn all(db: &mut PgConnection) -> Result<Vec<ZoneRow>, DbError> {
 /// Keeps a new zone; its number.
 pub async fn insert(db: &mut PgConnection, row: &ZoneRow) -> Result<i64, DbError> {
     let id = query_scalar!(
-        "insert into dns.zone (apex, network, primary_ns, mailbox, refresh, retry, expire, minimum, ttl)
-         values ($1, $2::text::cidr, $3, $4, $5, $6, $7, $8, $9) returning id",
+        "insert into dns.zone (apex, network, primary_ns, mailbox, refresh, retry, expire, minimum, ttl, department_id, publish_hinfo, publish_rp)
+         values ($1, $2::text::cidr, $3, $4, $5, $6, $7, $8, $9, (select id from org.department where name = $10), $11, $12) returning id",
         row.apex.without_dot(),
         row.network,
         row.primary_ns.without_dot(),
@@ -141,7 +151,10 @@ pub async fn insert(db: &mut PgConnection, row: &ZoneRow) -> Result<i64, DbError
         i64::from(row.retry),
         i64::from(row.expire),
         i64::from(row.minimum),
-        i64::from(row.ttl)
+        i64::from(row.ttl),
+        row.department,
+        row.publish_hinfo,
+        row.publish_rp
     )
     .fetch_one(&mut *db)
     .await?;
@@ -172,7 +185,8 @@ pub async fn names_below(db: &mut PgConnection, id: i64) -> Result<i64, DbError>
 /// Changes a zone's SOA and TTL; its new version.
 pub async fn update(db: &mut PgConnection, row: &ZoneRow) -> Result<i64, DbError> {
     let sql = query_scalar!(
-        "update dns.zone set primary_ns = $2, mailbox = $3, refresh = $4, retry = $5, expire = $6, minimum = $7, ttl = $8, version = version + 1
+        "update dns.zone set primary_ns = $2, mailbox = $3, refresh = $4, retry = $5, expire = $6, minimum = $7, ttl = $8,
+           department_id = (select id from org.department where name = $9), publish_hinfo = $10, publish_rp = $11, version = version + 1
          where id = $1 returning version",
         row.id,
         row.primary_ns.without_dot(),
@@ -181,7 +195,10 @@ pub async fn update(db: &mut PgConnection, row: &ZoneRow) -> Result<i64, DbError
         i64::from(row.retry),
         i64::from(row.expire),
         i64::from(row.minimum),
-        i64::from(row.ttl)
+        i64::from(row.ttl),
+        row.department,
+        row.publish_hinfo,
+        row.publish_rp
     );
     Ok(sql.fetch_one(db).await?)
 }
@@ -200,7 +217,7 @@ pub struct NodeUse {
     pub name: DomainName,
     /// Its node.
     pub node: i64,
-    /// Its host, where it is one's name.
+    /// Its host, where it is one's own name or another one with its addresses.
     pub host: Option<uuid::Uuid>,
     /// What it stands for, where it is an alias.
     pub target: Option<DomainName>,
@@ -211,8 +228,9 @@ pub struct NodeUse {
 /// How these names are used; unused ones are left out.
 pub async fn uses(db: &mut PgConnection, names: &[String]) -> Result<Vec<NodeUse>, DbError> {
     let rows = query!(
-        r#"select n.name as "name!", n.id as "id!", h.id as "host?", r.target as "target?", (select count(*) from dns.record r where r.node_id = n.id) as "records!"
-           from dns.node n left join ipam.host h on h.node_id = n.id left join dns.record r on r.node_id = n.id and r.rtype = 5
+        r#"select n.name as "name!", n.id as "id!", coalesce(h.id, x.host_id) as host, r.target as "target?", (select count(*) from dns.record r where r.node_id = n.id) as "records!"
+           from dns.node n left join ipam.host h on h.node_id = n.id left join ipam.extra_name x on x.node_id = n.id
+           left join dns.record r on r.node_id = n.id and r.rtype = 5
            where n.name = any ($1)"#,
         names
     )
@@ -269,7 +287,7 @@ pub async fn delete_unused_nodes(db: &mut PgConnection, nodes: &[i64]) -> Result
     }
     query!(
         "delete from dns.node n where n.id = any ($1) and not exists (select from ipam.host h where h.node_id = n.id)
-         and not exists (select from dns.record r where r.node_id = n.id)",
+         and not exists (select from dns.record r where r.node_id = n.id) and not exists (select from ipam.extra_name x where x.node_id = n.id)",
         nodes
     )
     .execute(db)

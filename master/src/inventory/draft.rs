@@ -7,7 +7,11 @@ pub use super::approval::ApprovalRuleDraft;
 use super::families::OtherAddressDraft;
 use super::space::SpaceEdit;
 use super::wanted::{InterfaceJson, Wanted};
+use super::boot::BootEdit;
+use super::checks::WaiverEdit;
+use super::organisation::OrganisationEdit;
 pub use crate::db::boot::{BootParameters, OptionDraft};
+pub use crate::db::equipment::{Equipment, HostContact};
 use holdfast_proto::snapshot::{DataKey, EncryptedField};
 use holdfast_proto::words::{DomainName, HostName, Mac, Subnet};
 use serde::{Deserialize, Serialize};
@@ -97,6 +101,12 @@ pub enum Edit {
     },
     /// What addresses there are, and who waits for which.
     Space(SpaceEdit),
+    /// What was found by a check does not count for a time, or counts again.
+    Waiver(WaiverEdit),
+    /// What is inherited at boot.
+    Boot(BootEdit),
+    /// Departments, contacts, who is responsible for what.
+    Organisation(OrganisationEdit),
     /// The rows that these change sets changed become what they were before.
     #[serde(skip)]
     Undo {
@@ -120,6 +130,9 @@ impl Edit {
             Self::NasPut(_) | Self::NasDelete { .. } => "NASs",
             Self::ApprovalRuleAdd(_) | Self::ApprovalRuleDelete { .. } => "approval rules",
             Self::Space(edit) => edit.object(),
+            Self::Waiver(_) => "waivers",
+            Self::Boot(_) => "boot defaults",
+            Self::Organisation(edit) => edit.object(),
             Self::Undo { .. } => "what others did",
         }
     }
@@ -137,13 +150,13 @@ pub struct HostDraft {
     /// The machine, as HINFO says it; empty where unknown.
     #[serde(default)]
     pub hardware: String,
-    /// The operating system, as HINFO says it. HINFO is published when both are set.
+    /// The operating system, as HINFO says it. HINFO is published when both are set and the zone publishes it.
     #[serde(default)]
     pub os: String,
-    /// Where it stands: campus, building, room.
+    /// Where it stands, in free words as imports bring it; `equipment` says it in fields.
     #[serde(default)]
     pub location: String,
-    /// Whom to ask.
+    /// Whom to ask, in free words as imports bring it; `contacts` says it by handles.
     #[serde(default)]
     pub contact: String,
     /// Anything else.
@@ -155,6 +168,21 @@ pub struct HostDraft {
     /// Its addresses in families beyond IP.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub other_addresses: Vec<OtherAddressDraft>,
+    /// Other names that have all its addresses (A and AAAA records of their own).
+    #[serde(default)]
+    pub names: Vec<DomainName>,
+    /// Which names its addresses point back to (PTR), where that is not just its own.
+    #[serde(default)]
+    pub pointers: Vec<Pointer>,
+    /// The department that it belongs to, by name.
+    #[serde(default)]
+    pub department: Option<String>,
+    /// Who answers for it; of one role the first is asked first.
+    #[serde(default)]
+    pub contacts: Vec<HostContact>,
+    /// What it is as a thing, and where that stands.
+    #[serde(default)]
+    pub equipment: Equipment,
 }
 
 impl HostDraft {
@@ -166,9 +194,33 @@ impl HostDraft {
     /// A host of which only the name is known.
     pub fn named(name: HostName) -> Self {
         let none = String::new;
-        let other_addresses = vec![];
-        Self { name, interfaces: vec![], hardware: none(), os: none(), location: none(), contact: none(), comment: none(), aliases: vec![], other_addresses }
+        Self {
+            name,
+            interfaces: vec![],
+            hardware: none(),
+            os: none(),
+            location: none(),
+            contact: none(),
+            comment: none(),
+            aliases: vec![],
+            other_addresses: vec![],
+            names: vec![],
+            pointers: vec![],
+            department: None,
+            contacts: vec![],
+            equipment: Equipment::default(),
+        }
     }
+}
+
+/// The names that an address points back to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Pointer {
+    /// The address, one of the host's.
+    pub address: IpAddr,
+    /// The names, each the host's own or one of its `names`; the usual address has one.
+    pub names: Vec<DomainName>,
 }
 
 /// One network interface of a host.
@@ -226,6 +278,9 @@ impl SubnetDraft {
     pub(in crate::inventory) fn quarantine_default() -> u32 {
         86_400
     }
+    /// The department that it belongs to, by name.
+    #[serde(default)]
+    pub department: Option<String>,
 }
 
 /// A campus as an admin writes it.
@@ -270,6 +325,15 @@ pub struct ZoneDraft {
     /// The serial to start from; it only counts when the zone is new.
     #[serde(default)]
     pub serial: Option<u32>,
+    /// The department that it belongs to, by name.
+    #[serde(default)]
+    pub department: Option<String>,
+    /// Whether everybody is told what its hosts are (HINFO); not where nobody asks for it.
+    #[serde(default)]
+    pub publish_hinfo: bool,
+    /// Whether everybody is told who keeps its hosts (RP, RFC 1183); not where nobody asks for it.
+    #[serde(default)]
+    pub publish_rp: bool,
 }
 
 impl ZoneDraft {
@@ -302,6 +366,9 @@ impl ZoneDraft {
             minimum: Self::minimum_default(),
             ttl: Self::ttl_default(),
             serial: None,
+            department: None,
+            publish_hinfo: false,
+            publish_rp: false,
         }
     }
 }

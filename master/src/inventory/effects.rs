@@ -21,11 +21,37 @@ pub struct Effects {
     /// How many more there are that who asks may not see.
     #[serde(skip_serializing_if = "is_none")]
     pub hidden: usize,
+    /// The hosts that are told something else at boot, by their own entry or by their subnet's.
+    pub hosts: HostsTouched,
+    #[serde(skip)]
+    subnets: Vec<String>,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands over a reference")]
 fn is_none(count: &usize) -> bool {
     *count == 0
+}
+
+/// How many hosts, and the first of them.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+pub struct HostsTouched {
+    /// How many.
+    pub count: i64,
+    /// The first by name, at most twenty.
+    pub first: Vec<String>,
+}
+
+/// How many hosts that are touched are named.
+const NAMED_LIMIT: i64 = 20;
+
+/// Adds which hosts are told something else at boot.
+pub(super) async fn with_hosts(db: &mut PgConnection, mut effects: Effects) -> Result<Effects, DbError> {
+    let (networks, macs): (Vec<String>, Vec<String>) = effects.boot.iter().map(|entry| (entry.subnet.to_string(), entry.mac.to_string())).unzip();
+    if !(networks.is_empty() && effects.subnets.is_empty()) {
+        let (count, first) = compose::hosts_at(db, &effects.subnets, &networks, &macs, NAMED_LIMIT).await?;
+        effects.hosts = HostsTouched { count, first };
+    }
+    Ok(effects)
 }
 
 /// One record set, before and after.
@@ -126,12 +152,14 @@ pub(super) fn between(before: State, after: State) -> Effects {
         after: after.unwrap_or_default(),
     });
     let boot = pairs(before.boot, after.boot).map(|((subnet, mac), before, after)| BootEffect { subnet, mac, before, after });
-    let others = pairs(before.others, after.others).map(|(name, before, after)| match (before, after) {
+    let others: Vec<_> = pairs(before.others, after.others).collect();
+    let subnets = others.iter().filter_map(|(name, ..)| name.strip_prefix("subnet ").map(str::to_owned)).collect();
+    let others = others.into_iter().map(|(name, before, after)| match (before, after) {
         (None, _) => format!("{name} is new"),
         (_, None) => format!("{name} goes"),
         _ => format!("{name} changes"),
     });
-    Effects { records: records.collect(), boot: boot.collect(), others: others.collect(), hidden: 0 }
+    Effects { records: records.collect(), boot: boot.collect(), others: others.collect(), hidden: 0, hosts: HostsTouched::default(), subnets }
 }
 
 /// Every key whose values differ.

@@ -2,7 +2,7 @@
 
 use super::draft::{HostDraft, InterfaceDraft};
 use super::world::{Owner, World};
-use super::{BootParameters, Problem, Refusal, Version, allocate, families, interfaces, moves, quarantine};
+use super::{BootParameters, Problem, Refusal, Version, allocate, extra_names, families, interfaces, moves, particulars, quarantine};
 use crate::db::boot::{self, NewEntry};
 use crate::db::free;
 use crate::db::hosts::{self, HostFilter, HostRow, HostTexts, NewAddress, NewIface};
@@ -56,10 +56,13 @@ pub(super) async fn set(db: &mut PgConnection, name: &HostName, draft: &HostDraf
     if !problems.is_empty() {
         return Err(Refusal::Invalid(problems));
     }
+    let names = extra_names::clear(db, &host, draft).await?;
     interfaces::set(db, &host, draft, &world).await?;
     families::set(db, host.id, &draft.other_addresses, "").await?;
     set_names(db, &host, draft, &world).await?;
-    Ok(Version(hosts::update(db, &texts(draft, host.id, host.node)).await?))
+    extra_names::write_changed(db, host.id, draft, &names, &world).await?;
+    particulars::set(db, host.id, draft).await?;
+    Ok(Version(hosts::update(db, &texts(draft, host.id, host.node, &world)).await?))
 }
 
 /// Deletes a host with its interfaces, its aliases and the records at its name.
@@ -67,6 +70,7 @@ pub(super) async fn delete(db: &mut PgConnection, name: &HostName) -> Result<(),
     let host = existing(db, name).await?;
     let subnets = hosts::subnets_of(db, host.id).await?;
     free::lock(db, &subnets).await?;
+    extra_names::delete(db, host.id).await?;
     hosts::delete_interfaces(db, host.id).await?;
     families::take_all(db, &host).await?;
     moves::forget(db, host.id).await?;
@@ -76,6 +80,7 @@ pub(super) async fn delete(db: &mut PgConnection, name: &HostName) -> Result<(),
         nodes.push(host.node);
     }
     zones::delete_records_of(db, &nodes).await?;
+    particulars::delete(db, host.id).await?;
     hosts::delete(db, host.id).await?;
     zones::delete_unused_nodes(db, &nodes).await?;
     Ok(())
@@ -107,6 +112,8 @@ pub(super) fn check(draft: &HostDraft, at: &str, world: &World, own: Option<&Hos
     };
     check_name(draft, world, own, &mut add);
     check_texts(draft, &mut add);
+    extra_names::check(draft, world, own, &mut add);
+    particulars::check(draft, world, own, &mut add);
     for (n, alias) in draft.aliases.iter().enumerate() {
         check_alias(draft, n, alias, world, own, &mut add);
     }
@@ -116,7 +123,8 @@ pub(super) fn check(draft: &HostDraft, at: &str, world: &World, own: Option<&Hos
     }
 }
 
-type Add<'a> = dyn FnMut(&'static str, String, String) + 'a;
+/// Takes one problem: its kind, its pointer, its sentence.
+pub(super) type Add<'a> = dyn FnMut(&'static str, String, String) + 'a;
 
 fn check_name(draft: &HostDraft, world: &World, own: Option<&HostRow>, add: &mut Add<'_>) {
     let name = draft.name.domain();
@@ -259,6 +267,10 @@ fn claim(draft: &HostDraft, owner: Owner, world: &mut World) {
     for alias in &draft.aliases {
         world.names.entry(alias.clone()).or_insert_with(|| NodeUse { node: 0, ..used(alias, None, Some(name.clone())) });
     }
+    for other in &draft.names {
+        let known = world.names.get(other).map_or(0, |used| used.node);
+        world.names.insert(other.clone(), NodeUse { node: known, ..used(other, Some(owner.id), None) });
+    }
     for iface in &draft.interfaces {
         for address in &iface.addresses {
             world.addresses.entry(*address).or_insert_with(|| owner.clone());
@@ -271,12 +283,14 @@ fn claim(draft: &HostDraft, owner: Owner, world: &mut World) {
 
 async fn write(db: &mut PgConnection, drafts: &[HostDraft], ids: &[Uuid], world: &World) -> Result<(), Refusal> {
     let nodes = nodes_for(db, drafts, world).await?;
-    let rows: Vec<HostTexts<'_>> = drafts.iter().zip(ids).zip(&nodes).map(|((draft, id), node)| texts(draft, *id, *node)).collect();
+    let rows: Vec<HostTexts<'_>> = drafts.iter().zip(ids).zip(&nodes).map(|((draft, id), node)| texts(draft, *id, *node, world)).collect();
     hosts::insert(db, &rows).await?;
     let owned: Vec<(Uuid, &HostDraft)> = ids.iter().copied().zip(drafts).collect();
     write_interfaces(db, &owned, world).await?;
+    particulars::write(db, &owned).await?;
     let aliases: Vec<(DomainName, &HostName)> = drafts.iter().flat_map(|draft| draft.aliases.iter().map(|alias| (alias.clone(), &draft.name))).collect();
-    write_aliases(db, &aliases, world).await
+    write_aliases(db, &aliases, world).await?;
+    extra_names::write(db, &owned, world).await
 }
 
 /// The nodes of new hosts: those that already carry records, and new ones.
@@ -293,8 +307,9 @@ fn new_node(name: &DomainName, alias: bool, world: &World) -> Result<NewNode, Re
     Ok(NewNode { zone: zone.id, name: name.clone(), alias })
 }
 
-fn texts(draft: &HostDraft, id: Uuid, node: i64) -> HostTexts<'_> {
-    HostTexts { id, node, texts: [&draft.hardware, &draft.os, &draft.location, &draft.contact, &draft.comment] }
+fn texts<'a>(draft: &'a HostDraft, id: Uuid, node: i64, world: &World) -> HostTexts<'a> {
+    let department = draft.department.as_ref().and_then(|name| world.words.departments.get(name).copied());
+    HostTexts { id, node, department, texts: [&draft.hardware, &draft.os, &draft.location, &draft.contact, &draft.comment] }
 }
 
 async fn write_interfaces(db: &mut PgConnection, owned: &[(Uuid, &HostDraft)], world: &World) -> Result<(), Refusal> {

@@ -8,9 +8,12 @@
 mod allocate;
 pub mod approval;
 pub mod authority;
+pub mod boot;
+pub mod checks;
 mod draft;
 mod drafts;
 mod effects;
+mod extra_names;
 mod families;
 mod hosts;
 pub mod import;
@@ -18,11 +21,14 @@ mod interfaces;
 mod moves;
 mod names;
 pub mod numbers;
+pub mod organisation;
+mod particulars;
 mod past;
 pub mod pattern;
 pub mod people;
 mod places;
 pub mod present;
+pub mod privacy;
 mod quarantine;
 mod read;
 pub mod reclaim;
@@ -37,14 +43,15 @@ mod world;
 pub use approval::{ApprovalRule, approval_rules};
 pub use authority::{Action, Authority, Role, Sight, authorise, grants_of};
 pub use draft::{
-    ApprovalRuleDraft, BootParameters, CampusDraft, Edit, HostDraft, InterfaceDraft, NasDraft, OptionDraft, RecordDraft, SubnetDraft, TemplateDraft, ZoneDraft,
+    ApprovalRuleDraft, BootParameters, CampusDraft, Edit, Equipment, HostContact, HostDraft, InterfaceDraft, NasDraft, OptionDraft, Pointer, RecordDraft,
+    SubnetDraft, TemplateDraft, ZoneDraft,
 };
 pub use drafts::{Draft, DraftApplied, DraftEdit, DraftPreview, DraftState, NewEdit};
 pub use drafts::{add_edits, apply_draft, approve_draft, begin_draft, draft, draft_list, preview_draft, propose_draft, remove_edit, withdraw_draft};
-pub use effects::{BootEffect, Effects, RecordEffect};
-pub use past::{Moment, campuses_at, host_at, hosts_at, subnets_at, zones_at};
+pub use effects::{BootEffect, Effects, HostsTouched, RecordEffect};
 pub use families::{FamilyDraft, OtherAddressDraft, all as families};
 pub use moves::{MoveDraft, PlannedMove, planned, tend, tend_once};
+pub use past::{Moment, campuses_at, host_at, hosts_at, subnets_at, zones_at};
 pub use quarantine::{Held, quarantined};
 pub use read::{HistoryEntry, Host, HostPage, HostQuery, NasObject, SubnetObject, ZoneObject};
 pub use read::{campuses, history, host_by_name, host_list, nas, subnet_made_by, subnets, templates, zones};
@@ -176,7 +183,8 @@ async fn change_and_tell(
     let (changed, own) = change_as(tx, actor, reason, edit).await?;
     let keys = changes::outbox_keys(tx, changed.change_set).await?;
     let (before, after) = tokio::try_join!(effects::state(spare, &keys), effects::state(tx, &keys))?;
-    Ok((changed, authority::effects_seen(effects::between(before, after), own.as_ref())))
+    let effects = effects::with_hosts(tx, effects::between(before, after)).await?;
+    Ok((changed, authority::effects_seen(effects, own.as_ref())))
 }
 
 async fn change_set(db: &mut PgConnection, actor: &Actor, reason: &str) -> Result<Uuid, DbError> {
@@ -213,6 +221,9 @@ async fn make(db: &mut PgConnection, edit: Edit) -> Result<Option<Version>, Refu
         Edit::ApprovalRuleAdd(draft) => approval::add(db, &draft).await.map(|()| None),
         Edit::ApprovalRuleDelete { id } => approval::delete(db, id).await.map(|()| None),
         Edit::Space(edit) => space::make(db, edit).await,
+        Edit::Organisation(edit) => organisation::make(db, edit).await,
+        Edit::Boot(edit) => boot::make(db, edit).await,
+        Edit::Waiver(edit) => checks::make(db, edit).await.map(|()| None),
         Edit::Undo { change_sets, data_keys } => undo::undo(db, &change_sets, &data_keys).await.map(|()| None),
     }
 }
@@ -225,7 +236,7 @@ async fn rehearse(tx: &mut Transaction<'_, Postgres>, actor: &Actor, edit: Edit)
     let after = effects::state(&mut inner, &keys).await?;
     inner.rollback().await.map_err(DbError::from)?;
     let before = effects::state(tx, &keys).await?;
-    Ok(authority::effects_seen(effects::between(before, after), own.as_ref()))
+    Ok(authority::effects_seen(effects::with_hosts(tx, effects::between(before, after)).await?, own.as_ref()))
 }
 
 /// Refuses when the object of the edit is not at this version any more. Takes the row lock of a host.
@@ -234,6 +245,10 @@ async fn match_version(db: &mut PgConnection, edit: &Edit, version: Version) -> 
         Edit::HostSet { name, .. } | Edit::HostDelete { name } => hosts::existing(db, name).await?.version,
         Edit::SubnetSet { network, .. } | Edit::SubnetDelete { network } => places::existing_subnet(&subnets::all(db).await?, *network)?.version,
         Edit::ZoneSet { apex, .. } | Edit::ZoneDelete { apex } => names::existing_zone(&world::World::of_names(db, vec![]).await?, apex)?.version,
+        Edit::Organisation(edit) => match organisation::version(db, edit).await? {
+            Some(version) => version.0,
+            None => return Ok(()),
+        },
         _ => return Ok(()),
     };
     if now == version.0 { Ok(()) } else { Err(Refusal::Stale { now: Version(now) }) }

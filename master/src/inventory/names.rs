@@ -1,9 +1,10 @@
 //! Zones and the records that no host implies.
 
 use super::draft::{RecordDraft, ZoneDraft};
-use super::places::refuse;
+use super::places::{self, refuse};
 use super::world::World;
 use super::{Problem, Refusal, Version};
+use crate::db::responsibility::{self, ObjectId};
 use crate::db::zones::{self, NewNode, NewRecord, NodeUse, ZoneRow, reverse_network};
 use holdfast_proto::dns::rtype;
 use holdfast_proto::words::{DomainName, Serial};
@@ -27,6 +28,7 @@ pub(super) async fn add_zone(db: &mut PgConnection, draft: &ZoneDraft) -> Result
     if let Some(target) = world.names.get(&draft.apex).and_then(|used| used.target.as_ref()) {
         problems.push(Problem::new("name-is-alias", "/apex", format!("{apex} is an alias of {}: delete it first", target.without_dot())));
     }
+    problems.extend(places::check_department(db, draft.department.as_deref()).await?);
     refuse(problems)?;
     let zone = zones::insert(db, &row(draft, 0, 1)).await?;
     let node = match world.names.get(&draft.apex) {
@@ -45,6 +47,7 @@ pub(super) async fn set_zone(db: &mut PgConnection, apex: &DomainName, draft: &Z
     if draft.apex != *apex {
         problems.push(Problem::new("apex-is-fixed", "/apex", "a zone keeps its apex: add a new zone and delete this one"));
     }
+    problems.extend(places::check_department(db, draft.department.as_deref()).await?);
     refuse(problems)?;
     let version = zones::update(db, &row(draft, own.id, own.version)).await?;
     let node = match world.names.get(apex) {
@@ -69,6 +72,7 @@ pub(super) async fn delete_zone(db: &mut PgConnection, apex: &DomainName) -> Res
         zones::delete_records_of(db, &[used.node]).await?;
         zones::delete_unused_nodes(db, &[used.node]).await?;
     }
+    responsibility::delete_of(db, ObjectId::Zone(own.id)).await?;
     Ok(zones::delete(db, own.id).await?)
 }
 
@@ -96,6 +100,9 @@ fn row(draft: &ZoneDraft, id: i64, version: i64) -> ZoneRow {
         expire: draft.expire,
         minimum: draft.minimum,
         ttl: draft.ttl,
+        department: draft.department.clone(),
+        publish_hinfo: draft.publish_hinfo,
+        publish_rp: draft.publish_rp,
         version,
         serial: Serial(draft.serial.unwrap_or(1).max(1)),
     }

@@ -5,6 +5,9 @@ use super::hosts::check_options;
 use super::{Problem, Refusal, Version};
 use crate::db::campuses::{self, CampusRow};
 use crate::db::pools;
+use crate::db::defaults::{self, Level};
+use crate::db::departments;
+use crate::db::responsibility::{self, ObjectId};
 use crate::db::subnets::{self, SubnetRow};
 use holdfast_proto::words::Subnet;
 use sqlx::PgConnection;
@@ -42,7 +45,8 @@ fn check_campus(draft: &CampusDraft, all: &[CampusRow], own: Option<i64>) -> Res
 
 /// Adds a subnet.
 pub(super) async fn add_subnet(db: &mut PgConnection, draft: &SubnetDraft) -> Result<Version, Refusal> {
-    let row = check_subnet(draft, &campuses::all(db).await?, &subnets::all(db).await?, None)?;
+    let (campuses, all) = (campuses::all(db).await?, subnets::all(db).await?);
+    let row = check_subnet(draft, &campuses, &all, None, check_department(db, draft.department.as_deref()).await?)?;
     subnets::insert(db, &row).await?;
     Ok(Version(1))
 }
@@ -51,7 +55,8 @@ pub(super) async fn add_subnet(db: &mut PgConnection, draft: &SubnetDraft) -> Re
 pub(super) async fn set_subnet(db: &mut PgConnection, network: Subnet, draft: &SubnetDraft) -> Result<Version, Refusal> {
     let all = subnets::all(db).await?;
     let own = existing_subnet(&all, network)?;
-    let row = check_subnet(draft, &campuses::all(db).await?, &all, Some(own))?;
+    let department = check_department(db, draft.department.as_deref()).await?;
+    let row = check_subnet(draft, &campuses::all(db).await?, &all, Some(own), department)?;
     Ok(Version(subnets::update(db, &row).await?))
 }
 
@@ -64,7 +69,17 @@ pub(super) async fn delete_subnet(db: &mut PgConnection, network: Subnet) -> Res
         return Err(Problem::new("subnet-in-use", "", detail).into());
     }
     pools::delete_of(db, own.id).await?;
+    responsibility::delete_of(db, ObjectId::Subnet(own.id)).await?;
+    defaults::delete(db, Level::Subnet, &network.to_string()).await?;
     Ok(subnets::delete(db, own.id).await?)
+}
+
+/// The problem of a department that is not there.
+pub(super) async fn check_department(db: &mut PgConnection, name: Option<&str>) -> Result<Option<Problem>, Refusal> {
+    let Some(name) = name else { return Ok(None) };
+    let known = departments::all(db).await?.iter().any(|kept| kept.draft.name == name);
+    let problem = || Problem::new("no-such-entry", "/department", format!("there is no department {name}: add it first"));
+    Ok((!known).then(problem))
 }
 
 pub(super) fn existing_subnet(all: &[SubnetRow], network: Subnet) -> Result<&SubnetRow, Refusal> {
@@ -72,8 +87,14 @@ pub(super) fn existing_subnet(all: &[SubnetRow], network: Subnet) -> Result<&Sub
     all.iter().find(|row| row.network == network).ok_or_else(missing)
 }
 
-fn check_subnet(draft: &SubnetDraft, campuses: &[CampusRow], all: &[SubnetRow], own: Option<&SubnetRow>) -> Result<SubnetRow, Refusal> {
-    let mut problems = Vec::new();
+fn check_subnet(
+    draft: &SubnetDraft,
+    campuses: &[CampusRow],
+    all: &[SubnetRow],
+    own: Option<&SubnetRow>,
+    department: Option<Problem>,
+) -> Result<SubnetRow, Refusal> {
+    let mut problems: Vec<Problem> = department.into_iter().collect();
     let mut add = |kind, pointer: String, detail: String| problems.push(Problem::new(kind, pointer, detail));
     let campus = campuses.iter().find(|campus| campus.name == draft.campus);
     if campus.is_none() {
@@ -109,6 +130,7 @@ fn check_subnet(draft: &SubnetDraft, campuses: &[CampusRow], all: &[SubnetRow], 
         classes: draft.classes.clone(),
         preference: draft.preference,
         quarantine_secs: draft.quarantine_secs,
+        department: draft.department.clone(),
         version: own.map_or(1, |own| own.version),
         used: 0,
     })
@@ -128,9 +150,9 @@ mod tests {
         let campus = CampusRow { id: 1, name: "north".to_owned(), service_address: None };
         let draft = |text: &str| serde_json::from_str::<SubnetDraft>(text).unwrap();
         let good = draft(r#"{"network": "10.1.4.0/22", "campus": "north", "gateway": "10.1.4.1"}"#);
-        let row = check_subnet(&good, std::slice::from_ref(&campus), &[], None).unwrap();
+        let row = check_subnet(&good, std::slice::from_ref(&campus), &[], None, None).unwrap();
         let bad = draft(r#"{"network": "10.1.0.0/16", "campus": "nowhere", "gateway": "10.2.0.1", "options": [{"code": 255}]}"#);
-        let Err(Refusal::Invalid(problems)) = check_subnet(&bad, &[campus], &[row], None) else { panic!("it was taken") };
+        let Err(Refusal::Invalid(problems)) = check_subnet(&bad, &[campus], &[row], None, None) else { panic!("it was taken") };
         let kinds: Vec<_> = problems.iter().map(|problem| problem.kind).collect();
         assert_eq!(kinds, ["no-such-campus", "subnet-overlap", "gateway-outside-subnet", "no-such-option"]);
         assert!(problems[1].detail.contains("10.1.4.0/22 of campus north"));

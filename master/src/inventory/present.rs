@@ -16,6 +16,7 @@ pub fn rtype(rtype: u16) -> String {
         types::MX => "MX",
         types::TXT => "TXT",
         types::AAAA => "AAAA",
+        types::RP => "RP",
         types::SRV => "SRV",
         _ => return format!("TYPE{rtype}"),
     };
@@ -41,6 +42,10 @@ fn known(rtype: u16, rdata: &[u8]) -> Option<String> {
             let (numbers, target) = rdata.split_first_chunk::<6>()?;
             let numbers = numbers.chunks_exact(2).map(|pair| u16::from_be_bytes([pair[0], pair[1]]).to_string());
             Some(format!("{} {}", numbers.collect::<Vec<_>>().join(" "), name(target)?))
+        }
+        types::RP => {
+            let end = first_name_end(rdata)?;
+            Some(format!("{} {}", name(&rdata[..end])?, name(&rdata[end..])?))
         }
         types::TXT | types::HINFO => strings(rdata),
         types::SOA => soa(rdata),
@@ -95,6 +100,7 @@ mod tests {
         let mail: DomainName = "mail.uni.example".parse().unwrap();
         assert_eq!(rdata(15, &[&[0, 10], mail.wire()].concat()), "10 mail.uni.example.");
         assert_eq!(rdata(13, b"\x05SUN-4\x04UNIX"), r#""SUN-4" "UNIX""#);
+        assert_eq!(rdata(17, &[mail.wire(), &[0]].concat()), "mail.uni.example. .");
         assert_eq!(rdata(65400, &[10, 0, 0, 1]), r"\# 4 0a000001");
         assert_eq!(rdata(1, &[10, 0]), r"\# 2 0a00");
         let soa = [mail.wire(), mail.wire(), &[0, 0, 0, 7, 0, 0, 0, 1, 0, 0, 0, 2, 0, 0, 0, 3, 0, 0, 0, 4]].concat();

@@ -1,8 +1,9 @@
 //! What is in the hostname database, for the page, the API and the imports.
 
 use super::authority::{Sight, What, part};
+use super::extra_names;
 use super::numbers::{self, Numbers};
-use super::{CampusDraft, HostDraft, InterfaceDraft, OtherAddressDraft, SubnetDraft, TemplateDraft, Version, ZoneDraft};
+use super::{CampusDraft, HostContact, HostDraft, InterfaceDraft, OtherAddressDraft, SubnetDraft, TemplateDraft, Version, ZoneDraft};
 use crate::db::hosts::{HostFilter, HostRow, IfaceRow};
 use crate::db::{self, DbError};
 use chrono::{DateTime, Utc};
@@ -10,6 +11,7 @@ use holdfast_proto::words::{DomainName, HostName, Serial};
 use serde::Serialize;
 use sqlx::{PgConnection, PgPool};
 use std::collections::{HashMap, HashSet};
+use std::net::IpAddr;
 use uuid::Uuid;
 
 /// A host as it is.
@@ -165,6 +167,19 @@ async fn complete(db: &mut PgConnection, rows: Vec<HostRow>) -> Result<Vec<Host>
     for row in db::families::of_hosts(db, &ids).await? {
         others.entry(row.host).or_default().push(OtherAddressDraft { family: row.family, value: Some(row.value) });
     }
+    let mut names: HashMap<Uuid, Vec<DomainName>> = HashMap::new();
+    for (host, name) in db::extra_names::of_hosts(db, &ids).await? {
+        names.entry(host).or_default().push(name);
+    }
+    let mut pointers: HashMap<Uuid, Vec<(IpAddr, DomainName)>> = HashMap::new();
+    for (host, address, name) in db::extra_names::pointers(db, &ids).await? {
+        pointers.entry(host).or_default().push((address, name));
+    }
+    let mut equipment = db::equipment::of_hosts(db, &ids).await?;
+    let mut contacts: HashMap<Uuid, Vec<HostContact>> = HashMap::new();
+    for (host, contact) in db::equipment::contacts_of_hosts(db, &ids).await? {
+        contacts.entry(host).or_default().push(contact);
+    }
     let host = |row: HostRow| Host {
         id: row.id,
         version: Version(row.version),
@@ -180,6 +195,11 @@ async fn complete(db: &mut PgConnection, rows: Vec<HostRow>) -> Result<Vec<Host>
             comment: row.comment,
             aliases: aliases.remove(&row.id).unwrap_or_default(),
             other_addresses: others.remove(&row.id).unwrap_or_default(),
+            names: names.remove(&row.id).unwrap_or_default(),
+            pointers: extra_names::gathered(pointers.remove(&row.id).unwrap_or_default()),
+            department: row.department,
+            contacts: contacts.remove(&row.id).unwrap_or_default(),
+            equipment: equipment.remove(&row.id).unwrap_or_default(),
         },
     };
     Ok(rows.into_iter().map(host).collect())
@@ -216,6 +236,7 @@ pub async fn subnets(pool: &PgPool, sight: &Sight) -> Result<Vec<SubnetObject>, 
             classes: row.classes,
             preference: row.preference,
             quarantine_secs: row.quarantine_secs,
+            department: row.department,
         },
     };
     Ok(rows.map(object).collect())
@@ -258,6 +279,9 @@ pub async fn zones(pool: &PgPool, sight: &Sight) -> Result<Vec<ZoneObject>, DbEr
             minimum: row.minimum,
             ttl: row.ttl,
             serial: None,
+            department: row.department,
+            publish_hinfo: row.publish_hinfo,
+            publish_rp: row.publish_rp,
         },
     };
     Ok(rows.into_iter().map(object).collect())

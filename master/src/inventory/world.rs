@@ -5,6 +5,8 @@
 
 use crate::db::pools::{self, PoolRow};
 use crate::db::quarantine::HeldRow;
+use super::particulars;
+use crate::db::equipment::Words;
 use crate::db::zones::{self, NodeUse, ZoneIndex};
 use crate::db::{DbError, hosts, subnets};
 use crate::inventory::HostDraft;
@@ -38,6 +40,8 @@ pub(super) struct World {
     pub held: HashMap<IpAddr, HeldRow>,
     /// Pools of the subnets concerned in which no host has its own address.
     pools: Vec<PoolRow>,
+    /// Departments, classes, contacts and asset tags that the drafts speak of.
+    pub words: Words,
     networks: HashMap<Subnet, i64>,
     lengths: BTreeSet<u8>,
 }
@@ -45,7 +49,7 @@ pub(super) struct World {
 impl World {
     /// What these drafts could collide with.
     pub async fn load(db: &mut PgConnection, drafts: &[&HostDraft]) -> Result<Self, DbError> {
-        let names = drafts.iter().flat_map(|draft| [draft.name.domain()].into_iter().chain(&draft.aliases));
+        let names = drafts.iter().flat_map(|draft| [draft.name.domain()].into_iter().chain(&draft.aliases).chain(&draft.names));
         let mut world = Self::of_names(db, names.map(DomainName::without_dot).collect()).await?;
         world.place(subnets::networks(db).await?);
         let interfaces = || drafts.iter().flat_map(|draft| &draft.interfaces);
@@ -59,6 +63,7 @@ impl World {
         world.addresses = owners.into_iter().map(|(address, id, name)| (address, Owner { id, name })).collect();
         let macs: Vec<String> = interfaces().filter_map(|iface| iface.mac).map(|mac| mac.to_string()).collect();
         let owners = hosts::mac_owners(db, &macs).await?;
+        world.words = particulars::words(db, drafts).await?;
         world.macs = owners.into_iter().map(|(subnet, mac, id, name)| ((subnet, mac), Owner { id, name })).collect();
         Ok(world)
     }

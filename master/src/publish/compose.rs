@@ -7,6 +7,7 @@ use crate::db::boot::OptionDraft;
 use crate::db::campuses::{self, CampusRow};
 use crate::db::changes::OutboxKey;
 use crate::db::compose::{self as facts, NasFacts, ReservationFacts, SubnetFacts};
+use crate::db::defaults::BootDefaults;
 use crate::db::facts::{NameFacts, RecordFact};
 use crate::db::zones::{ZoneIndex, ZoneRow as ZoneFacts};
 use crate::db::{self, DbError};
@@ -194,34 +195,39 @@ fn v4(network: &Subnet) -> Option<Ipv4Net> {
     }
 }
 
-/// What every host on the subnet is told: what follows from the subnet itself, with its own options over it.
+/// What every host on the subnet is told: what goes without saying, over it what the subnet inherits, over that what it says
+/// itself.
 fn subnet_options(net: Ipv4Net, facts: &SubnetFacts, campuses: &[CampusRow]) -> Vec<(u8, Vec<u8>)> {
     let mut options = BTreeMap::from([(1, net.netmask().octets().to_vec()), (51, LEASE_DEFAULT_SECS.to_be_bytes().to_vec())]);
+    let servers = |servers: Vec<Ipv4Addr>| (!servers.is_empty()).then(|| (6, servers.iter().flat_map(Ipv4Addr::octets).collect::<Vec<u8>>()));
+    options.extend(servers(agents(facts, campuses)));
+    put_options(&mut options, facts.inherited.iter().flat_map(BootDefaults::all_options));
     if let Some(IpAddr::V4(gateway)) = facts.gateway {
         options.insert(3, gateway.octets().to_vec());
     }
-    let servers = dns_servers(facts, campuses);
-    if !servers.is_empty() {
-        options.insert(6, servers.iter().flat_map(Ipv4Addr::octets).collect());
-    }
+    options.extend(servers(facts.dns_servers.iter().copied().filter_map(only_v4).collect()));
     if let Some(domain) = &facts.domain {
         options.insert(15, domain.without_dot().into_bytes());
     }
-    for OptionDraft { code, value } in &facts.options {
-        match value {
-            Some(value) => drop(options.insert(*code, value.clone())),
-            None => drop(options.remove(code)),
-        }
-    }
+    put_options(&mut options, facts.options.iter().cloned());
     options.into_iter().collect()
 }
 
-/// The subnet's own servers, or the agents: the one at home first, then the others by campus name.
-fn dns_servers(facts: &SubnetFacts, campuses: &[CampusRow]) -> Vec<Ipv4Addr> {
-    let only_v4 = |address: IpAddr| if let IpAddr::V4(v4) = address { Some(v4) } else { None };
-    if !facts.dns_servers.is_empty() {
-        return facts.dns_servers.iter().copied().filter_map(only_v4).collect();
+fn put_options(options: &mut BTreeMap<u8, Vec<u8>>, over: impl Iterator<Item = OptionDraft>) {
+    for OptionDraft { code, value } in over {
+        match value {
+            Some(value) => drop(options.insert(code, value)),
+            None => drop(options.remove(&code)),
+        }
     }
+}
+
+fn only_v4(address: IpAddr) -> Option<Ipv4Addr> {
+    if let IpAddr::V4(v4) = address { Some(v4) } else { None }
+}
+
+/// The agents as DNS servers: the one at home first, then the others by campus name.
+fn agents(facts: &SubnetFacts, campuses: &[CampusRow]) -> Vec<Ipv4Addr> {
     let mut agents: Vec<&CampusRow> = campuses.iter().collect();
     agents.sort_by_key(|campus| (campus.name != facts.campus, &campus.name));
     agents.into_iter().filter_map(|campus| campus.service_address.and_then(only_v4)).collect()
@@ -292,6 +298,7 @@ mod tests {
             domain: None,
             dns_servers: vec![],
             options: vec![],
+            inherited: vec![],
         }
     }
 
@@ -311,6 +318,16 @@ mod tests {
         facts.options = vec![OptionDraft { code: 3, value: None }, OptionDraft { code: 51, value: Some(vec![0, 0, 0, 9]) }];
         let options = subnet_options("10.2.4.0/22".parse().unwrap(), &facts, &[campus("south", Some("10.2.4.2"))]);
         assert_eq!(options, [(1, vec![255, 255, 252, 0]), (6, vec![10, 9, 9, 9]), (51, vec![0, 0, 0, 9])]);
+    }
+
+    #[test]
+    fn a_subnet_goes_over_what_it_inherits() {
+        let defaults = |text: &str| serde_json::from_str::<BootDefaults>(text).unwrap();
+        let mut facts = SubnetFacts { domain: Some("law.uni.example".parse().unwrap()), ..subnet() };
+        facts.inherited = vec![defaults(r#"{"domain": "uni.example", "lease_secs": 60, "dns_servers": ["10.9.9.9"]}"#), defaults(r#"{"lease_secs": 9}"#)];
+        let options = subnet_options("10.2.4.0/22".parse().unwrap(), &facts, &[campus("south", Some("10.2.4.2"))]);
+        let of = |code: u8| options.iter().find(|(known, _)| *known == code).unwrap().1.clone();
+        assert_eq!((of(15), of(6), of(51)), (b"law.uni.example".to_vec(), vec![10, 9, 9, 9], vec![0, 0, 0, 9]));
     }
 
     #[test]

@@ -16,6 +16,8 @@ pub const HINFO: u16 = 13;
 pub const MX: u16 = 15;
 /// Text, RFC 1035.
 pub const TXT: u16 = 16;
+/// Who keeps a machine, RFC 1183.
+pub const RP: u16 = 17;
 /// An IPv6 address, RFC 3596.
 pub const AAAA: u16 = 28;
 /// A service's place, RFC 2782.

@@ -3,17 +3,23 @@
 //! Every write takes `dry_run`, `reason`, `wait=all` and `timeout`; every change of something that is there needs `If-Match`.
 
 mod audit;
+mod boot;
 mod change_sets;
 mod changes;
+mod checks;
 mod events;
 mod hosts;
 mod idempotency;
 mod import;
 mod me;
 mod moves;
+mod named;
 mod networks;
 mod nodes;
+mod organisation;
+mod places;
 mod principals;
+mod privacy;
 mod request;
 mod snapshots;
 mod space;
@@ -39,6 +45,11 @@ pub fn routes(app: &App) -> Router<App> {
         .merge(nodes::routes())
         .merge(events::routes())
         .merge(import::routes())
+        .merge(boot::routes())
+        .merge(checks::routes())
+        .merge(organisation::routes())
+        .merge(places::routes())
+        .merge(privacy::routes())
         .merge(tokens::routes())
         .merge(me::routes())
         .merge(principals::routes())

@@ -54,7 +54,7 @@ async fn subnet(State(app): State<App>, visitor: Visitor, Path((address, length)
     Ok(with_header(Json(found).into_response(), header::ETAG, &etag))
 }
 
-async fn find_subnet(app: &App, visitor: &Visitor, network: &Subnet) -> Result<Option<SubnetObject>, Problem> {
+pub(super) async fn find_subnet(app: &App, visitor: &Visitor, network: &Subnet) -> Result<Option<SubnetObject>, Problem> {
     Ok(inventory::subnets(&app.pool, &visitor.sight()?).await?.into_iter().find(|subnet| subnet.draft.network == *network))
 }
 
@@ -94,7 +94,7 @@ async fn zone(State(app): State<App>, visitor: Visitor, Path(apex): Path<String>
     Ok(with_header(Json(found).into_response(), header::ETAG, &etag))
 }
 
-async fn find_zone(app: &App, visitor: &Visitor, apex: &DomainName) -> Result<Option<ZoneObject>, Problem> {
+pub(super) async fn find_zone(app: &App, visitor: &Visitor, apex: &DomainName) -> Result<Option<ZoneObject>, Problem> {
     Ok(inventory::zones(&app.pool, &visitor.sight()?).await?.into_iter().find(|zone| zone.draft.apex == *apex))
 }
 

@@ -103,10 +103,15 @@ impl HostForm {
         let kept = |index: usize| base.and_then(|draft| draft.interfaces.get(index)).and_then(|kept| serde_json::to_value(kept).ok()).unwrap_or(json!({}));
         let parts = self.interfaces.iter().enumerate().filter(|(_, part)| **part != InterfaceForm::default());
         let interfaces: Vec<Value> = parts.map(|(index, part)| part.to_json(kept(index))).collect();
-        json!({
+        let mut draft = base.and_then(|draft| serde_json::to_value(draft).ok()).unwrap_or(json!({}));
+        let shown = json!({
             "name": self.name, "aliases": words(&self.aliases), "interfaces": interfaces, "location": self.location, "contact": self.contact,
             "hardware": self.hardware, "os": self.os, "comment": self.comment,
-        })
+        });
+        if let (Some(draft), Value::Object(shown)) = (draft.as_object_mut(), shown) {
+            draft.extend(shown);
+        }
+        draft
     }
 
     /// Which interface of the form the n-th of the draft is: empty ones are left out of the draft.

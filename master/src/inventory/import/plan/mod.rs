@@ -353,6 +353,7 @@ fn new_subnet(network: Subnet, campus: String, gateway: Option<IpAddr>) -> Subne
         classes: vec![],
         preference: 0,
         quarantine_secs: SubnetDraft::quarantine_default(),
+        department: None,
     }
 }
 

@@ -98,6 +98,10 @@ impl Planner<'_> {
             minimum: number(minimum),
             ttl,
             serial: Some(number(serial)),
+            department: None,
+            // Whoever wrote HINFO into a zone file asked for it.
+            publish_hinfo: records.iter().any(|record| record.rtype == HINFO),
+            publish_rp: false,
         };
         self.zones.insert(soa.owner.clone(), draft.clone());
         self.out.zones.push((soa.place.clone(), draft));

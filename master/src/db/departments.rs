@@ -1,0 +1,112 @@
+//! Departments and device classes: short words that hosts, subnets and zones refer to.
+
+use super::DbError;
+use serde::{Deserialize, Serialize};
+use sqlx::{PgConnection, query, query_scalar};
+
+/// What is found by a short word, and how often it was changed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Kept<T> {
+    /// How often it was changed: for `ETag` and `If-Match`.
+    pub version: i64,
+    /// What an admin may write.
+    #[serde(flatten)]
+    pub draft: T,
+}
+
+/// A department as an admin writes it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DepartmentDraft {
+    /// Its name: a short word.
+    pub name: String,
+    /// Its full name.
+    #[serde(default)]
+    pub title: String,
+}
+
+/// All departments by name.
+pub async fn all(db: &mut PgConnection) -> Result<Vec<Kept<DepartmentDraft>>, DbError> {
+    let rows = query!("select name, title, version from org.department order by name").fetch_all(db).await?;
+    Ok(rows.into_iter().map(|row| Kept { version: row.version, draft: DepartmentDraft { name: row.name, title: row.title } }).collect())
+}
+
+/// Keeps a new department.
+pub async fn insert(db: &mut PgConnection, draft: &DepartmentDraft) -> Result<(), DbError> {
+    query!("insert into org.department (name, title) values ($1, $2)", draft.name, draft.title).execute(db).await?;
+    Ok(())
+}
+
+/// Changes a department; its new version, `None` where there is none of that name.
+pub async fn update(db: &mut PgConnection, name: &str, draft: &DepartmentDraft) -> Result<Option<i64>, DbError> {
+    let sql = query_scalar!(
+        "update org.department set name = $2, title = $3, version = version + 1 where name = $1 returning version",
+        name,
+        draft.name,
+        draft.title
+    );
+    Ok(sql.fetch_optional(db).await?)
+}
+
+/// Deletes a department; false where there was none.
+pub async fn delete(db: &mut PgConnection, name: &str) -> Result<bool, DbError> {
+    Ok(query!("delete from org.department where name = $1", name).execute(db).await?.rows_affected() > 0)
+}
+
+/// How a machine of a class gets its address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, sqlx::Type)]
+#[serde(rename_all = "lowercase")]
+#[sqlx(type_name = "text", rename_all = "lowercase")]
+pub enum Addressing {
+    /// It has one of its own and is always told the same: printers, routers, servers.
+    Static,
+    /// It takes what a pool has: visitors, laptops.
+    Pool,
+    /// Either way.
+    #[default]
+    Either,
+}
+
+/// A device class as an admin writes it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ClassDraft {
+    /// Its name: a short word.
+    pub name: String,
+    /// What it is, in words.
+    #[serde(default)]
+    pub title: String,
+    /// How its machines get their addresses.
+    #[serde(default)]
+    pub addressing: Addressing,
+}
+
+/// All device classes by name.
+pub async fn classes(db: &mut PgConnection) -> Result<Vec<Kept<ClassDraft>>, DbError> {
+    let rows = query!(r#"select name, title, addressing as "addressing: Addressing", version from ipam.device_class order by name"#).fetch_all(db).await?;
+    let kept = rows.into_iter().map(|row| Kept { version: row.version, draft: ClassDraft { name: row.name, title: row.title, addressing: row.addressing } });
+    Ok(kept.collect())
+}
+
+/// Keeps a new device class.
+pub async fn insert_class(db: &mut PgConnection, draft: &ClassDraft) -> Result<(), DbError> {
+    query!("insert into ipam.device_class (name, title, addressing) values ($1, $2, $3)", draft.name, draft.title, draft.addressing as _).execute(db).await?;
+    Ok(())
+}
+
+/// Changes a device class; its new version, `None` where there is none of that name.
+pub async fn update_class(db: &mut PgConnection, name: &str, draft: &ClassDraft) -> Result<Option<i64>, DbError> {
+    let sql = query_scalar!(
+        "update ipam.device_class set name = $2, title = $3, addressing = $4, version = version + 1 where name = $1 returning version",
+        name,
+        draft.name,
+        draft.title,
+        draft.addressing as _
+    );
+    Ok(sql.fetch_optional(db).await?)
+}
+
+/// Deletes a device class; false where there was none.
+pub async fn delete_class(db: &mut PgConnection, name: &str) -> Result<bool, DbError> {
+    Ok(query!("delete from ipam.device_class where name = $1", name).execute(db).await?.rows_affected() > 0)
+}

@@ -1,0 +1,88 @@
+//! `/boot-defaults`: what an institution, a campus, a subnet and a device class say about booting; `/hosts/{name}/boot`: what a
+//! host is told, and from where each value comes.
+
+use super::{
+    BODY_LIMIT_BYTES,
+    hosts::Page,
+    request::{Json as Body, Parameters, read},
+    write::{Wish, answer, make},
+};
+use crate::{
+    http::{App, Problem, session::Visitor},
+    inventory::{
+        self, Edit,
+        boot::{BootDefaults, BootEdit, DefaultsRow, Level, Told},
+    },
+};
+use axum::{
+    Json, Router,
+    extract::{Path, State},
+    response::Response,
+    routing::{get, put},
+};
+use holdfast_proto::words::HostName;
+use http::{StatusCode, Uri};
+
+pub(super) fn routes() -> Router<App> {
+    Router::new()
+        .route("/boot-defaults", get(list))
+        .route("/boot-defaults/{level}", put(put_institution).delete(delete_institution))
+        .route("/boot-defaults/{level}/{*object}", put(put_level).delete(delete_level))
+        .route("/hosts/{name}/boot", get(told))
+}
+
+async fn list(State(app): State<App>, _: Visitor, uri: Uri) -> Result<Json<Page<DefaultsRow>>, Problem> {
+    Parameters::of(&uri, &[])?;
+    Ok(Json(Page { items: inventory::boot::all_defaults(&app.pool).await?, next: None }))
+}
+
+/// Without `If-Match`, like everything that is put by the name of its object and has no name of its own.
+async fn put_level(
+    State(app): State<App>,
+    visitor: Visitor,
+    Path((level, object)): Path<(String, String)>,
+    uri: Uri,
+    Body(body): Body<BODY_LIMIT_BYTES>,
+) -> Result<Response, Problem> {
+    let parameters: BootDefaults = read(body, &[])?;
+    write(&app, &visitor, &uri, BootEdit::Put { level: level_of(&level)?, object, parameters }).await
+}
+
+async fn put_institution(
+    State(app): State<App>,
+    visitor: Visitor,
+    Path(level): Path<String>,
+    uri: Uri,
+    Body(body): Body<BODY_LIMIT_BYTES>,
+) -> Result<Response, Problem> {
+    let parameters: BootDefaults = read(body, &[])?;
+    write(&app, &visitor, &uri, BootEdit::Put { level: level_of(&level)?, object: String::new(), parameters }).await
+}
+
+async fn delete_level(State(app): State<App>, visitor: Visitor, Path((level, object)): Path<(String, String)>, uri: Uri) -> Result<Response, Problem> {
+    write(&app, &visitor, &uri, BootEdit::Delete { level: level_of(&level)?, object }).await
+}
+
+async fn delete_institution(State(app): State<App>, visitor: Visitor, Path(level): Path<String>, uri: Uri) -> Result<Response, Problem> {
+    write(&app, &visitor, &uri, BootEdit::Delete { level: level_of(&level)?, object: String::new() }).await
+}
+
+async fn write(app: &App, visitor: &Visitor, uri: &Uri, edit: BootEdit) -> Result<Response, Problem> {
+    let wish = Wish::of(uri)?;
+    let outcome = make(app, visitor, &wish, Edit::Boot(edit), None).await?;
+    Ok(answer(app, &wish, outcome, None::<DefaultsRow>, StatusCode::OK).await)
+}
+
+fn level_of(text: &str) -> Result<Level, Problem> {
+    let unknown = |_| Problem::not_found(format!("\"{text}\" is no level: institution, campus, subnet or class"));
+    serde_json::from_value(text.into()).map_err(unknown)
+}
+
+async fn told(State(app): State<App>, _: Visitor, Path(name): Path<String>, uri: Uri) -> Result<Json<Page<Told>>, Problem> {
+    Parameters::of(&uri, &[])?;
+    let name: HostName = name.parse().map_err(|wrong| Problem::not_found(format!("there is no such host: {wrong}")))?;
+    if inventory::host_by_name(&app.pool, &name).await?.is_none() {
+        return Err(Problem::not_found(format!("there is no host named {name}")));
+    }
+    Ok(Json(Page { items: inventory::boot::told(&app.pool, &name).await?, next: None }))
+}
