@@ -1,5 +1,6 @@
 //! What can be typed behind `holdfast`.
 
+use super::people::{GrantCommand, PolicyCommand, SessionCommand, TokenCommand, UserCommand};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
@@ -90,6 +91,31 @@ pub(super) enum Command {
     Events(EventWish),
     /// Take in bootptabs and BIND zone files, all or nothing.
     Import(Import),
+    /// People and groups.
+    User {
+        #[command(subcommand)]
+        command: UserCommand,
+    },
+    /// Who may do what, and where.
+    Grant {
+        #[command(subcommand)]
+        command: GrantCommand,
+    },
+    /// Who is logged in.
+    Session {
+        #[command(subcommand)]
+        command: SessionCommand,
+    },
+    /// Tokens of programs.
+    Token {
+        #[command(subcommand)]
+        command: TokenCommand,
+    },
+    /// What is asked of those who come in.
+    Policy {
+        #[command(subcommand)]
+        command: PolicyCommand,
+    },
     /// Print the completion script of a shell.
     Completion {
         /// The shell.

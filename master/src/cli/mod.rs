@@ -10,6 +10,7 @@ mod host;
 mod import;
 mod network;
 mod node;
+mod people;
 mod print;
 mod settings;
 mod snapshot;
@@ -65,6 +66,11 @@ fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Snapshot { command } => snapshot::run(&client, output, command),
         Command::Rollback { feed, to, wish } => snapshot::rollback(&client, output, &feed, to, &wish),
         Command::Events(wish) => events::run(&client, output, wish),
+        Command::User { command } => people::user(&client, output, command),
+        Command::Grant { command } => people::grant(&client, output, command),
+        Command::Session { command } => people::session(&client, output, command),
+        Command::Token { command } => people::token(&client, output, command),
+        Command::Policy { command } => people::policy(&client, output, command),
         Command::Import(wish) => import::run(&client, output, wish),
         Command::Completion { .. } => Ok(()),
     }
