@@ -7,6 +7,7 @@ use super::check::{CheckCommand, CheckWish};
 use super::organisation::{ClassCommand, ContactCommand, DepartmentCommand, ExternalCommand, MailboxCommand};
 use super::particulars::Particulars;
 use super::privacy::PrivacyCommand;
+use super::people::{GrantCommand, PolicyCommand, SessionCommand, TokenCommand, UserCommand};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
@@ -195,6 +196,31 @@ pub(super) enum Command {
     },
     /// Take in bootptabs and BIND zone files, all or nothing.
     Import(Import),
+    /// People and groups.
+    User {
+        #[command(subcommand)]
+        command: UserCommand,
+    },
+    /// Who may do what, and where.
+    Grant {
+        #[command(subcommand)]
+        command: GrantCommand,
+    },
+    /// Who is logged in.
+    Session {
+        #[command(subcommand)]
+        command: SessionCommand,
+    },
+    /// Tokens of programs.
+    Token {
+        #[command(subcommand)]
+        command: TokenCommand,
+    },
+    /// What is asked of those who come in.
+    Policy {
+        #[command(subcommand)]
+        command: PolicyCommand,
+    },
     /// Print the completion script of a shell.
     Completion {
         /// The shell.

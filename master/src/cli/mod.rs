@@ -16,6 +16,7 @@ mod network;
 mod node;
 mod organisation;
 mod particulars;
+mod people;
 mod print;
 mod privacy;
 mod settings;
@@ -91,6 +92,11 @@ fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Revert { ids, wish } => changes::revert(&client, output, &ids, &wish),
         Command::ChangeSet { command } => changes::change_set(&client, output, command),
         Command::Audit { command } => changes::audit(&client, output, command),
+        Command::User { command } => people::user(&client, output, command),
+        Command::Grant { command } => people::grant(&client, output, command),
+        Command::Session { command } => people::session(&client, output, command),
+        Command::Token { command } => people::token(&client, output, command),
+        Command::Policy { command } => people::policy(&client, output, command),
         Command::Import(wish) => import::run(&client, output, wish),
         Command::Completion { .. } => Ok(()),
     }
