@@ -1,13 +1,13 @@
 //! What can be typed behind `holdfast`.
 
-use super::moves::{MoveCommand, MoveFields};
-use super::space::{ContainerCommand, FamilyCommand, IpCommand, PoolCommand, ReportCommand};
 use super::boot::{BootCommand, SubnetFields, ZoneFields};
 use super::check::{CheckCommand, CheckWish};
+use super::moves::{MoveCommand, MoveFields};
 use super::organisation::{ClassCommand, ContactCommand, DepartmentCommand, ExternalCommand, MailboxCommand};
 use super::particulars::Particulars;
-use super::privacy::PrivacyCommand;
 use super::people::{GrantCommand, PolicyCommand, SessionCommand, TokenCommand, UserCommand};
+use super::privacy::PrivacyCommand;
+use super::space::{ContainerCommand, FamilyCommand, IpCommand, PoolCommand, ReportCommand};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 

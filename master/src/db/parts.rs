@@ -266,8 +266,9 @@ pub async fn hosts_within(db: &mut PgConnection, within: Within<'_>, filter: Hos
 /// The hosts with these names, by name.
 pub async fn hosts_named(db: &mut PgConnection, names: &[String]) -> Result<Vec<HostRow>, DbError> {
     let rows = query!(
-        "select h.id, h.node_id, n.name, h.hardware, h.os, h.location, h.contact, h.comment, h.version, h.created_at, h.updated_at
-         from dns.node n join ipam.host h on h.node_id = n.id where n.name = any ($1) order by n.name",
+        r#"select h.id, h.node_id, n.name, d.name as "department?", h.hardware, h.os, h.location, h.contact, h.comment, h.version, h.created_at, h.updated_at
+         from dns.node n join ipam.host h on h.node_id = n.id left join org.department d on d.id = h.department_id
+         where n.name = any ($1) order by n.name"#,
         names
     )
     .fetch_all(db)
@@ -277,6 +278,7 @@ pub async fn hosts_named(db: &mut PgConnection, names: &[String]) -> Result<Vec<
             id: row.id,
             node: row.node_id,
             name: word(&row.name)?,
+            department: row.department,
             hardware: row.hardware,
             os: row.os,
             location: row.location,

@@ -16,9 +16,9 @@ mod served;
 mod session;
 mod totp;
 
+pub use api::Recorder;
 pub use bearer::{Access, MadeToken, TokenDraft, create_token};
 pub use on_site::{create_first_admin, make_emergency_log_in, reset_password};
-pub use api::Recorder;
 pub use problem::{FieldError, Problem};
 pub use secrets::OneTimePassword;
 pub use served::{Answer, Served, ServedReader};

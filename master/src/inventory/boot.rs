@@ -8,7 +8,7 @@ use crate::db::defaults;
 pub use crate::db::defaults::{BootDefaults, DefaultsRow, Level};
 use crate::db::{DbError, compose};
 use holdfast_proto::words::{HostName, Mac, Subnet};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use sqlx::{PgConnection, PgPool};
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
@@ -18,7 +18,7 @@ const SERVER_NAME_LIMIT_BYTES: usize = 63;
 const BOOT_FILE_LIMIT_BYTES: usize = 127;
 
 /// One wish to change what is inherited.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub enum BootEdit {
     /// A level says this from now on.
     Put {

@@ -4,12 +4,12 @@
 //! decided by [`super::change`]. The JSON of the API is exactly these drafts, and unknown fields are refused.
 
 pub use super::approval::ApprovalRuleDraft;
-use super::families::OtherAddressDraft;
-use super::space::SpaceEdit;
-use super::wanted::{InterfaceJson, Wanted};
 use super::boot::BootEdit;
 use super::checks::WaiverEdit;
+use super::families::OtherAddressDraft;
 use super::organisation::OrganisationEdit;
+use super::space::SpaceEdit;
+use super::wanted::{InterfaceJson, Wanted};
 pub use crate::db::boot::{BootParameters, OptionDraft};
 pub use crate::db::equipment::{Equipment, HostContact};
 use holdfast_proto::snapshot::{DataKey, EncryptedField};
@@ -271,6 +271,9 @@ pub struct SubnetDraft {
     /// How long an address that was given back waits for a new owner, in seconds; a day where nothing is said.
     #[serde(default = "SubnetDraft::quarantine_default")]
     pub quarantine_secs: u32,
+    /// The department that it belongs to, by name.
+    #[serde(default)]
+    pub department: Option<String>,
 }
 
 impl SubnetDraft {
@@ -278,9 +281,6 @@ impl SubnetDraft {
     pub(in crate::inventory) fn quarantine_default() -> u32 {
         86_400
     }
-    /// The department that it belongs to, by name.
-    #[serde(default)]
-    pub department: Option<String>,
 }
 
 /// A campus as an admin writes it.

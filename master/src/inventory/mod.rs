@@ -56,9 +56,9 @@ pub use quarantine::{Held, quarantined};
 pub use read::{HistoryEntry, Host, HostPage, HostQuery, NasObject, SubnetObject, ZoneObject};
 pub use read::{campuses, history, host_by_name, host_list, nas, subnet_made_by, subnets, templates, zones};
 pub use refusal::{Problem, Refusal};
+pub use space::{ContainerDraft, ContainerObject, PoolDraft, PoolKind, PoolObject, SpaceEdit, containers, pools};
 pub use timeline::{ChangeQuery, ChangeSet, FieldChange, HistoryLine, RowChange, Subject};
 pub use timeline::{change_set_rows, change_set_summary, change_sets, history_of};
-pub use space::{ContainerDraft, ContainerObject, PoolDraft, PoolKind, PoolObject, SpaceEdit, containers, pools};
 pub use undo::with_later;
 pub use wanted::{NextFree, Policy, Range, Wanted};
 

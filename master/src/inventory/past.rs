@@ -1,8 +1,9 @@
 //! The hostname database as it was at a time: current rows turned back by the audit's images. It only reads, and nobody waits
-//! for it; the further back and the more was changed since, the longer it takes.
+//! for it; the further back and the more was changed since, the longer it takes. Of a host it tells the names, interfaces,
+//! addresses, boot entries, texts and department that it had; its equipment, contacts and further names are in its history.
 
 use super::draft::{BootParameters, CampusDraft, HostDraft, InterfaceDraft, SubnetDraft, ZoneDraft};
-use super::read::{Host, HostPage, HostQuery, SubnetObject, ZoneObject};
+use super::read::{Host, HostPage, HostQuery, SubnetNumbers, SubnetObject, ZoneObject};
 use super::{Problem, Refusal, Version};
 use crate::db::DbError;
 use crate::db::past::{self, column};
@@ -60,6 +61,7 @@ pub async fn hosts_at(pool: &PgPool, query: &HostQuery, at: Moment) -> Result<Ho
 pub async fn subnets_at(pool: &PgPool, at: Moment) -> Result<Vec<SubnetObject>, DbError> {
     let mut db = pool.acquire().await?;
     let campuses = names_of(&past::rows(&mut db, "org.campus", "id", at.0).await?)?;
+    let departments = names_of(&past::rows(&mut db, "org.department", "id", at.0).await?)?;
     let (now, more) = (past::addresses_now(&mut db).await?, past::more_addresses(&mut db, at.0).await?);
     let used = |id: i64| now.get(&id).copied().unwrap_or(0) + more.get(&id).copied().unwrap_or(0);
     let mut subnets = Vec::new();
@@ -72,8 +74,14 @@ pub async fn subnets_at(pool: &PgPool, at: Moment) -> Result<Vec<SubnetObject>, 
             domain: optional(&row, "domain")?,
             dns_servers: column(&row, "dns_servers")?,
             options: column(&row, "options")?,
+            vlan: column(&row, "vlan")?,
+            classes: column(&row, "classes")?,
+            preference: column(&row, "preference")?,
+            quarantine_secs: column(&row, "quarantine_secs")?,
+            department: named(&departments, &row)?,
         };
-        subnets.push(SubnetObject { version: Version(column(&row, "version")?), used: used(id), draft });
+        let numbers = SubnetNumbers::Then { used: used(id) };
+        subnets.push(SubnetObject { version: Version(column(&row, "version")?), numbers, draft });
     }
     subnets.sort_by_key(|subnet| subnet.draft.network);
     Ok(subnets)
@@ -82,6 +90,7 @@ pub async fn subnets_at(pool: &PgPool, at: Moment) -> Result<Vec<SubnetObject>, 
 /// All zones, by apex. Of a serial only that of today is known, and that of a zone that is gone is not.
 pub async fn zones_at(pool: &PgPool, at: Moment) -> Result<Vec<ZoneObject>, DbError> {
     let mut db = pool.acquire().await?;
+    let departments = names_of(&past::rows(&mut db, "org.department", "id", at.0).await?)?;
     let serials: HashMap<i64, Serial> = crate::db::zones::all(&mut db).await?.into_iter().map(|zone| (zone.id, zone.serial)).collect();
     let mut zones = Vec::new();
     for row in past::rows(&mut db, "dns.zone", "id", at.0).await? {
@@ -97,6 +106,9 @@ pub async fn zones_at(pool: &PgPool, at: Moment) -> Result<Vec<ZoneObject>, DbEr
             minimum: column(&row, "minimum")?,
             ttl: column(&row, "ttl")?,
             serial: None,
+            department: named(&departments, &row)?,
+            publish_hinfo: column(&row, "publish_hinfo")?,
+            publish_rp: column(&row, "publish_rp")?,
             apex,
         };
         let published = serials.get(&column(&row, "id")?).copied().unwrap_or(Serial(0));
@@ -120,6 +132,7 @@ async fn assembled(db: &mut PgConnection, rows: Vec<(String, Value)>, at: Moment
     let ids: Vec<Uuid> = rows.iter().map(|(_, row)| column(row, "id")).collect::<Result<_, _>>()?;
     let names: Vec<String> = rows.iter().map(|(name, _)| name.clone()).collect();
     let parts = Parts {
+        departments: names_of(&past::rows(db, "org.department", "id", at.0).await?)?,
         interfaces: past::rows_of_hosts(db, "ipam.iface", "id", &ids, at.0).await?,
         addresses: past::rows_of_hosts(db, "ipam.address", "ip", &ids, at.0).await?,
         entries: past::rows_of_hosts(db, "boot.entry", "iface_id", &ids, at.0).await?,
@@ -130,6 +143,7 @@ async fn assembled(db: &mut PgConnection, rows: Vec<(String, Value)>, at: Moment
 
 /// The images of what belongs to the hosts of a page.
 struct Parts {
+    departments: HashMap<i64, String>,
     interfaces: Vec<Value>,
     addresses: Vec<Value>,
     entries: Vec<Value>,
@@ -149,7 +163,7 @@ impl Parts {
         let entry = own(&self.entries).pop();
         let boot: BootParameters = entry.as_ref().map(|entry| column(entry, "parameters")).transpose()?.unwrap_or_default();
         let templates = entry.as_ref().map(|entry| column(entry, "templates")).transpose()?.unwrap_or_default();
-        Ok(InterfaceDraft { mac: optional(row, "mac")?, addresses, templates, boot })
+        Ok(InterfaceDraft { mac: optional(row, "mac")?, addresses, next: vec![], templates, boot })
     }
 }
 
@@ -162,6 +176,7 @@ fn host(name: &str, row: &Value, parts: &Parts, aliases: Vec<String>) -> Result<
         location: column(row, "location")?,
         contact: column(row, "contact")?,
         comment: column(row, "comment")?,
+        department: named(&parts.departments, row)?,
         aliases: aliases.iter().map(|alias| alias.parse().map_err(|wrong| damaged(&wrong))).collect::<Result<_, _>>()?,
         ..HostDraft::named(name)
     };
@@ -171,6 +186,11 @@ fn host(name: &str, row: &Value, parts: &Parts, aliases: Vec<String>) -> Result<
 
 fn names_of(rows: &[Value]) -> Result<HashMap<i64, String>, DbError> {
     rows.iter().map(|row| Ok((column(row, "id")?, column(row, "name")?))).collect()
+}
+
+/// The name of the row's department, where it has one.
+fn named(departments: &HashMap<i64, String>, row: &Value) -> Result<Option<String>, DbError> {
+    Ok(column::<Option<i64>>(row, "department_id")?.and_then(|id| departments.get(&id).cloned()))
 }
 
 fn damaged(wrong: &dyn Display) -> DbError {

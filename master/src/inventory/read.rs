@@ -60,7 +60,20 @@ pub struct SubnetObject {
     pub draft: SubnetDraft,
     /// How many of its addresses are what.
     #[serde(flatten)]
-    pub numbers: Numbers,
+    pub numbers: SubnetNumbers,
+}
+
+/// How many addresses of a subnet are what.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
+pub enum SubnetNumbers {
+    /// Now.
+    Now(Numbers),
+    /// At a time in the past, of which less is known.
+    Then {
+        /// Belonged to hosts.
+        used: i64,
+    },
 }
 
 /// A zone as it is.
@@ -224,7 +237,7 @@ pub async fn subnets(pool: &PgPool, sight: &Sight) -> Result<Vec<SubnetObject>, 
     let rows = rows.into_iter().filter_map(|row| Some((*numbers.get(&row.id)?, row)));
     let object = |(numbers, row): (Numbers, db::subnets::SubnetRow)| SubnetObject {
         version: Version(row.version),
-        numbers,
+        numbers: SubnetNumbers::Now(numbers),
         draft: SubnetDraft {
             network: row.network,
             campus: row.campus,

@@ -3,6 +3,7 @@
 //! The audit keeps whole rows with our own numbers in them. Here a row becomes an object with a name, and a change of it the
 //! fields that differ, each as it was and as it is. What is secret is said to have changed, and never shown.
 
+use super::Sight;
 use super::read::host_id;
 use super::{Problem, Refusal};
 use crate::db::timeline::{self, Names, RowRow, SetFilter, SetRow, Wanted};

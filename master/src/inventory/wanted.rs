@@ -23,7 +23,7 @@ pub enum NextFree {
 }
 
 /// A range by its ends (`10.1.4.20-10.1.4.40`), or a static pool by its name.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Range {
     /// From the first to the last, both included.
     Between(IpAddr, IpAddr),

@@ -3,10 +3,10 @@
 //! It is loaded once for a batch of drafts by a handful of queries. A draft that passes is added to it, so that two drafts of one
 //! batch cannot both have the same name. The rules on top of it are pure.
 
-use crate::db::pools::{self, PoolRow};
-use crate::db::quarantine::HeldRow;
 use super::particulars;
 use crate::db::equipment::Words;
+use crate::db::pools::{self, PoolRow};
+use crate::db::quarantine::HeldRow;
 use crate::db::zones::{self, NodeUse, ZoneIndex};
 use crate::db::{DbError, hosts, subnets};
 use crate::inventory::HostDraft;

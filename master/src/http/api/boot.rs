@@ -31,7 +31,8 @@ pub(super) fn routes() -> Router<App> {
         .route("/hosts/{name}/boot", get(told))
 }
 
-async fn list(State(app): State<App>, _: Visitor, uri: Uri) -> Result<Json<Page<DefaultsRow>>, Problem> {
+async fn list(State(app): State<App>, visitor: Visitor, uri: Uri) -> Result<Json<Page<DefaultsRow>>, Problem> {
+    visitor.sight()?;
     Parameters::of(&uri, &[])?;
     Ok(Json(Page { items: inventory::boot::all_defaults(&app.pool).await?, next: None }))
 }
@@ -78,10 +79,10 @@ fn level_of(text: &str) -> Result<Level, Problem> {
     serde_json::from_value(text.into()).map_err(unknown)
 }
 
-async fn told(State(app): State<App>, _: Visitor, Path(name): Path<String>, uri: Uri) -> Result<Json<Page<Told>>, Problem> {
+async fn told(State(app): State<App>, visitor: Visitor, Path(name): Path<String>, uri: Uri) -> Result<Json<Page<Told>>, Problem> {
     Parameters::of(&uri, &[])?;
     let name: HostName = name.parse().map_err(|wrong| Problem::not_found(format!("there is no such host: {wrong}")))?;
-    if inventory::host_by_name(&app.pool, &name).await?.is_none() {
+    if inventory::host_by_name(&app.pool, &visitor.sight()?, &name).await?.is_none() {
         return Err(Problem::not_found(format!("there is no host named {name}")));
     }
     Ok(Json(Page { items: inventory::boot::told(&app.pool, &name).await?, next: None }))

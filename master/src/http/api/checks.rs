@@ -58,7 +58,8 @@ struct Findings {
     at: Option<DateTime<Utc>>,
 }
 
-async fn list(State(app): State<App>, _: Visitor, uri: Uri) -> Result<Json<Findings>, Problem> {
+async fn list(State(app): State<App>, visitor: Visitor, uri: Uri) -> Result<Json<Findings>, Problem> {
+    visitor.sees_all("all findings")?;
     let filter = filter_of(&uri)?;
     let limit = filter.limit as usize;
     let (mut rows, at) = checks::list(&app.pool, &FindingFilter { limit: filter.limit + 1, ..filter }).await?;
@@ -97,7 +98,7 @@ fn shown(row: FindingRow) -> Finding {
 async fn run(State(app): State<App>, visitor: Visitor, uri: Uri) -> Result<Json<Run>, Problem> {
     let parameters = Parameters::of(&uri, &["drift"])?;
     let actor = visitor.actor("api");
-    inventory::authorise(&actor, Action::Write, "findings")?;
+    inventory::authorise(&actor, Action::Read, "all findings")?;
     let drift = if parameters.flag("drift")? { Some(drift(&app, &actor.name).await) } else { None };
     Ok(Json(checks::run(&app.pool, drift).await?))
 }
@@ -160,7 +161,8 @@ async fn fix(State(app): State<App>, visitor: Visitor, uri: Uri, Body(body): Bod
     Ok(Json(Fixed { dry_run: wish.dry_run, change_set: fixed.change_set, edits: fixed.edits }))
 }
 
-async fn mailboxes(State(app): State<App>, _: Visitor, uri: Uri) -> Result<Json<Value>, Problem> {
+async fn mailboxes(State(app): State<App>, visitor: Visitor, uri: Uri) -> Result<Json<Value>, Problem> {
+    visitor.sees_all("all findings")?;
     Parameters::of(&uri, &[])?;
     Ok(Json(serde_json::json!({ "items": checks::missing_mailboxes(&app.pool).await?, "next": null })))
 }

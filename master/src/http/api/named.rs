@@ -50,12 +50,14 @@ pub(super) fn routes<N: Named>() -> Router<App> {
         .route(&format!("{}/{{name}}", N::PATH), get(show::<N>).put(replace::<N>).patch(patch::<N>).delete(delete::<N>))
 }
 
-async fn list<N: Named>(State(app): State<App>, _: Visitor, uri: Uri) -> Result<Json<Page<Kept<N::Draft>>>, Problem> {
+async fn list<N: Named>(State(app): State<App>, visitor: Visitor, uri: Uri) -> Result<Json<Page<Kept<N::Draft>>>, Problem> {
+    visitor.sight()?;
     Parameters::of(&uri, &[])?;
     Ok(Json(Page { items: N::all(&app.pool).await?, next: None }))
 }
 
-async fn show<N: Named>(State(app): State<App>, _: Visitor, Path(name): Path<String>, uri: Uri) -> Result<Response, Problem> {
+async fn show<N: Named>(State(app): State<App>, visitor: Visitor, Path(name): Path<String>, uri: Uri) -> Result<Response, Problem> {
+    visitor.sight()?;
     Parameters::of(&uri, &[])?;
     let found = existing::<N>(&app, &name).await?;
     let etag = etag(found.version);

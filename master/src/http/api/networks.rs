@@ -108,8 +108,8 @@ async fn add_zone(State(app): State<App>, visitor: Visitor, uri: Uri, Body(body)
     Ok(with_header(answer(&app, &wish, outcome, object, StatusCode::CREATED).await, header::LOCATION, &place))
 }
 
-async fn campuses(State(app): State<App>, _: Visitor, uri: Uri) -> Result<Json<Page<CampusDraft>>, Problem> {
-    let moment = changes::moment(&app, &Parameters::of(&uri, &["at"])?).await?;
+async fn campuses(State(app): State<App>, visitor: Visitor, uri: Uri) -> Result<Json<Page<CampusDraft>>, Problem> {
+    let moment = changes::moment(&app, &visitor, &Parameters::of(&uri, &["at"])?).await?;
     let items = match moment {
         Some(moment) => inventory::campuses_at(&app.pool, moment).await?,
         None => inventory::campuses(&app.pool).await?,

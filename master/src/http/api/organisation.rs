@@ -180,7 +180,8 @@ async fn write(app: &App, visitor: &Visitor, wish: &Wish, edit: OrganisationEdit
     Ok(answer(app, wish, outcome, None::<Value>, status).await)
 }
 
-async fn responsibilities(State(app): State<App>, _: Visitor, uri: Uri) -> Result<Json<Page<ResponsibilityDraft>>, Problem> {
+async fn responsibilities(State(app): State<App>, visitor: Visitor, uri: Uri) -> Result<Json<Page<ResponsibilityDraft>>, Problem> {
+    visitor.sight()?;
     let parameters = Parameters::of(&uri, &["kind", "object", "contact"])?;
     let wrong = |text: &str| wrong_parameter("kind", format!("\"{text}\" is no kind of object: host, subnet, zone, department, campus, institution..."));
     let kind = parameters.text("kind").map(|text| serde_json::from_value::<ObjectKind>(text.into()).map_err(|_| wrong(text))).transpose()?;
@@ -201,7 +202,8 @@ async fn delete_responsibility(State(app): State<App>, visitor: Visitor, uri: Ur
     write(&app, &visitor, &wish, OrganisationEdit::ResponsibilityDelete(draft), StatusCode::OK).await
 }
 
-async fn mailboxes(State(app): State<App>, _: Visitor, uri: Uri) -> Result<Json<Page<MailboxDraft>>, Problem> {
+async fn mailboxes(State(app): State<App>, visitor: Visitor, uri: Uri) -> Result<Json<Page<MailboxDraft>>, Problem> {
+    visitor.sight()?;
     Parameters::of(&uri, &[])?;
     Ok(Json(Page { items: organisation::mailboxes(&app.pool).await?, next: None }))
 }
@@ -217,7 +219,8 @@ async fn delete_mailbox(State(app): State<App>, visitor: Visitor, Path((domain, 
     write(&app, &visitor, &wish, OrganisationEdit::MailboxDelete { domain, mailbox }, StatusCode::OK).await
 }
 
-async fn escalation(State(app): State<App>, _: Visitor, Path(object): Path<String>, uri: Uri) -> Result<Json<Chain>, Problem> {
+async fn escalation(State(app): State<App>, visitor: Visitor, Path(object): Path<String>, uri: Uri) -> Result<Json<Chain>, Problem> {
+    visitor.sight()?;
     Parameters::of(&uri, &[])?;
     Ok(Json(organisation::escalation(&app.pool, &object).await?))
 }

@@ -37,12 +37,12 @@ async fn subnet(
     let wish = Wish::of(&uri)?;
     let called = format!("{address}/{length}");
     let network: Subnet = called.parse().map_err(|wrong| Problem::not_found(format!("there is no such subnet: {wrong}")))?;
-    let found = find_subnet(&app, &network).await?.ok_or_else(|| Problem::not_found(format!("there is no subnet {called}")))?;
+    let found = find_subnet(&app, &visitor, &network).await?.ok_or_else(|| Problem::not_found(format!("there is no subnet {called}")))?;
     check_if_match(&headers, &format!("\"{}\"", found.version.0))?;
     let draft: SubnetDraft = read(wanted(&method, &found.draft, body)?, &["network", "campus"])?;
     let new = draft.network;
     let outcome = make(&app, &visitor, &wish, Edit::SubnetSet { network, draft }, Some(found.version)).await?;
-    let object = find_subnet(&app, &new).await?;
+    let object = find_subnet(&app, &visitor, &new).await?;
     Ok(answer(&app, &wish, outcome, object, StatusCode::OK).await)
 }
 
@@ -57,11 +57,11 @@ async fn zone(
 ) -> Result<Response, Problem> {
     let wish = Wish::of(&uri)?;
     let name: DomainName = apex.parse().map_err(|wrong| Problem::not_found(format!("there is no such zone: {wrong}")))?;
-    let found = find_zone(&app, &name).await?.ok_or_else(|| Problem::not_found(format!("there is no zone {apex}")))?;
+    let found = find_zone(&app, &visitor, &name).await?.ok_or_else(|| Problem::not_found(format!("there is no zone {apex}")))?;
     check_if_match(&headers, &format!("\"{}\"", found.version.0))?;
     let draft: ZoneDraft = read(wanted(&method, &found.draft, body)?, &["apex", "primary_ns", "mailbox"])?;
     let outcome = make(&app, &visitor, &wish, Edit::ZoneSet { apex: name.clone(), draft }, Some(found.version)).await?;
-    let object = find_zone(&app, &name).await?;
+    let object = find_zone(&app, &visitor, &name).await?;
     Ok(answer(&app, &wish, outcome, object, StatusCode::OK).await)
 }
 

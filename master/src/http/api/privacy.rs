@@ -34,7 +34,7 @@ async fn fields(_: Visitor, uri: Uri) -> Result<Json<Page<&'static Field>>, Prob
 /// Only for who may also erase: it gathers what nobody else needs together.
 async fn export(State(app): State<App>, visitor: Visitor, Path(person): Path<String>, uri: Uri) -> Result<Json<Export>, Problem> {
     Parameters::of(&uri, &[])?;
-    inventory::authorise(&visitor.actor("api"), Action::Write, "people")?;
+    inventory::authorise(&visitor.actor("api"), Action::WriteInstitution, "people")?;
     Ok(Json(privacy::export(&app.pool, &person).await?))
 }
 

@@ -8,8 +8,8 @@ use super::{
 use crate::{
     feed::{Delivery, KINDS, NewHook, Webhook, Webhooks},
     http::{App, FieldError, Problem, secrets::random_bytes, session::Visitor},
-    inventory::{Action, authorise},
     inventory::approval::AreaKind,
+    inventory::{Action, authorise},
 };
 use axum::{
     Json, Router,

@@ -2,7 +2,7 @@
 
 use crate::db::DbError;
 use crate::db::zones;
-use crate::inventory::{self, Actor, Edit, Problem, RecordDraft, Refusal, ZoneDraft, change};
+use crate::inventory::{self, Actor, Edit, Problem, RecordDraft, Refusal, Sight, ZoneDraft, change};
 use holdfast_proto::dns::rtype;
 use holdfast_proto::words::{DomainName, Subnet};
 use sqlx::PgPool;
@@ -64,7 +64,7 @@ async fn edits(pool: &PgPool, code: &str, object: &str) -> Result<Vec<Edit>, DbE
 /// A reverse zone for the smallest whole part of the tree around a subnet, after the pattern of the zone that its name servers are in.
 async fn reverse_zone(pool: &PgPool, object: &str) -> Result<Vec<Edit>, DbError> {
     let Ok(network) = object.parse::<Subnet>() else { return Ok(vec![]) };
-    let zones = inventory::zones(pool).await?;
+    let zones = inventory::zones(pool, &Sight::All).await?;
     let Some(pattern) = zones.iter().find(|zone| !zone.draft.apex.without_dot().ends_with(".arpa")) else { return Ok(vec![]) };
     let apex = reverse_apex(network);
     let draft = ZoneDraft { apex, serial: None, publish_hinfo: false, publish_rp: false, ..pattern.draft.clone() };
@@ -101,7 +101,7 @@ async fn end_of_chain(pool: &PgPool, object: &str) -> Result<Vec<Edit>, DbError>
 }
 
 async fn hostmaster(pool: &PgPool, object: &str) -> Result<Vec<Edit>, DbError> {
-    let zones = inventory::zones(pool).await?;
+    let zones = inventory::zones(pool, &Sight::All).await?;
     let Some(zone) = zones.into_iter().find(|zone| zone.draft.apex.without_dot() == object) else { return Ok(vec![]) };
     // A reverse zone's hostmaster reads his mail in the domain of the old mailbox.
     let domain = if object.ends_with(".arpa") { zone.draft.mailbox.parent().unwrap_or_else(DomainName::root) } else { zone.draft.apex.clone() };

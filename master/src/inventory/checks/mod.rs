@@ -19,12 +19,12 @@ use super::{Problem, Refusal};
 use crate::db::findings::{self, NewFinding};
 use crate::db::{DbError, checks};
 use chrono::{DateTime, NaiveDate, Utc};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use sqlx::{PgConnection, PgPool};
 use std::time::{Duration, Instant};
 
 /// One wish to waive something, or to take that back.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub enum WaiverEdit {
     /// It does not count until the end of a day.
     Waive {

@@ -16,10 +16,11 @@ pub use responsible::{mailboxes, responsibilities};
 use super::{Problem, Refusal, Version, privacy};
 use crate::db::{DbError, contacts, departments};
 use chrono::NaiveDate;
+use serde::{Deserialize, Serialize};
 use sqlx::{PgConnection, PgPool};
 
 /// What is found by a short word.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Entry {
     /// A department.
     Department(DepartmentDraft),
@@ -32,7 +33,7 @@ pub enum Entry {
 }
 
 /// Which of them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum EntryKind {
     /// A department.
     Department,
@@ -45,7 +46,7 @@ pub enum EntryKind {
 }
 
 /// One wish to change the organisation.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub enum OrganisationEdit {
     /// A new entry.
     Add(Entry),
