@@ -84,12 +84,14 @@ async fn add_zone(State(app): State<App>, visitor: Visitor, uri: Uri, Body(body)
     Ok(with_header(answer(&app, &wish, outcome, object, StatusCode::CREATED).await, header::LOCATION, &place))
 }
 
-async fn campuses(State(app): State<App>, _: Visitor, uri: Uri) -> Result<Json<Page<CampusDraft>>, Problem> {
+async fn campuses(State(app): State<App>, visitor: Visitor, uri: Uri) -> Result<Json<Page<CampusDraft>>, Problem> {
     Parameters::of(&uri, &[])?;
+    visitor.sight()?;
     Ok(Json(Page { items: inventory::campuses(&app.pool).await?, next: None }))
 }
 
-async fn campus(State(app): State<App>, _: Visitor, Path(name): Path<String>) -> Result<Json<CampusDraft>, Problem> {
+async fn campus(State(app): State<App>, visitor: Visitor, Path(name): Path<String>) -> Result<Json<CampusDraft>, Problem> {
+    visitor.sight()?;
     find_campus(&app, &name).await?.map(Json).ok_or_else(|| Problem::not_found(format!("there is no campus {name}")))
 }
 
