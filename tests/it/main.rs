@@ -1,5 +1,6 @@
 //! The behaviours of Holdfast, one file each, in one program.
 
+mod access;
 mod cables;
 mod checks;
 mod clients;

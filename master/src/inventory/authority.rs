@@ -141,7 +141,7 @@ pub(in crate::inventory) fn authorise_edits(actor: &Actor, object: &str) -> Resu
     if Action::EDITS.into_iter().any(|action| actor.authority.somewhere(action)) {
         return Ok(());
     }
-    Err(Refusal::Forbidden(format!("{} may look at {object} but not change them: ask an administrator", actor.name)))
+    Err(Refusal::Forbidden(format!("{} may not change {object}: ask an administrator", actor.name)))
 }
 
 /// The grants that a principal has now, their own and their groups'.

@@ -26,8 +26,9 @@ async fn list(State(app): State<App>, visitor: Visitor, uri: Uri) -> Result<Json
     Ok(Json(Page { items, next: next.map(|number| seal_cursor(&number.to_string())) }))
 }
 
-async fn probes(State(app): State<App>, _: Visitor, uri: Uri) -> Result<Json<Page<Finding>>, Problem> {
+async fn probes(State(app): State<App>, visitor: Visitor, uri: Uri) -> Result<Json<Page<Finding>>, Problem> {
     Parameters::of(&uri, &[])?;
+    visitor.sight()?;
     Ok(Json(Page { items: findings(&app.pool).await?, next: None }))
 }
 

@@ -109,6 +109,7 @@ async fn add_zone(State(app): State<App>, visitor: Visitor, uri: Uri, Body(body)
 }
 
 async fn campuses(State(app): State<App>, visitor: Visitor, uri: Uri) -> Result<Json<Page<CampusDraft>>, Problem> {
+    visitor.sight()?;
     let moment = changes::moment(&app, &visitor, &Parameters::of(&uri, &["at"])?).await?;
     let items = match moment {
         Some(moment) => inventory::campuses_at(&app.pool, moment).await?,
@@ -117,7 +118,8 @@ async fn campuses(State(app): State<App>, visitor: Visitor, uri: Uri) -> Result<
     Ok(Json(Page { items, next: None }))
 }
 
-async fn campus(State(app): State<App>, _: Visitor, Path(name): Path<String>) -> Result<Json<CampusDraft>, Problem> {
+async fn campus(State(app): State<App>, visitor: Visitor, Path(name): Path<String>) -> Result<Json<CampusDraft>, Problem> {
+    visitor.sight()?;
     find_campus(&app, &name).await?.map(Json).ok_or_else(|| Problem::not_found(format!("there is no campus {name}")))
 }
 

@@ -44,14 +44,16 @@ struct NodeList {
     publishing_halted: Option<String>,
 }
 
-async fn list(State(app): State<App>, _: Visitor, uri: Uri) -> Result<Json<NodeList>, Problem> {
+async fn list(State(app): State<App>, visitor: Visitor, uri: Uri) -> Result<Json<NodeList>, Problem> {
     Parameters::of(&uri, &[])?;
+    visitor.sight()?;
     let items = nodes::list(&app.pool, &(boxes(&app)?.lines)()).await?;
     Ok(Json(NodeList { page: Page { items, next: None }, publishing_halted: (app.halt)() }))
 }
 
-async fn show(State(app): State<App>, _: Visitor, Path(name): Path<String>, uri: Uri) -> Result<Json<NodeObject>, Problem> {
+async fn show(State(app): State<App>, visitor: Visitor, Path(name): Path<String>, uri: Uri) -> Result<Json<NodeObject>, Problem> {
     Parameters::of(&uri, &[])?;
+    visitor.sight()?;
     let boxes = boxes(&app)?;
     let keys = Arc::clone(&boxes.keys.borrow());
     Ok(Json(nodes::show(&app.pool, &keys, &(boxes.lines)(), &name).await?))
@@ -106,8 +108,9 @@ async fn revoke(State(app): State<App>, visitor: Visitor, Path(name): Path<Strin
     Ok(Json(nodes::await_rotation(&app.pool, list, ROTATION_LIMIT).await?))
 }
 
-async fn certificates(State(app): State<App>, _: Visitor, uri: Uri) -> Result<Json<Page<CertificateObject>>, Problem> {
+async fn certificates(State(app): State<App>, visitor: Visitor, uri: Uri) -> Result<Json<Page<CertificateObject>>, Problem> {
     Parameters::of(&uri, &[])?;
+    visitor.sight()?;
     let keys = Arc::clone(&boxes(&app)?.keys.borrow());
     Ok(Json(Page { items: nodes::certificates(&app.pool, &keys).await?, next: None }))
 }

@@ -53,13 +53,14 @@ async fn lie(db: &mut PgConnection, touched: &Touched) -> Result<Vec<Part>, Refu
     add(What::PlacedSubnet, parts::subnets(db, &touched.placed_subnets).await?);
     add(What::Zone, parts::zones(db, &touched.zones).await?);
     add(What::Zone, parts::placed_zones(db, &touched.placed_zones).await?);
-    let of_all = |table: &String| Part { what: What::Institution, label: table.clone(), ..part(What::Institution, nowhere()) };
-    found.extend(touched.others.iter().map(of_all));
+    found.extend(touched.others.iter().map(|table| of_all(table)));
     Ok(found)
 }
 
-fn nowhere() -> PlaceRow {
-    PlaceRow { label: String::new(), name: None, department: None, addresses: vec![], campuses: vec![], owner_apex: None }
+/// What is nobody's in particular: campuses, departments, templates, NASs.
+fn of_all(table: &str) -> Part {
+    let label = format!("what belongs to the whole institution ({table})");
+    Part { what: What::Institution, label, name: None, department: None, addresses: vec![], campuses: vec![], owned_labels: 0 }
 }
 
 /// A part, from where it lies.
