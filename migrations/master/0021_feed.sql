@@ -116,12 +116,12 @@ create index delivery_ended on feed.delivery (ended_at) where state = 'delivered
 
 -- Looks at the events that a webhook has not seen, and makes a delivery of each that it asked for. Only change sets lie in an
 -- area; one with very many rows is told to everybody rather than searched.
-create function feed.deliver(webhook uuid, page integer) returns bigint language plpgsql as $$
+create function feed.deliver(hook_id uuid, page integer) returns bigint language plpgsql as $$
 declare
   hook feed.webhook;
   last_seen bigint;
 begin
-  select * into hook from feed.webhook where id = webhook for update;
+  select * into hook from feed.webhook where id = hook_id for update;
   select max(number) into last_seen from (select number from feed.event where number > hook.looked_at order by number limit page) e;
   if last_seen is null then return 0; end if;
   insert into feed.delivery (webhook_id, number, kind, body)

@@ -272,8 +272,7 @@ async fn record(app: &App, headers: &HeaderMap, wanted: &Wanted) -> Result<(Edit
     let found = recorder.lock().unwrap_or_else(PoisonError::into_inner).take();
     match found {
         Some(found) => Ok(found),
-        None if answer.status().is_success() => Err(Problem::malformed(format!("{} {} cannot be a part of a change set", wanted.method, wanted.path), vec![])),
-        None => Err(refusal(answer).await),
+        None => Err(refusal(wanted, answer).await),
     }
 }
 
@@ -300,9 +299,11 @@ fn request(headers: &HeaderMap, wanted: &Wanted) -> Result<Request<RawBody>, Pro
     request.body(body).map_err(|wrong| malformed(format!("{}: {wrong}", wanted.path)))
 }
 
-async fn refusal(answer: Response) -> Problem {
+/// What the handler said against it; one that said nothing does not write what drafts hold.
+async fn refusal(wanted: &Wanted, answer: Response) -> Problem {
     let body = axum::body::to_bytes(answer.into_body(), ANSWER_LIMIT_BYTES).await.unwrap_or_default();
-    serde_json::from_slice(&body).unwrap_or_else(|_| Problem::internal("a handler refused without a problem"))
+    let no_edit = || Problem::malformed(format!("{} {} cannot be a part of a change set", wanted.method, wanted.path), vec![]);
+    serde_json::from_slice(&body).unwrap_or_else(|_| no_edit())
 }
 
 fn told(draft: &Draft, status: StatusCode) -> Response {
