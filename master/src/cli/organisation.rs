@@ -249,9 +249,7 @@ pub(super) fn contact(client: &Client, output: Output, command: ContactCommand) 
             add(client, output, "/responsibilities", &responsibility_body(handle, responsibility), &wish)
         }
         ContactCommand::Release { handle, responsibility, wish } => {
-            let body = responsibility_body(handle, responsibility);
-            let question = Question { path: "/responsibilities", query: wish_query(&wish), body: Some(&body), ..Question::default() };
-            print::result(output, &client.ask(Method::DELETE, question)?.body, print::written)
+            add(client, output, "/responsibilities/end", &responsibility_body(handle, responsibility), &wish)
         }
         ContactCommand::Escalation { object } => escalation(client, output, &object),
         ContactCommand::Export => export(client),

@@ -37,7 +37,8 @@ pub(super) fn routes() -> Router<App> {
         .merge(named::routes::<Externals>())
         .merge(named::routes::<Classes>())
         .route("/contacts/{name}/verify", post(verify))
-        .route("/responsibilities", get(responsibilities).post(add_responsibility).delete(delete_responsibility))
+        .route("/responsibilities", get(responsibilities).post(add_responsibility))
+        .route("/responsibilities/end", post(end_responsibility))
         .route("/mailboxes", get(mailboxes).post(put_mailbox))
         .route("/mailboxes/{domain}/{mailbox}", delete(delete_mailbox))
         .route("/escalation/{*object}", get(escalation))
@@ -195,8 +196,8 @@ async fn add_responsibility(State(app): State<App>, visitor: Visitor, uri: Uri, 
     write(&app, &visitor, &wish, OrganisationEdit::ResponsibilityPut(draft), StatusCode::CREATED).await
 }
 
-/// The body names the one that ends: it has no other name.
-async fn delete_responsibility(State(app): State<App>, visitor: Visitor, uri: Uri, Body(body): Body<BODY_LIMIT_BYTES>) -> Result<Response, Problem> {
+/// `POST /responsibilities/end`: the body names the one that ends, as it has no other name and a DELETE has no body.
+async fn end_responsibility(State(app): State<App>, visitor: Visitor, uri: Uri, Body(body): Body<BODY_LIMIT_BYTES>) -> Result<Response, Problem> {
     let wish = Wish::of(&uri)?;
     let draft = read(body, &["kind", "contact", "role"])?;
     write(&app, &visitor, &wish, OrganisationEdit::ResponsibilityDelete(draft), StatusCode::OK).await
