@@ -235,7 +235,7 @@ mod tests {
 
     #[test]
     fn what_a_host_is_and_who_keeps_it_is_told_only_where_the_zone_tells_it() {
-        let host = compose::HostFacts { hardware: "SUN-4".into(), os: "UNIX".into(), keeper: Some("j.doe@uni.example".into()), addresses: vec![] };
+        let host = compose::HostFacts { hardware: "SUN-4".into(), os: "UNIX".into(), ttl: None, keeper: Some("j.doe@uni.example".into()), addresses: vec![] };
         let stored = |text| StoredName { name: name(text), is_known: true, records: vec![], host: Some(host.clone()), pointers: vec![], pointer_ttl: None };
         let silent = ZoneRow { publish_hinfo: false, publish_rp: false, ..zone(2, "law.uni.example") };
         let zones = ZoneIndex::new(vec![zone(1, "uni.example"), silent]);
