@@ -1,5 +1,6 @@
 //! The behaviours of Holdfast, one file each, in one program.
 
+mod addresses;
 mod cables;
 mod clients;
 mod clocks;
