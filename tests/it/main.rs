@@ -1,6 +1,7 @@
 //! The behaviours of Holdfast, one file each, in one program.
 
 mod access;
+mod addresses;
 mod cables;
 mod checks;
 mod clients;

@@ -5,7 +5,7 @@ use holdfast_master::config::Config;
 use holdfast_master::engine::Engine;
 use holdfast_master::inventory::boot::{self, BootDefaults, BootEdit, Level};
 use holdfast_master::inventory::organisation::{ContactRole, Entry, EntryKind, ObjectKind, OrganisationEdit, ResponsibilityDraft, escalation};
-use holdfast_master::inventory::{self, Actor, CampusDraft, Changed, Edit, Effects, HostDraft, RecordEffect, Refusal, Role, SubnetDraft, ZoneDraft, privacy};
+use holdfast_master::inventory::{self, Actor, CampusDraft, Changed, Edit, Effects, HostDraft, RecordEffect, Refusal, Sight, SubnetDraft, ZoneDraft, privacy};
 use holdfast_master::run::open_database;
 use serde_json::{Value, json};
 use sqlx::PgPool;
@@ -76,7 +76,7 @@ impl Institution {
 }
 
 pub fn admin() -> Actor {
-    Actor { name: "admin".into(), role: Role::Administrator, via: "api" }
+    Actor::administrator("admin", "api")
 }
 
 /// A host with an address and whatever else its draft may say.
@@ -137,7 +137,7 @@ async fn who_is_responsible_is_not_deleted_and_comes_back_with_an_undo() {
     });
     let draft = host("print1.uni.example", "10.1.4.20", more);
     it.edit(Edit::HostAdd(draft.clone())).await;
-    let stored = async || inventory::host_by_name(&it.pool, &draft.name).await.unwrap().map(|host| host.draft);
+    let stored = async || inventory::host_by_name(&it.pool, &Sight::All, &draft.name).await.unwrap().map(|host| host.draft);
     assert_eq!(stored().await.as_ref(), Some(&draft), "what was written is what is read");
 
     for (kind, name, problem) in [
@@ -194,7 +194,7 @@ async fn several_names_have_the_addresses_and_each_address_points_back_to_the_ch
     told.sort();
     assert_eq!(told, expected);
     it.edit(Edit::HostAdd(draft.clone())).await;
-    let stored = async |name: &str| inventory::host_by_name(&it.pool, &name.parse().unwrap()).await.unwrap().map(|host| host.draft);
+    let stored = async |name: &str| inventory::host_by_name(&it.pool, &Sight::All, &name.parse().unwrap()).await.unwrap().map(|host| host.draft);
     assert_eq!(stored("web.uni.example").await.as_ref(), Some(&draft));
 
     let taken = it.try_edit(Edit::HostAdd(host("www.uni.example", "10.1.4.32", json!({})))).await.unwrap_err();
@@ -261,7 +261,7 @@ async fn one_gateway_is_one_row_and_is_told_with_the_hosts_it_touches() {
 }
 
 async fn stored(it: &Institution, name: &str) -> HostDraft {
-    inventory::host_by_name(&it.pool, &name.parse().unwrap()).await.unwrap().unwrap().draft
+    inventory::host_by_name(&it.pool, &Sight::All, &name.parse().unwrap()).await.unwrap().unwrap().draft
 }
 
 #[tokio::test]
