@@ -1,6 +1,7 @@
 //! The behaviours of Holdfast, one file each, in one program.
 
 mod cables;
+mod changes;
 mod clients;
 mod clocks;
 mod deployment;
