@@ -4,6 +4,7 @@ mod access;
 mod addresses;
 mod cables;
 mod checks;
+mod changes;
 mod clients;
 mod clocks;
 mod deployment;
