@@ -6,7 +6,7 @@ mod api;
 use holdfast_lab::folder::Folder;
 use holdfast_master::config::Config;
 use holdfast_master::engine::Engine;
-use holdfast_master::inventory::{self, Actor, Applied, Edit, HostDraft, MoveDraft, Refusal, Role, SpaceEdit, numbers, reclaim};
+use holdfast_master::inventory::{self, Actor, Applied, Edit, HostDraft, MoveDraft, Refusal, Sight, SpaceEdit, SubnetNumbers, numbers, reclaim};
 use holdfast_master::run::open_database;
 use holdfast_proto::words::{HostName, Subnet};
 use proptest::prelude::*;
@@ -69,7 +69,7 @@ impl Bench {
     }
 
     async fn host(&self, name: &str) -> Option<inventory::Host> {
-        inventory::host_by_name(&self.pool, &self.name(name)).await.unwrap()
+        inventory::host_by_name(&self.pool, &Sight::All, &self.name(name)).await.unwrap()
     }
 
     fn name(&self, name: &str) -> HostName {
@@ -86,8 +86,9 @@ impl Bench {
     }
 
     async fn numbers(&self, network: Subnet) -> [u64; 5] {
-        let all = inventory::subnets(&self.pool).await.unwrap();
+        let all = inventory::subnets(&self.pool, &Sight::All).await.unwrap();
         let numbers = all.into_iter().find(|subnet| subnet.draft.network == network).unwrap().numbers;
+        let SubnetNumbers::Now(numbers) = numbers else { panic!("these are the numbers of now") };
         [numbers.total, numbers.free, numbers.used, numbers.quarantined, numbers.excluded]
     }
 
@@ -111,7 +112,7 @@ impl Bench {
 }
 
 fn admin() -> Actor {
-    Actor { name: "admin".to_owned(), role: Role::Administrator, via: "api" }
+    Actor::administrator("admin", "api")
 }
 
 fn draft<D: serde::de::DeserializeOwned>(json: Value, edit: impl Fn(D) -> Edit) -> Edit {
@@ -410,7 +411,7 @@ async fn subnets_are_cut_from_containers_and_other_families_count() {
     let (first, second) = tokio::join!(bench.edit(cut(26)), bench.edit(cut(24)));
     let mut made = Vec::new();
     for applied in [first.unwrap(), second.unwrap()] {
-        made.push(inventory::subnet_made_by(&bench.pool, applied.change_set).await.unwrap().unwrap().draft.network.to_string());
+        made.push(inventory::subnet_made_by(&bench.pool, &Sight::All, applied.change_set).await.unwrap().unwrap().draft.network.to_string());
     }
     assert_eq!(made, ["10.4.0.64/26", "10.4.1.0/24"]);
     assert_eq!(kinds(bench.edit(cut(22)).await), ["no-free-subnet"]);

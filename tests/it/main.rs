@@ -3,8 +3,8 @@
 mod access;
 mod addresses;
 mod cables;
-mod checks;
 mod changes;
+mod checks;
 mod clients;
 mod clocks;
 mod deployment;

@@ -53,7 +53,7 @@ pub use families::{FamilyDraft, OtherAddressDraft, all as families};
 pub use moves::{MoveDraft, PlannedMove, planned, tend, tend_once};
 pub use past::{Moment, campuses_at, host_at, hosts_at, subnets_at, zones_at};
 pub use quarantine::{Held, quarantined};
-pub use read::{HistoryEntry, Host, HostPage, HostQuery, NasObject, SubnetObject, ZoneObject};
+pub use read::{HistoryEntry, Host, HostPage, HostQuery, NasObject, SubnetNumbers, SubnetObject, ZoneObject};
 pub use read::{campuses, history, host_by_name, host_list, nas, subnet_made_by, subnets, templates, zones};
 pub use refusal::{Problem, Refusal};
 pub use space::{ContainerDraft, ContainerObject, PoolDraft, PoolKind, PoolObject, SpaceEdit, containers, pools};
