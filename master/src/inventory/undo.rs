@@ -10,12 +10,13 @@ mod secrets;
 use super::{Problem, Refusal};
 use crate::db::DbError;
 use crate::db::timeline;
+use crate::db::free;
 use crate::db::undo::{self, Image, NAS, TABLES, Table};
 use chrono::Utc;
 use holdfast_proto::snapshot::DataKey;
 use serde_json::{Map, Value};
 use sqlx::{PgConnection, PgPool};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use uuid::Uuid;
 
 /// Columns that tell of the row's own history: they never go back.
@@ -117,6 +118,7 @@ async fn plan(db: &mut PgConnection, change_sets: &[Uuid]) -> Result<(Plan, Vec<
     if !nas.is_empty() {
         secrets::follow(&mut net, undo::encrypted_anew(db, &nas).await?);
     }
+    free::lock(db, &subnets_of(&net)).await?;
     let mut current: BTreeMap<(usize, String), Value> = BTreeMap::new();
     for (rank, table) in TABLES.iter().enumerate() {
         let of_table = net.iter().filter(|((of, _), _)| *of == rank);
@@ -127,6 +129,13 @@ async fn plan(db: &mut PgConnection, change_sets: &[Uuid]) -> Result<(Plan, Vec<
         }
     }
     Ok(steps(net, &current))
+}
+
+/// The subnets that addresses come and go in: whoever edits addresses locks these before any of their rows.
+fn subnets_of(net: &NetByRow) -> Vec<i64> {
+    let addresses = net.iter().filter(|((rank, _), _)| TABLES[*rank].name == "ipam.address");
+    let images = addresses.flat_map(|(_, net)| [&net.before, &net.after]).flatten();
+    images.filter_map(|image| image["subnet_id"].as_i64()).collect::<BTreeSet<_>>().into_iter().collect()
 }
 
 /// Joins the images of each row.
