@@ -4,6 +4,9 @@ use crate::serving::{NORTH, all_three_answer, eventually, names, status, two_cam
 use crate::trust::{SOUTH, logs_in, serves_edit};
 use holdfast_lab::cables::{Cable, Campus, End};
 use holdfast_lab::lab::{Lab, Part};
+use holdfast_master::run::DATABASE;
+use sqlx::PgPool;
+use sqlx::postgres::PgConnectOptions;
 use std::time::Duration;
 
 const NORTHERN: Part = Part::Agent(NORTH);
@@ -27,6 +30,16 @@ fn starts_at(lab: &mut Lab, part: Part, time: Option<&str>) {
 fn restarts_at(lab: &mut Lab, part: Part, time: Option<&str>) {
     lab.stop(part).unwrap();
     starts_at(lab, part, time);
+}
+
+/// The admin's token would end before most of the years that follow; that is a right that clocks have.
+fn the_token_outlives_all(lab: &Lab) {
+    let socket = lab.folder().path().join("master/postgres/run");
+    let options = PgConnectOptions::new_without_pgpass().socket(socket).username("holdfast").database(DATABASE);
+    tokio::runtime::Runtime::new().unwrap().block_on(async {
+        let pool = PgPool::connect_with(options).await.unwrap();
+        sqlx::query("update access.api_token set expires = '2300-01-01'").execute(&pool).await.unwrap();
+    });
 }
 
 fn everything_is_served(lab: &Lab) {
@@ -64,6 +77,7 @@ fn a_box_in_2099_follows_and_serves() {
 #[test]
 fn a_master_with_a_wrong_clock_is_followed_meanwhile_and_afterwards() {
     let Some(mut lab) = two_campuses("a master in 1970 and in 2099") else { return };
+    the_token_outlives_all(&lab);
     for (n, time) in ["@1970-01-01 00:00:10", "@2099-06-01 12:00:00"].into_iter().enumerate() {
         restarts_at(&mut lab, Part::Master, Some(time));
         serves_edit(&lab, &format!("wrong-{n}.uni.example"), &format!("10.1.4.{}", 211 + n));
@@ -85,6 +99,7 @@ fn a_master_with_a_wrong_clock_is_followed_meanwhile_and_afterwards() {
 #[test]
 fn a_box_that_was_away_past_its_certificates_end_comes_back_by_itself() {
     let Some(mut lab) = two_campuses("a box that was away past its certificate's end") else { return };
+    the_token_outlives_all(&lab);
     for (n, time) in ["@2027-06-01 12:00:00", "@2121-06-01 12:00:00"].into_iter().enumerate() {
         lab.stop_all().unwrap();
         lab.network().unplug(Cable::Uplink(NORTH), End::Far).unwrap();
@@ -108,6 +123,7 @@ fn a_box_that_was_away_past_its_certificates_end_comes_back_by_itself() {
 #[test]
 fn a_master_that_ran_past_its_certificates_end_is_believed() {
     let Some(mut lab) = two_campuses("a master that ran past its certificate's end") else { return };
+    the_token_outlives_all(&lab);
     let clock = lab.folder().write("clock", "+0d").unwrap();
     lab.stop(Part::Master).unwrap();
     let recipe = lab.recipe(Part::Master).clone();

@@ -9,8 +9,8 @@ mod secrets;
 
 use super::{Problem, Refusal};
 use crate::db::DbError;
-use crate::db::timeline;
 use crate::db::free;
+use crate::db::timeline;
 use crate::db::undo::{self, Image, NAS, TABLES, Table};
 use chrono::Utc;
 use holdfast_proto::snapshot::DataKey;

@@ -104,7 +104,7 @@ impl Office {
 
     fn furnish(&self) {
         self.post("/campuses", json!({ "name": "north" })).expect(201);
-        self.post("/subnets", json!({ "network": "10.1.4.0/22", "campus": "north", "gateway": "10.1.4.1" })).expect(201);
+        self.post("/subnets", json!({ "network": "10.1.4.0/22", "campus": "north", "gateway": "10.1.4.1", "quarantine_secs": 0 })).expect(201);
         let zone = json!({ "apex": "uni.example", "primary_ns": "ns.uni.example", "mailbox": "hostmaster.uni.example", "name_servers": ["ns.uni.example"] });
         self.post("/zones", zone).expect(201);
     }
