@@ -82,7 +82,14 @@ fn the_past_is_read_as_it_was() {
 
     assert_eq!(read("/hosts/www.uni.example").expect(200).body, www);
     assert_eq!(read("/hosts").expect(200).body, list);
-    assert_eq!(read("/subnets").expect(200).body, subnets);
+    // Of the addresses of a subnet it is known how many were used, and no more.
+    let with_used_alone = |mut body: Value| {
+        for subnet in body["items"].as_array_mut().unwrap() {
+            ["total", "free", "quarantined", "excluded"].iter().for_each(|number| drop(subnet.as_object_mut().unwrap().remove(*number)));
+        }
+        body
+    };
+    assert_eq!(read("/subnets").expect(200).body, with_used_alone(subnets));
     // Of serials only those of today are known.
     let without_serials = |mut body: Value| {
         body["items"].as_array_mut().unwrap().iter_mut().for_each(|zone| zone["published"] = json!(0));
