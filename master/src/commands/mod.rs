@@ -47,8 +47,8 @@ pub enum AdminCommand {
         /// What it is for.
         name: String,
     },
-    /// Make a log-in that works once, within the hour, when nothing else lets anybody in: it needs no second factor and no OIDC. It
-    /// stands in the history and raises an alarm.
+    /// Make a log-in that works once, within the hour, when nothing else lets anybody in: it needs no second factor. It stands in
+    /// the history and raises an alarm.
     BreakGlass {
         /// Why, for the history.
         #[arg(long)]
