@@ -4,7 +4,7 @@ use super::boot::BootParameters;
 use super::{DbError, json, word};
 use chrono::{DateTime, Utc};
 use holdfast_proto::words::{DomainName, HostName, Mac, Subnet};
-use sqlx::{PgConnection, query, query_scalar};
+use sqlx::{PgConnection, query, query_as, query_scalar};
 use std::net::IpAddr;
 use uuid::Uuid;
 
@@ -40,8 +40,6 @@ pub struct HostRow {
 /// Which hosts.
 #[derive(Debug, Clone, Copy)]
 pub struct HostFilter<'a> {
-    /// Exactly this name.
-    pub name: Option<&'a str>,
     /// Only names after this one.
     pub after: Option<&'a str>,
     /// Part of a name or an address.
@@ -52,42 +50,57 @@ pub struct HostFilter<'a> {
     pub limit: i64,
 }
 
+/// A row as it comes.
+struct Raw {
+    id: Uuid,
+    node_id: i64,
+    name: String,
+    department: Option<String>,
+    hardware: String,
+    os: String,
+    location: String,
+    contact: String,
+    comment: String,
+    version: i64,
+    created_at: DateTime<Utc>,
+    updated_at: DateTime<Utc>,
+}
+
+fn host(raw: Raw) -> Result<HostRow, DbError> {
+    let Raw { id, node_id: node, name, department, hardware, os, location, contact, comment, version, created_at, updated_at } = raw;
+    Ok(HostRow { id, node, name: word(&name)?, department, hardware, os, location, contact, comment, version, created_at, updated_at })
+}
+
 /// Hosts by name.
 pub async fn find(db: &mut PgConnection, filter: HostFilter<'_>) -> Result<Vec<HostRow>, DbError> {
-    let rows = query!(
+    let rows = query_as!(
+        Raw,
         r#"select h.id, h.node_id, n.name, d.name as "department?", h.hardware, h.os, h.location, h.contact, h.comment, h.version, h.created_at, h.updated_at
          from ipam.host h join dns.node n on n.id = h.node_id left join org.department d on d.id = h.department_id
-         where ($1::text is null or n.name = $1) and ($2::text is null or n.name > $2)
-           and ($3::text is null or position($3 in n.name) > 0
-             or exists (select from ipam.address a where a.host_id = h.id and position($3 in host(a.ip)) > 0)
-             or ($4::text is not null and exists (
-                  select from ipam.iface i where i.host_id = h.id and position($4 in replace(i.mac::text, ':', '')) > 0)))
-         order by n.name limit $5"#,
-        filter.name,
+         where ($1::text is null or n.name > $1)
+           and ($2::text is null or position($2 in n.name) > 0
+             or exists (select from ipam.address a where a.host_id = h.id and position($2 in host(a.ip)) > 0)
+             or ($3::text is not null and exists (
+                  select from ipam.iface i where i.host_id = h.id and position($3 in replace(i.mac::text, ':', '')) > 0)))
+         order by n.name limit $4"#,
         filter.after,
         filter.part,
         filter.mac_part,
         filter.limit
-    )
-    .fetch_all(db)
-    .await?;
-    let rows = rows.into_iter().map(|row| {
-        Ok(HostRow {
-            id: row.id,
-            node: row.node_id,
-            name: word(&row.name)?,
-            department: row.department,
-            hardware: row.hardware,
-            os: row.os,
-            location: row.location,
-            contact: row.contact,
-            comment: row.comment,
-            version: row.version,
-            created_at: row.created_at,
-            updated_at: row.updated_at,
-        })
-    });
-    rows.collect()
+    );
+    rows.fetch_all(db).await?.into_iter().map(host).collect()
+}
+
+/// The hosts with these names, by name. Apart from [`find`], whose plan serves every filter and would walk all names for one.
+pub async fn named(db: &mut PgConnection, names: &[String]) -> Result<Vec<HostRow>, DbError> {
+    let rows = query_as!(
+        Raw,
+        r#"select h.id, h.node_id, n.name, d.name as "department?", h.hardware, h.os, h.location, h.contact, h.comment, h.version, h.created_at, h.updated_at
+         from dns.node n join ipam.host h on h.node_id = n.id left join org.department d on d.id = h.department_id
+         where n.name = any ($1) order by n.name"#,
+        names
+    );
+    rows.fetch_all(db).await?.into_iter().map(host).collect()
 }
 
 /// Takes the row lock of a host, so that edits of it follow one another; its version. `None` where it was deleted meanwhile.

@@ -1,7 +1,7 @@
 //! What an edit touched, read off the rows that its change set keeps, and in which areas that lies. Set-based: an import of many
 //! hosts takes a handful of statements.
 
-use super::hosts::{HostFilter, HostRow};
+use super::hosts::HostFilter;
 use super::{DbError, word, words};
 use holdfast_proto::words::DomainName;
 use sqlx::{PgConnection, query, query_as, query_scalar};
@@ -261,33 +261,4 @@ pub async fn hosts_within(db: &mut PgConnection, within: Within<'_>, filter: Hos
         filter.limit
     );
     Ok(sql.fetch_all(db).await?)
-}
-
-/// The hosts with these names, by name.
-pub async fn hosts_named(db: &mut PgConnection, names: &[String]) -> Result<Vec<HostRow>, DbError> {
-    let rows = query!(
-        r#"select h.id, h.node_id, n.name, d.name as "department?", h.hardware, h.os, h.location, h.contact, h.comment, h.version, h.created_at, h.updated_at
-         from dns.node n join ipam.host h on h.node_id = n.id left join org.department d on d.id = h.department_id
-         where n.name = any ($1) order by n.name"#,
-        names
-    )
-    .fetch_all(db)
-    .await?;
-    let rows = rows.into_iter().map(|row| {
-        Ok(HostRow {
-            id: row.id,
-            node: row.node_id,
-            name: word(&row.name)?,
-            department: row.department,
-            hardware: row.hardware,
-            os: row.os,
-            location: row.location,
-            contact: row.contact,
-            comment: row.comment,
-            version: row.version,
-            created_at: row.created_at,
-            updated_at: row.updated_at,
-        })
-    });
-    rows.collect()
 }

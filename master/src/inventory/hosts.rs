@@ -5,7 +5,7 @@ use super::world::{Owner, World};
 use super::{BootParameters, Problem, Refusal, Version, allocate, extra_names, families, interfaces, moves, particulars, quarantine};
 use crate::db::boot::{self, NewEntry};
 use crate::db::free;
-use crate::db::hosts::{self, HostFilter, HostRow, HostTexts, NewAddress, NewIface};
+use crate::db::hosts::{self, HostRow, HostTexts, NewAddress, NewIface};
 use crate::db::zones::{self, NewNode, NewRecord, NodeUse};
 use holdfast_proto::dns::rtype;
 use holdfast_proto::words::{DomainName, HostName};
@@ -92,10 +92,8 @@ async fn is_apex(db: &mut PgConnection, name: &HostName) -> Result<bool, Refusal
 
 /// The host with this name, its row locked.
 pub(super) async fn existing(db: &mut PgConnection, name: &HostName) -> Result<HostRow, Refusal> {
-    let text = name.to_string();
-    let filter = HostFilter { name: Some(&text), after: None, part: None, mac_part: None, limit: 1 };
     let missing = || Refusal::Missing(Problem::new("no-such-host", "", format!("there is no host {name}")));
-    let mut host = hosts::find(db, filter).await?.into_iter().next().ok_or_else(missing)?;
+    let mut host = hosts::named(db, &[name.to_string()]).await?.pop().ok_or_else(missing)?;
     host.version = hosts::lock(db, host.id).await?.ok_or_else(missing)?;
     Ok(host)
 }

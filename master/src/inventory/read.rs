@@ -123,7 +123,7 @@ pub async fn host_by_name(pool: &PgPool, sight: &Sight, name: &HostName) -> Resu
 
 /// The same within a transaction.
 pub(super) async fn host(db: &mut PgConnection, sight: &Sight, name: &HostName) -> Result<Option<Host>, DbError> {
-    let mut rows = db::parts::hosts_named(db, &[name.to_string()]).await?;
+    let mut rows = db::hosts::named(db, &[name.to_string()]).await?;
     if let Some(host) = rows.first().filter(|_| *sight != Sight::All)
         && !sees_host(db, sight, host.id).await?
     {
@@ -142,12 +142,12 @@ pub async fn host_list(pool: &PgPool, sight: &Sight, query: &HostQuery) -> Resul
     let limit = if query.limit == 0 { PAGE_DEFAULT } else { query.limit.min(PAGE_LIMIT) } as usize;
     let part = query.search.as_deref().map(str::trim).filter(|text| !text.is_empty()).map(str::to_lowercase);
     let mac_part = part.as_deref().and_then(mac_digits);
-    let filter = HostFilter { name: None, after: query.cursor.as_deref(), part: part.as_deref(), mac_part: mac_part.as_deref(), limit: limit as i64 + 1 };
+    let filter = HostFilter { after: query.cursor.as_deref(), part: part.as_deref(), mac_part: mac_part.as_deref(), limit: limit as i64 + 1 };
     let mut rows = match sight.lists() {
         None => db::hosts::find(&mut db, filter).await?,
         Some(lists) => {
             let names = db::parts::hosts_within(&mut db, lists.within(), filter).await?;
-            db::parts::hosts_named(&mut db, &names).await?
+            db::hosts::named(&mut db, &names).await?
         }
     };
     let more = rows.len() > limit;
@@ -334,7 +334,7 @@ pub async fn templates(pool: &PgPool) -> Result<Vec<TemplateDraft>, DbError> {
 /// see all: whose it was, nobody can tell any more.
 pub(super) async fn host_id(db: &mut PgConnection, sight: &Sight, name: &HostName) -> Result<Option<Uuid>, DbError> {
     let text = name.to_string();
-    Ok(match db::parts::hosts_named(db, std::slice::from_ref(&text)).await?.pop() {
+    Ok(match db::hosts::named(db, std::slice::from_ref(&text)).await?.pop() {
         Some(row) if *sight == Sight::All || sees_host(db, sight, row.id).await? => Some(row.id),
         None if *sight == Sight::All => db::hosts::last_with_name(db, &text).await?,
         _ => None,

@@ -220,7 +220,8 @@ async fn undo(app: &App, visitor: &Visitor, uri: &Uri, change_sets: Vec<Uuid>) -
     Ok(answer(app, &wish, outcome, None::<()>, StatusCode::OK).await)
 }
 
-async fn rules(State(app): State<App>, _: Visitor, uri: Uri) -> Result<Json<Page<inventory::ApprovalRule>>, Problem> {
+async fn rules(State(app): State<App>, visitor: Visitor, uri: Uri) -> Result<Json<Page<inventory::ApprovalRule>>, Problem> {
+    visitor.sight()?;
     Parameters::of(&uri, &[])?;
     Ok(Json(Page { items: inventory::approval_rules(&app.pool).await?, next: None }))
 }

@@ -3,7 +3,7 @@
 //!
 //! The key is noted before the write begins, and its change set notes itself under it in its own transaction. So even when the
 //! master is cut off between the commit and the answer, the next request with the key hears what was done. Another request under
-//! the same key is refused. Keys are kept for seven days.
+//! the same key is refused. Keys are kept for seven days, with the answers: where an answer may hold a secret, a key is refused.
 
 use crate::{
     db::requests::{REQUEST, RequestKey, RequestRow, answer, begin, forget},
@@ -47,6 +47,15 @@ pub(super) async fn once(State(app): State<App>, request: Request, next: Next) -
     }
     let answered = REQUEST.scope(request_key.clone(), next.run(Request::from_parts(parts, Body::from(bytes)))).await;
     keep(&app, &request_key, answered).await
+}
+
+/// Refuses a key where the answer cannot be kept.
+pub(super) async fn refuse(request: Request, next: Next) -> Result<Response, Problem> {
+    if request.headers().contains_key(KEY) {
+        let detail = "the answer may hold a secret, which is told once and not kept to be told again: leave the Idempotency-Key out";
+        return Err(Problem::malformed(detail, vec![FieldError::new("", "idempotency-key", detail)]));
+    }
+    Ok(next.run(request).await)
 }
 
 fn wrong_key() -> Problem {

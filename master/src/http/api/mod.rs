@@ -42,7 +42,6 @@ const IMPORT_LIMIT_BYTES: usize = 64 * 1024 * 1024;
 /// Everything below `/api`.
 pub fn routes(app: &App) -> Router<App> {
     let v1 = writes()
-        .merge(nodes::routes())
         .merge(events::routes())
         .merge(import::routes())
         .merge(boot::routes())
@@ -50,15 +49,12 @@ pub fn routes(app: &App) -> Router<App> {
         .merge(organisation::routes())
         .merge(places::routes())
         .merge(privacy::routes())
-        .merge(tokens::routes())
-        .merge(me::routes())
-        .merge(principals::routes())
         .merge(snapshots::routes())
         .merge(changes::routes())
         .merge(audit::routes())
         .merge(stream::routes())
-        .merge(webhooks::routes())
         .layer(axum::middleware::from_fn_with_state(app.clone(), idempotency::once))
+        .merge(secretive().layer(axum::middleware::from_fn(idempotency::refuse)))
         .layer(axum::extract::DefaultBodyLimit::disable());
     Router::new().nest("/v1", v1).fallback(no_such_address).method_not_allowed_fallback(async || Problem::method_not_allowed())
 }
@@ -66,6 +62,11 @@ pub fn routes(app: &App) -> Router<App> {
 /// What writes the hostname database by way of `write::make` alone, and so can be a part of a change set.
 fn writes() -> Router<App> {
     Router::new().merge(hosts::routes()).merge(networks::routes()).merge(space::routes()).merge(moves::routes()).merge(change_sets::routes())
+}
+
+/// What may answer with a secret, which is told once and kept nowhere.
+fn secretive() -> Router<App> {
+    Router::new().merge(tokens::routes()).merge(me::routes()).merge(principals::routes()).merge(webhooks::routes()).merge(nodes::routes())
 }
 
 async fn no_such_address(uri: http::Uri) -> Problem {

@@ -110,7 +110,8 @@ async fn next_subnet(
     Ok(answer(&app, &wish, outcome, made, StatusCode::CREATED).await)
 }
 
-async fn families(State(app): State<App>, _: Visitor, uri: Uri) -> Result<Json<Page<FamilyDraft>>, Problem> {
+async fn families(State(app): State<App>, visitor: Visitor, uri: Uri) -> Result<Json<Page<FamilyDraft>>, Problem> {
+    visitor.sight()?;
     Parameters::of(&uri, &[])?;
     Ok(Json(Page { items: inventory::families(&app.pool).await?, next: None }))
 }
