@@ -30,6 +30,10 @@ pub(super) struct Store {
     forced: Option<Served>,
     /// The highest that was ever on this disk: kept apart from it.
     pub floor: (Epoch, Generation),
+    /// What was served last and felled nobody.
+    well: State,
+    /// What felled the services from the disk too: they serve `well` until something newer is there.
+    passed_over: Option<(Epoch, Generation)>,
 }
 
 /// One box.
@@ -53,17 +57,23 @@ pub(super) struct Agent {
     pub real: Option<Disk>,
 }
 
-fn position(state: &State) -> (Epoch, Generation) {
+pub(super) fn position(state: &State) -> (Epoch, Generation) {
     (state.view().epoch(), state.view().generation())
 }
 
 impl Store {
     fn new(feed: Feed) -> Self {
-        Self { state: State::empty(feed), disk: State::empty(feed), sync_at: None, forced: None, floor: (Epoch(0), Generation(0)) }
+        let (state, disk, well) = (State::empty(feed), State::empty(feed), State::empty(feed));
+        Self { state, disk, sync_at: None, forced: None, floor: (Epoch(0), Generation(0)), well, passed_over: None }
+    }
+
+    /// What the services serve: usually the newest that there is.
+    pub fn serving(&self) -> &State {
+        if self.passed_over == Some(position(&self.state)) { &self.well } else { &self.state }
     }
 
     pub fn served(&self) -> Option<Served> {
-        let of_state = || Served { at: position(&self.state), rows: self.state.encode_rows().expect("rows in memory") };
+        let of_state = || Served { at: position(self.serving()), rows: self.serving().encode_rows().expect("rows in memory") };
         let served = self.forced.clone().unwrap_or_else(of_state);
         (served.at.1 > Generation(0)).then_some(served)
     }
@@ -283,20 +293,30 @@ impl Agent {
         self.keep_synced(feed, next)
     }
 
-    /// Whether the box would fall over what it serves.
-    pub fn is_poisoned(&self) -> bool {
-        self.stores[&Feed::ZONE].state.view().get(TABLE, POISON).expect("rows in memory").is_some()
+    /// Whether the services fall over what they serve; what they do not fall over is remembered.
+    pub fn is_poisoned(&mut self) -> bool {
+        let store = self.stores.get_mut(&Feed::ZONE).expect("a feed that is followed");
+        let is_poisoned = store.serving().view().get(TABLE, POISON).expect("rows in memory").is_some();
+        if !is_poisoned {
+            store.well = store.serving().clone();
+        }
+        is_poisoned
     }
 
-    /// The power went: only the disk is left. `disk_too`: a new disk was put in.
+    /// The power went: only the disk is left. `disk_too`: a new disk was put in. What fells the services from the disk too is passed
+    /// over, as the store's count of falls has it: they start with what they served before.
     pub fn lose_power(&mut self, disk_too: bool) {
         for (feed, store) in &mut self.stores {
             if disk_too {
-                store.disk = State::empty(*feed);
+                (store.disk, store.well, store.passed_over) = (State::empty(*feed), State::empty(*feed), None);
             }
             store.state = store.disk.clone();
             store.sync_at = None;
             store.forced = None;
+        }
+        if self.is_poisoned() {
+            let store = self.stores.get_mut(&Feed::ZONE).expect("a feed that is followed");
+            store.passed_over = Some(position(&store.disk));
         }
         let Some(real) = &mut self.real else { return };
         real.lose_power(disk_too);
@@ -312,7 +332,7 @@ fn held(store: &Store, lies: bool) -> Taken {
     let (epoch, generation) = position(&store.state);
     let on_disk = position(&store.disk);
     let durable = if lies { generation } else { on_disk.1 };
-    Taken::Held { epoch, generation, applied: generation, durable }
+    Taken::Held { epoch, generation, applied: store.serving().view().generation(), durable }
 }
 
 fn refused(store: &Store, reason: String) -> Taken {

@@ -1,6 +1,6 @@
 //! Everybody, their wires, and what happens to them.
 
-use super::agent::{Agent, Served};
+use super::agent::{Agent, Served, position};
 use super::attacker::Attacker;
 use super::master::{INSTITUTION, Master};
 use super::wire::{Sender, Wire};
@@ -265,7 +265,7 @@ impl World {
         self.mended
     }
 
-    /// It falls before its disk has it, and starts again with what it had.
+    /// It falls, usually before its disk has it, and starts again with what it had.
     fn fall_if_poisoned(&mut self, index: usize) {
         if self.agents[index].is_poisoned() {
             self.felled.insert(self.agents[index].node);
@@ -320,10 +320,9 @@ impl World {
         let agent = &mut self.agents[index];
         agent.lose_power(disk_too);
         for (feed, store) in &agent.stores {
-            let on_disk = (store.disk.view().epoch(), store.disk.view().generation());
             // What was not synced may be lost, but not of what is synced first; a new disk loses all.
             if feed.kind == Kind::Zone || disk_too {
-                self.seen.insert((node, *feed), on_disk);
+                self.seen.insert((node, *feed), position(store.serving()));
             }
             if disk_too {
                 self.master.durable.remove(&(node, *feed));
