@@ -15,6 +15,7 @@ mod organisation;
 mod publisher;
 mod reports;
 mod rollback;
+mod searching;
 mod serving;
 mod simulation;
 mod store;

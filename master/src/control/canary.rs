@@ -12,12 +12,12 @@
 //!                     ^                 | gone for 10 s, or gone twice: it may have been a cable; the next one
 //!                     +-----------------+
 //! sent, well --refused | lost so for the second time--> held --newer generation--> seeking
-//!                                                        held --a minute after a loss--> seeking
+//!                                                        held --30 s after a loss--> seeking
 //! ```
 
 use crate::publish::{Latest, Published};
 use holdfast_proto::snapshot::Feed;
-use holdfast_proto::words::{Generation, NodeId};
+use holdfast_proto::words::{Epoch, Generation, NodeId};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -28,7 +28,7 @@ const WELL: Duration = Duration::from_secs(2);
 /// How long it may take to get it, to say that it is well, and to come back.
 const LIMIT: Duration = Duration::from_secs(10);
 /// Two agents that went may have gone for other reasons; they are asked again then. One that refused is not.
-const LOST_RETRY: Duration = Duration::from_secs(60);
+const LOST_RETRY: Duration = Duration::from_secs(30);
 
 /// Who may have what, at one moment. Immutable: whoever follows holds one and gets the next.
 #[derive(Debug, Clone)]
@@ -91,6 +91,8 @@ struct Trial {
     tried: BTreeSet<NodeId>,
     /// How often the line of the agent that tries it ended.
     gone: u32,
+    /// The newest that anybody was given to try.
+    given: (Epoch, Generation),
     /// Trials that ended with an agent gone.
     lost: u32,
 }
@@ -144,7 +146,7 @@ impl Gate {
 
 impl Trial {
     fn new(subject: Arc<Published>) -> Self {
-        Self { subject, phase: Phase::Seeking, tried: BTreeSet::new(), gone: 0, lost: 0 }
+        Self { subject, phase: Phase::Seeking, tried: BTreeSet::new(), gone: 0, given: (Epoch(0), Generation(0)), lost: 0 }
     }
 
     fn canary(&self) -> Option<NodeId> {
@@ -167,7 +169,12 @@ impl Trial {
     fn lose(&mut self, feed: Feed, canary: NodeId, why: &'static str, now: Instant) -> Song {
         self.lost += 1;
         if self.lost > 1 {
-            return fail(feed, self, canary, why, Some(now + LOST_RETRY));
+            let failed = fail(feed, self, canary, why, Some(now + LOST_RETRY));
+            // What nobody was given has felled nobody: it may be the correction.
+            if self.subject.position() > self.given {
+                *self = Self::new(Arc::clone(&self.subject));
+            }
+            return failed;
         }
         self.tried.insert(canary);
         self.phase = Phase::Seeking;
@@ -225,6 +232,13 @@ impl Canaries {
             }
         }
         self.seek(now);
+    }
+
+    /// An agent was given something to try.
+    pub fn on_given(&mut self, node: NodeId, feed: Feed, position: (Epoch, Generation)) {
+        if let Some(trial) = self.courses.get_mut(&feed).and_then(|course| course.trial.as_mut()).filter(|trial| trial.canary() == Some(node)) {
+            trial.given = trial.given.max(position);
+        }
     }
 
     /// An agent has this much on its disk.

@@ -192,6 +192,7 @@ impl Session {
             Output::Send(message) => self.send(message).await?,
             Output::Remember { feed, applied, durable } => self.remember(feed, applied, durable, gate).await,
             Output::Alive(sent) => self.control.gate.tell(News::Alive { node: self.node, sent }).await,
+            Output::Given(feed, epoch, generation) => self.control.gate.tell(News::Given { node: self.node, feed, position: (epoch, generation) }).await,
             Output::Store(report) => self.store(report).await?,
             Output::Refused(feed, why) => {
                 tracing::error!(event = "generation_refused", agent = self.name, %feed, why, "an agent kept a generation out");

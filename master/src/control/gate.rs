@@ -3,7 +3,7 @@
 use super::canary::{Canaries, Gate, Song};
 use crate::publish::Latest;
 use holdfast_proto::snapshot::Feed;
-use holdfast_proto::words::{Generation, NodeId};
+use holdfast_proto::words::{Epoch, Generation, NodeId};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -17,11 +17,34 @@ const NEWS_LIMIT: usize = 1024;
 /// What a line tells the gate.
 #[derive(Debug)]
 pub(super) enum News {
-    Stands { node: NodeId, number: u64, durable: BTreeMap<Feed, Generation> },
-    Gone { node: NodeId, number: u64 },
-    Durable { node: NodeId, feed: Feed, durable: Generation },
-    Alive { node: NodeId, sent: Instant },
-    Refused { node: NodeId, feed: Feed },
+    Stands {
+        node: NodeId,
+        number: u64,
+        durable: BTreeMap<Feed, Generation>,
+    },
+    Gone {
+        node: NodeId,
+        number: u64,
+    },
+    Durable {
+        node: NodeId,
+        feed: Feed,
+        durable: Generation,
+    },
+    Alive {
+        node: NodeId,
+        sent: Instant,
+    },
+    /// An agent that tries a feed was given this.
+    Given {
+        node: NodeId,
+        feed: Feed,
+        position: (Epoch, Generation),
+    },
+    Refused {
+        node: NodeId,
+        feed: Feed,
+    },
 }
 
 /// The lines' side of the gate. Cheap to clone.
@@ -98,6 +121,7 @@ impl GateKeeper {
             News::Gone { node, number } => self.canaries.on_gone(node, number, now),
             News::Durable { node, feed, durable } => self.canaries.on_durable(node, feed, durable, now),
             News::Alive { node, sent } => self.canaries.on_alive(node, sent, now),
+            News::Given { node, feed, position } => self.canaries.on_given(node, feed, position),
             News::Refused { node, feed } => self.canaries.on_refused(node, feed),
         }
         had_trials

@@ -33,6 +33,8 @@ pub enum Output {
     },
     /// Store what it observed; then, and only then, say that it is stored: see [`report_ack`].
     Store(Report),
+    /// It is given this, or offered it, to try for all.
+    Given(Feed, Epoch, Generation),
     /// It lived when it got what was sent to it at this time.
     Alive(Instant),
     /// It kept a generation out.
@@ -186,6 +188,9 @@ impl Line {
                 Step::Whole => (from_master::Message::Offer(Offer { feed: Some((*feed).into()) }), Credit::Fetching),
             };
             out.push(send(message));
+            if gate.is_canary(self.node, *feed) {
+                out.push(Output::Given(*feed, newest.0, newest.1));
+            }
             *at = At { credit, wants_whole: false, ..*at };
         }
     }

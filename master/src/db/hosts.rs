@@ -37,19 +37,6 @@ pub struct HostRow {
     pub updated_at: DateTime<Utc>,
 }
 
-/// Which hosts.
-#[derive(Debug, Clone, Copy)]
-pub struct HostFilter<'a> {
-    /// Only names after this one.
-    pub after: Option<&'a str>,
-    /// Part of a name or an address.
-    pub part: Option<&'a str>,
-    /// Part of a hardware address: hexadecimal digits alone.
-    pub mac_part: Option<&'a str>,
-    /// How many at most.
-    pub limit: i64,
-}
-
 /// A row as it comes.
 struct Raw {
     id: Uuid,
@@ -71,27 +58,7 @@ fn host(raw: Raw) -> Result<HostRow, DbError> {
     Ok(HostRow { id, node, name: word(&name)?, department, hardware, os, location, contact, comment, version, created_at, updated_at })
 }
 
-/// Hosts by name.
-pub async fn find(db: &mut PgConnection, filter: HostFilter<'_>) -> Result<Vec<HostRow>, DbError> {
-    let rows = query_as!(
-        Raw,
-        r#"select h.id, h.node_id, n.name, d.name as "department?", h.hardware, h.os, h.location, h.contact, h.comment, h.version, h.created_at, h.updated_at
-         from ipam.host h join dns.node n on n.id = h.node_id left join org.department d on d.id = h.department_id
-         where ($1::text is null or n.name > $1)
-           and ($2::text is null or position($2 in n.name) > 0
-             or exists (select from ipam.address a where a.host_id = h.id and position($2 in host(a.ip)) > 0)
-             or ($3::text is not null and exists (
-                  select from ipam.iface i where i.host_id = h.id and position($3 in replace(i.mac::text, ':', '')) > 0)))
-         order by n.name limit $4"#,
-        filter.after,
-        filter.part,
-        filter.mac_part,
-        filter.limit
-    );
-    rows.fetch_all(db).await?.into_iter().map(host).collect()
-}
-
-/// The hosts with these names, by name. Apart from [`find`], whose plan serves every filter and would walk all names for one.
+/// The hosts with these names, by name.
 pub async fn named(db: &mut PgConnection, names: &[String]) -> Result<Vec<HostRow>, DbError> {
     let rows = query_as!(
         Raw,

@@ -41,6 +41,7 @@ pub mod publish;
 pub mod quarantine;
 pub mod requests;
 pub mod responsibility;
+pub mod search;
 pub mod sightings;
 pub mod subnets;
 pub mod timeline;

@@ -1,7 +1,6 @@
 //! What an edit touched, read off the rows that its change set keeps, and in which areas that lies. Set-based: an import of many
 //! hosts takes a handful of statements.
 
-use super::hosts::HostFilter;
 use super::{DbError, word, words};
 use holdfast_proto::words::DomainName;
 use sqlx::{PgConnection, query, query_as, query_scalar};
@@ -222,7 +221,7 @@ pub async fn all_zones(db: &mut PgConnection) -> Result<Vec<PlaceRow>, DbError> 
     zones(db, &numbers).await
 }
 
-/// Areas, as [`hosts_within`] takes them.
+/// Areas, as [`search::within`](super::search::within) takes them.
 #[derive(Debug, Clone, Copy)]
 pub struct Within<'a> {
     /// Campuses.
@@ -237,28 +236,4 @@ pub struct Within<'a> {
     pub firsts: &'a [String],
     /// Last addresses, pairwise.
     pub lasts: &'a [String],
-}
-
-/// The names of hosts in these areas, ascending: the same search as that of all hosts.
-pub async fn hosts_within(db: &mut PgConnection, within: Within<'_>, filter: HostFilter<'_>) -> Result<Vec<String>, DbError> {
-    let sql = query_scalar!(
-        "select n.name from access.hosts_within($1, $2, $3, $4, $5, $6) as w (id) join ipam.host h on h.id = w.id join dns.node n on n.id = h.node_id
-         where ($7::text is null or n.name > $7)
-           and ($8::text is null or position($8 in n.name) > 0
-             or exists (select from ipam.address a where a.host_id = h.id and position($8 in host(a.ip)) > 0)
-             or ($9::text is not null and exists (
-                  select from ipam.iface i where i.host_id = h.id and position($9 in replace(i.mac::text, ':', '')) > 0)))
-         order by n.name limit $10",
-        within.campuses,
-        within.departments,
-        within.apexes,
-        within.names,
-        within.firsts,
-        within.lasts,
-        filter.after,
-        filter.part,
-        filter.mac_part,
-        filter.limit
-    );
-    Ok(sql.fetch_all(db).await?)
 }

@@ -33,6 +33,7 @@ mod quarantine;
 mod read;
 pub mod reclaim;
 mod refusal;
+pub mod search;
 mod services;
 mod space;
 mod timeline;

@@ -3,8 +3,10 @@
 use super::authority::{Sight, What, part};
 use super::extra_names;
 use super::numbers::{self, Numbers};
+use super::search::sought;
 use super::{CampusDraft, HostContact, HostDraft, InterfaceDraft, OtherAddressDraft, SubnetDraft, TemplateDraft, Version, ZoneDraft};
-use crate::db::hosts::{HostFilter, HostRow, IfaceRow};
+use crate::db::hosts::{HostRow, IfaceRow};
+use crate::db::search::Stretch;
 use crate::db::{self, DbError};
 use chrono::{DateTime, Utc};
 use holdfast_proto::words::{DomainName, HostName, Serial};
@@ -33,8 +35,10 @@ pub struct Host {
 /// Which hosts to list.
 #[derive(Debug, Clone, Default)]
 pub struct HostQuery {
-    /// Part of a name, an address, or a hardware address in any spelling.
+    /// See [`sought`].
     pub search: Option<String>,
+    /// The search looks at names alone.
+    pub names_only: bool,
     /// The `next` of the page before.
     pub cursor: Option<String>,
     /// How many at most: 1 to 1000, 100 where it is 0.
@@ -140,29 +144,18 @@ async fn sees_host(db: &mut PgConnection, sight: &Sight, host: Uuid) -> Result<b
 pub async fn host_list(pool: &PgPool, sight: &Sight, query: &HostQuery) -> Result<HostPage, DbError> {
     let mut db = pool.acquire().await?;
     let limit = if query.limit == 0 { PAGE_DEFAULT } else { query.limit.min(PAGE_LIMIT) } as usize;
-    let part = query.search.as_deref().map(str::trim).filter(|text| !text.is_empty()).map(str::to_lowercase);
-    let mac_part = part.as_deref().and_then(mac_digits);
-    let filter = HostFilter { after: query.cursor.as_deref(), part: part.as_deref(), mac_part: mac_part.as_deref(), limit: limit as i64 + 1 };
-    let mut rows = match sight.lists() {
-        None => db::hosts::find(&mut db, filter).await?,
-        Some(lists) => {
-            let names = db::parts::hosts_within(&mut db, lists.within(), filter).await?;
-            db::hosts::named(&mut db, &names).await?
-        }
+    let sought = query.search.as_deref().map(str::trim).filter(|text| !text.is_empty()).map(|text| sought(text, query.names_only));
+    let stretch = Stretch { after: query.cursor.as_deref().unwrap_or_default(), limit: limit as i64 + 1 };
+    let mut names = match (sight.lists(), &sought) {
+        (Some(lists), sought) => db::search::within(&mut db, lists.within(), sought.as_ref(), stretch).await?,
+        (None, Some(sought)) => db::search::found(&mut db, sought, stretch).await?,
+        (None, None) => db::search::all(&mut db, stretch).await?,
     };
-    let more = rows.len() > limit;
-    rows.truncate(limit);
-    let next = rows.last().filter(|_| more).map(|row| row.name.to_string());
+    let more = names.len() > limit;
+    names.truncate(limit);
+    let next = names.last().filter(|_| more).cloned();
+    let rows = db::hosts::named(&mut db, &names).await?;
     Ok(HostPage { hosts: complete(&mut db, rows).await?, next })
-}
-
-/// The digits of a hardware address in any spelling, where the text can be a part of one.
-fn mac_digits(text: &str) -> Option<String> {
-    /// Fewer digits match too much to be meant.
-    const LEAST_DIGITS: usize = 4;
-    let bare = text.strip_prefix("0x").unwrap_or(text);
-    let digits: String = bare.chars().filter(|c| !matches!(c, ':' | '-' | '.')).collect();
-    (digits.len() >= LEAST_DIGITS && digits.chars().all(|c| c.is_ascii_hexdigit())).then_some(digits)
 }
 
 /// Rows with their interfaces and aliases.
@@ -357,17 +350,4 @@ pub async fn history(pool: &PgPool, sight: &Sight, name: &HostName) -> Result<Ve
         after: row.after,
     };
     Ok(rows.into_iter().map(entry).collect())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::mac_digits;
-
-    #[test]
-    fn parts_of_hardware_addresses_are_found_in_any_spelling() {
-        assert_eq!(mac_digits("08:00:20:db").as_deref(), Some("080020db"));
-        assert_eq!(mac_digits("0x0800.20db").as_deref(), Some("080020db"));
-        assert_eq!(mac_digits("www"), None);
-        assert_eq!(mac_digits("ab"), None);
-    }
 }

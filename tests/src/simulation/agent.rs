@@ -69,7 +69,12 @@ impl Store {
 
     /// What the services serve: usually the newest that there is.
     pub fn serving(&self) -> &State {
-        if self.passed_over == Some(position(&self.state)) { &self.well } else { &self.state }
+        if self.passes_over() { &self.well } else { &self.state }
+    }
+
+    /// Whether the services left out what is held.
+    pub fn passes_over(&self) -> bool {
+        self.passed_over == Some(position(&self.state))
     }
 
     pub fn served(&self) -> Option<Served> {

@@ -248,6 +248,7 @@ impl Master {
                     self.canaries.on_durable(node, feed, durable, now);
                 }
                 Output::Alive(sent) => self.canaries.on_alive(node, sent, now),
+                Output::Given(feed, epoch, generation) => self.canaries.on_given(node, feed, (epoch, generation)),
                 Output::Refused(feed, _) => self.canaries.on_refused(node, feed),
                 Output::Store(_) | Output::IsAhead { .. } => {}
             }

@@ -451,8 +451,9 @@ impl World {
         if at < highest {
             return Err(self.violation(format!("I2: agent {node} went back from {highest:?} to {at:?} of {feed}")));
         }
-        let floor = store.floor;
-        if at.1 > Generation(0) && at < floor {
+        // What the services pass over is held all the same.
+        let (floor, held) = (store.floor, if store.passes_over() { position(&store.state) } else { at });
+        if at.1 > Generation(0) && held < floor {
             return Err(self.violation(format!("I2: agent {node} serves {at:?} of {feed}, and {floor:?} was durable there")));
         }
         let on_disk = store.disk.view().generation();

@@ -51,6 +51,14 @@ impl Bench {
         self.canaries.on_tick(self.now);
     }
 
+    fn gone(&mut self, node: NodeId, line: u64) {
+        self.canaries.on_gone(node, line, self.now);
+    }
+
+    fn given(&mut self, node: NodeId, generation: u64) {
+        self.canaries.on_given(node, Feed::ZONE, (Epoch(1), Generation(generation)));
+    }
+
     fn durable(&mut self, node: NodeId, generation: u64) {
         self.canaries.on_durable(node, Feed::ZONE, Generation(generation), self.now);
     }
@@ -171,6 +179,7 @@ fn one_canary_that_goes_may_have_lost_its_cable_and_the_second_may_not() {
         bench.publish(1);
         bench.publish(1001);
         for (canary, others) in [(0, [1, 2]), (1, [0, 2])] {
+            bench.given(NODES[canary], 2);
             bench.canaries.on_gone(NODES[canary], 1, bench.now);
             if comes_back {
                 bench.line(NODES[canary], 2);
@@ -189,6 +198,24 @@ fn one_canary_that_goes_may_have_lost_its_cable_and_the_second_may_not() {
             }
         }
     }
+}
+
+#[test]
+fn what_nobody_was_given_is_tried_at_once_although_two_fell() {
+    let mut bench = Bench::new(3);
+    bench.publish(1);
+    bench.publish(1001);
+    for canary in [0, 1] {
+        bench.given(NODES[canary], 2);
+        bench.gone(NODES[canary], 1);
+        bench.line(NODES[canary], 2);
+        if canary == 1 {
+            bench.publish(1001);
+        }
+        bench.gone(NODES[canary], 2);
+    }
+    assert!(bench.has_failed());
+    assert_eq!(bench.offered(), [1, 1, 3], "the correction came before the second fall was known");
 }
 
 #[test]

@@ -49,7 +49,7 @@ pub(super) async fn list(State(app): State<App>, Person(visitor): Person, Query(
     let search = given.search.trim().to_owned();
     let cursor = given.cursor.as_deref().map(open_cursor).transpose()?;
     let paged = cursor.is_some();
-    let query = HostQuery { search: Some(search.clone()).filter(|text| !text.is_empty()), cursor, limit: PAGE_LENGTH };
+    let query = HostQuery { search: Some(search.clone()).filter(|text| !text.is_empty()), cursor, limit: PAGE_LENGTH, names_only: false };
     let found = inventory::host_list(&app.pool, &visitor.sight()?, &query).await?;
     let follow = match given.change {
         Some(change_set) => Some(follow(&app, change_set).await?),
