@@ -9,10 +9,9 @@
 //! clear --grave--> seeking --agent--> sent --durable--> well --alive 2 s later--> clear
 //!                     ^                 |                | 10 s without: alarm, the next one
 //!                     +-----------------+
-//!                     ^                 | gone for 10 s, or gone twice: it may have been a cable; the next one
+//!                     ^                 | refused, gone for 10 s, or gone twice: it may have been its disk or a cable; the next one
 //!                     +-----------------+
-//! sent, well --refused | lost so for the second time--> held --newer generation--> seeking
-//!                                                        held --30 s after a loss--> seeking
+//! sent, well --lost so for the second time--> held --newer generation, or 30 s--> seeking
 //! ```
 
 use crate::publish::{Latest, Published};
@@ -27,7 +26,7 @@ use std::time::{Duration, Instant};
 const WELL: Duration = Duration::from_secs(2);
 /// How long it may take to get it, to say that it is well, and to come back.
 const LIMIT: Duration = Duration::from_secs(10);
-/// Two agents that went may have gone for other reasons; they are asked again then. One that refused is not.
+/// Two agents that went or refused may have done so for other reasons; somebody is asked again then.
 const LOST_RETRY: Duration = Duration::from_secs(30);
 
 /// Who may have what, at one moment. Immutable: whoever follows holds one and gets the next.
@@ -54,9 +53,9 @@ pub enum Song {
     Passed(Feed, Generation, NodeId),
     /// It did not say in time that it has it, or that it is well: another one is asked.
     Slow(Feed, Generation, NodeId),
-    /// It went: another one is asked.
+    /// It refused or went: another one is asked.
     Lost(Feed, Generation, NodeId, &'static str),
-    /// It refused, or was the second that went: the generation is held.
+    /// It was the second that refused or went: the generation is held.
     Failed(Feed, Generation, NodeId, &'static str),
 }
 
@@ -114,7 +113,7 @@ enum Phase {
     },
     /// `again`: when it is tried once more.
     Held {
-        again: Option<Instant>,
+        again: Instant,
     },
 }
 
@@ -165,11 +164,12 @@ impl Trial {
         if durable.is_some_and(|durable| *durable >= self.needed()) { Phase::Well { canary, since: now } } else { Phase::Sent { canary, since: now } }
     }
 
-    /// The canary is gone. Once it may be a cable or a reboot, and another one is asked; twice it is the generation.
+    /// The canary refused or is gone. Once it may be its disk, a cable or a reboot, and another one is asked; twice it is the generation.
     fn lose(&mut self, feed: Feed, canary: NodeId, why: &'static str, now: Instant) -> Song {
         self.lost += 1;
         if self.lost > 1 {
-            let failed = fail(feed, self, canary, why, Some(now + LOST_RETRY));
+            let failed = Song::Failed(feed, self.generation(), canary, why);
+            self.phase = Phase::Held { again: now + LOST_RETRY };
             // What nobody was given has felled nobody: it may be the correction.
             if self.subject.position() > self.given {
                 *self = Self::new(Arc::clone(&self.subject));
@@ -269,11 +269,12 @@ impl Canaries {
     }
 
     /// An agent kept something out.
-    pub fn on_refused(&mut self, node: NodeId, feed: Feed) {
+    pub fn on_refused(&mut self, node: NodeId, feed: Feed, now: Instant) {
         let Some(trial) = self.courses.get_mut(&feed).and_then(|course| course.trial.as_mut()) else { return };
         if trial.canary() == Some(node) {
-            self.songs.push(fail(feed, trial, node, "it kept the generation out", None));
+            self.songs.push(trial.lose(feed, node, "it kept the generation out", now));
         }
+        self.seek(now);
     }
 
     /// Time has passed.
@@ -287,7 +288,7 @@ impl Canaries {
                     trial.tried.insert(canary);
                     trial.phase = Phase::Seeking;
                 }
-                Phase::Held { again: Some(again) } if now >= again => *trial = Trial::new(Arc::clone(&trial.subject)),
+                Phase::Held { again } if now >= again => *trial = Trial::new(Arc::clone(&trial.subject)),
                 Phase::Gone { canary, since } if passed(since, LIMIT) => {
                     self.songs.push(trial.lose(*feed, canary, "it went and did not come back", now));
                 }
@@ -331,11 +332,6 @@ impl Canaries {
     pub fn on_trial(&self) -> impl Iterator<Item = Feed> + '_ {
         self.courses.iter().filter(|(_, course)| course.trial.is_some()).map(|(feed, _)| *feed)
     }
-}
-
-fn fail(feed: Feed, trial: &mut Trial, canary: NodeId, why: &'static str, again: Option<Instant>) -> Song {
-    trial.phase = Phase::Held { again };
-    Song::Failed(feed, trial.generation(), canary, why)
 }
 
 impl Course {

@@ -122,7 +122,7 @@ impl GateKeeper {
             News::Durable { node, feed, durable } => self.canaries.on_durable(node, feed, durable, now),
             News::Alive { node, sent } => self.canaries.on_alive(node, sent, now),
             News::Given { node, feed, position } => self.canaries.on_given(node, feed, position),
-            News::Refused { node, feed } => self.canaries.on_refused(node, feed),
+            News::Refused { node, feed } => self.canaries.on_refused(node, feed, now),
         }
         had_trials
     }
@@ -143,7 +143,7 @@ fn tell(song: Song) {
             tracing::warn!(event = "canary_slow", %feed, generation = generation.0, %node, "the agent did not acknowledge a large generation in time: another is asked");
         }
         Song::Lost(feed, generation, node, why) => {
-            tracing::warn!(event = "canary_lost", %feed, generation = generation.0, %node, why, "the agent that tried a large generation is gone: another is asked");
+            tracing::warn!(event = "canary_lost", %feed, generation = generation.0, %node, why, "the agent that tried a large generation refused it or is gone: another is asked");
         }
         Song::Failed(feed, generation, node, why) => {
             metrics::counter!("holdfast_canaries_failed_total", "feed" => feed.to_string()).increment(1);

@@ -157,19 +157,29 @@ fn a_correction_takes_the_place_of_what_nobody_is_well_with_yet() {
 }
 
 #[test]
-fn a_generation_that_is_refused_is_held_until_there_is_a_newer_one() {
-    let mut bench = Bench::new(3);
-    bench.publish(1);
-    bench.publish(1001);
-    bench.canaries.on_refused(NODES[0], Feed::ZONE);
-    bench.after(60);
-    assert_eq!(bench.offered(), [1, 1, 1]);
-    assert!(bench.has_failed());
-    bench.publish(1);
-    assert_eq!(bench.offered(), [3, 1, 1], "it carries the held rows, so it is on trial too");
-    bench.durable(NODES[0], 3);
-    bench.after(2);
-    assert_eq!(bench.offered(), [3, 3, 3]);
+fn a_generation_that_two_refuse_is_held_until_there_is_a_newer_one_or_for_half_a_minute() {
+    for is_corrected in [true, false] {
+        let mut bench = Bench::new(3);
+        bench.publish(1);
+        bench.publish(1001);
+        bench.given(NODES[0], 2);
+        bench.canaries.on_refused(NODES[0], Feed::ZONE, bench.now);
+        assert_eq!((bench.offered(), bench.has_failed()), ([1, 2, 1], false), "a full disk of one box holds nobody back");
+        bench.given(NODES[1], 2);
+        bench.canaries.on_refused(NODES[1], Feed::ZONE, bench.now);
+        bench.after(29);
+        assert_eq!((bench.offered(), bench.has_failed()), ([1, 1, 1], true));
+        let tried = if is_corrected { 3 } else { 2 };
+        if is_corrected {
+            bench.publish(1);
+        } else {
+            bench.after(1);
+        }
+        assert_eq!(bench.offered(), [tried, 1, 1], "a newer one carries the held rows, so it is on trial too");
+        bench.durable(NODES[0], tried);
+        bench.after(2);
+        assert_eq!(bench.offered(), [tried; 3]);
+    }
 }
 
 #[test]
