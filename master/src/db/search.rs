@@ -8,7 +8,7 @@ use super::parts::Within;
 use sqlx::{PgConnection, query_scalar};
 
 /// How many names are walked before the indexes are asked: a few milliseconds.
-const WALK_ROWS: i64 = 2000;
+const WALK_ROWS: i64 = 1000;
 /// Parts that are shorter have no trigram: they are looked for where a word begins.
 const TRIGRAM_CHARS: usize = 3;
 
@@ -58,6 +58,7 @@ pub async fn found(db: &mut PgConnection, sought: &Sought, stretch: Stretch<'_>)
 
 /// Those among the next names.
 async fn walk(db: &mut PgConnection, sought: &Sought, stretch: Stretch<'_>) -> Result<Vec<String>, DbError> {
+    // `offset 0` keeps the planner from reading whole tables once in place of one row at a time.
     let sql = query_scalar!(
         r#"select w.name as "name!" from (
              select h.id, n.name, lower(h.contact || ' ' || h.location || ' ' || h.hardware || ' ' || h.comment) as words
@@ -65,22 +66,24 @@ async fn walk(db: &mut PgConnection, sought: &Sought, stretch: Stretch<'_>) -> R
            where w.name like $3
              or (not $4 and (w.words like $3
                or exists (select from ipam.equipment e where e.host_id = w.id
-                    and lower(e.building || ' ' || e.room || ' ' || e.outlet || ' ' || e.asset_tag) like $3)
+                    and lower(e.building || ' ' || e.room || ' ' || e.outlet || ' ' || e.asset_tag) like $3 offset 0)
                or exists (select from org.responsibility r join org.contact c on c.id = r.contact_id where r.host_id = w.id
-                    and (lower(c.name) like $3 or c.handle like $3 or lower(c.mail) like $3))
-               or exists (select from ipam.address a where a.host_id = w.id and (
-                    right(host(a.ip), length($5)) = $5
-                    or exists (select from unnest($6::text[]::inet[], $7::text[]::inet[]) r (first, last) where a.ip between r.first and r.last)))
-               or exists (select from ipam.iface i where i.host_id = w.id and (
-                    right(replace(i.mac::text, ':', ''), length($8)) = $8 or i.mac between $9::text::macaddr and $10::text::macaddr))))
-           order by w.name limit $11"#,
+                    and (lower(c.name) like $3 or c.handle like $3 or lower(c.mail) like $3) offset 0)
+               or ($5 and exists (select from ipam.address a where a.host_id = w.id and (
+                    right(host(a.ip), length($6)) = $6
+                    or exists (select from unnest($7::text[]::inet[], $8::text[]::inet[]) r (first, last) where a.ip between r.first and r.last)) offset 0))
+               or ($9 and exists (select from ipam.iface i where i.host_id = w.id and (
+                    right(replace(i.mac::text, ':', ''), length($10)) = $10 or i.mac between $11::text::macaddr and $12::text::macaddr) offset 0))))
+           order by w.name limit $13"#,
         stretch.after,
         WALK_ROWS,
         sought.pattern(),
         sought.names_only,
+        sought.address_end.is_some() || !sought.firsts.is_empty(),
         sought.address_end,
         &sought.firsts,
         &sought.lasts,
+        sought.macs.is_some(),
         sought.mac_end,
         sought.macs.as_ref().map(|(first, _)| first),
         sought.macs.as_ref().map(|(_, last)| last),
@@ -91,9 +94,10 @@ async fn walk(db: &mut PgConnection, sought: &Sought, stretch: Stretch<'_>) -> R
 
 /// Those that the indexes know.
 async fn by_index(db: &mut PgConnection, sought: &Sought, stretch: Stretch<'_>) -> Result<Vec<String>, DbError> {
+    // How many will be found the planner cannot know; `limit 1` keeps it from reading all names to be prepared for many.
     let sql = query_scalar!(
         r#"with found (id) as (
-             select h.id from dns.node n join ipam.host h on h.node_id = n.id where n.name like $2
+             select h.id from dns.node n cross join lateral (select h.id from ipam.host h where h.node_id = n.id limit 1) h where n.name like $2
              union select h.id from ipam.host h where not $3
                and lower(h.contact || ' ' || h.location || ' ' || h.hardware || ' ' || h.comment) like $2
              union select e.host_id from ipam.equipment e where not $3
@@ -101,19 +105,21 @@ async fn by_index(db: &mut PgConnection, sought: &Sought, stretch: Stretch<'_>) 
              union select r.host_id from org.contact c join org.responsibility r on r.contact_id = c.id where not $3 and r.host_id is not null
                and (lower(c.name) like $2 or c.handle like $2 or lower(c.mail) like $2)
              union select a.host_id from unnest($4::text[]::inet[], $5::text[]::inet[]) s (first, last) join ipam.address a on a.ip between s.first and s.last
-             union select a.host_id from ipam.address a where reverse(host(a.ip)) collate "C" like $6
+             union select a.host_id from ipam.address a where reverse(host(a.ip)) collate "C" between $6 and $6 || '~'
              union select i.host_id from ipam.iface i where i.mac between $7::text::macaddr and $8::text::macaddr
-             union select i.host_id from ipam.iface i where i.mac is not null and reverse(replace(i.mac::text, ':', '')) collate "C" like $9)
-           select n.name from found f join ipam.host h on h.id = f.id join dns.node n on n.id = h.node_id where n.name > $1 order by n.name limit $10"#,
+             union select i.host_id from ipam.iface i where i.mac is not null and reverse(replace(i.mac::text, ':', '')) collate "C" between $9 and $9 || '~')
+           select l.name from found f cross join lateral (
+             select n.name from ipam.host h join dns.node n on n.id = h.node_id where h.id = f.id limit 1) l
+           where l.name > $1 order by l.name limit $10"#,
         stretch.after,
         sought.pattern(),
         sought.names_only,
         &sought.firsts,
         &sought.lasts,
-        sought.address_end.as_deref().map(ending),
+        sought.address_end.as_deref().map(reversed),
         sought.macs.as_ref().map(|(first, _)| first),
         sought.macs.as_ref().map(|(_, last)| last),
-        sought.mac_end.as_deref().map(ending),
+        sought.mac_end.as_deref().map(reversed),
         stretch.limit
     );
     Ok(sql.fetch_all(db).await?)
@@ -165,9 +171,9 @@ impl Sought {
     }
 }
 
-/// For LIKE on a text that is indexed from behind.
-fn ending(end: &str) -> String {
-    format!("{}%", literal(&end.chars().rev().collect::<String>()))
+/// For an index that reads from behind. What stands in those texts sorts before `~`.
+fn reversed(end: &str) -> String {
+    end.chars().rev().collect()
 }
 
 /// A text without meaning of its own in LIKE.

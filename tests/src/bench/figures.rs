@@ -38,7 +38,7 @@ impl Samples {
     }
 
     /// The value that this share of all values does not exceed (nearest rank).
-    fn quantile(&self, share: f64) -> f64 {
+    pub fn quantile(&self, share: f64) -> f64 {
         let mut sorted = self.0.clone();
         sorted.sort_by(f64::total_cmp);
         let rank = (share * sorted.len() as f64).ceil() as usize;
@@ -56,6 +56,11 @@ impl Line {
     /// A line of one value.
     pub fn from_one(what: impl Into<String>, value: f64, unit: &'static str) -> Self {
         Samples(vec![value]).line(what, unit)
+    }
+
+    /// The value in the middle.
+    pub fn median(&self) -> f64 {
+        self.samples.quantile(0.5)
     }
 
     /// What, n, min, median, p99, max, unit.

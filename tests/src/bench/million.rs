@@ -77,7 +77,8 @@ fn import(lab: &Lab, hosts: u32) -> Result<Line> {
     Ok(rates.line(format!("hosts taken in by edits of {TOGETHER}, published meanwhile"), "/s"))
 }
 
-async fn fill(pool: &PgPool, hosts: u32) -> Result<Samples> {
+/// Puts that many hosts of `uni.example` into an inventory that has the zone and a campus `north`; how fast each edit was.
+pub(super) async fn fill(pool: &PgPool, hosts: u32) -> Result<Samples> {
     let actor = Actor::administrator("bench", "seed");
     let make = |edit| inventory::apply(pool, &actor, "bench", edit, None);
     for second in 16..32 {

@@ -11,6 +11,7 @@ mod agent;
 mod base;
 mod bind;
 mod cores;
+mod database;
 mod edit;
 mod figures;
 mod fleet;
@@ -56,13 +57,14 @@ pub struct Settings {
 type Part = fn(&Settings) -> Result<Vec<Section>>;
 
 /// What can be measured, in its order.
-const PARTS: [(&str, Part); 8] = [
+const PARTS: [(&str, Part); 9] = [
     ("edit", edit::measure),
     ("bind", bind::measure),
     ("fleet", fleet::measure),
     ("link", link::measure),
     ("institution", million::measure),
     ("writers", writers::measure),
+    ("database", database::measure),
     ("base", base::measure),
     ("agent", agent::measure),
 ];

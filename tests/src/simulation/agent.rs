@@ -302,7 +302,7 @@ impl Agent {
     pub fn is_poisoned(&mut self) -> bool {
         let store = self.stores.get_mut(&Feed::ZONE).expect("a feed that is followed");
         let is_poisoned = store.serving().view().get(TABLE, POISON).expect("rows in memory").is_some();
-        if !is_poisoned {
+        if !is_poisoned && position(&store.well) != position(store.serving()) {
             store.well = store.serving().clone();
         }
         is_poisoned
