@@ -57,8 +57,23 @@ pub async fn open(database: &Database, state_dir: &Path, name: &'static str) -> 
 }
 
 async fn connect(options: PgConnectOptions) -> anyhow::Result<PgPool> {
-    let pool = PgPoolOptions::new().max_connections(POOL_LIMIT).acquire_timeout(Duration::from_secs(10));
-    pool.connect_with(options.application_name("holdfast").options(PLANNING)).await.context("connecting to the database")
+    limits().connect_with(options.application_name("holdfast").options(PLANNING)).await.context("connecting to the database")
+}
+
+/// The same database, as somebody who may do less. Where the role is missing, because the server did not let us make it, the
+/// owner acts in its place, which is told.
+pub async fn acting_as(pool: &PgPool, role: &'static str) -> anyhow::Result<PgPool> {
+    let known: bool = sqlx::query_scalar("select exists (select from pg_roles where rolname = $1)").bind(role).fetch_one(pool).await?;
+    if !known {
+        tracing::warn!(event = "role_missing", role, "the database has no role {role}: the master acts as the owner of its database");
+        return Ok(pool.clone());
+    }
+    let options = PgConnectOptions::clone(&pool.connect_options()).options([("role", role)]);
+    Ok(limits().connect_lazy_with(options))
+}
+
+fn limits() -> PgPoolOptions {
+    PgPoolOptions::new().max_connections(POOL_LIMIT).acquire_timeout(Duration::from_secs(10))
 }
 
 async fn create_database(engine: &Engine, name: &'static str) -> anyhow::Result<()> {

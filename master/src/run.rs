@@ -43,6 +43,10 @@ use uuid::Uuid;
 
 /// The hostname database's own name in the cluster.
 pub const DATABASE: &str = "hostdb";
+/// Whom the pages, the API and the lines of the agents act as; see migration 0025.
+const DOORS_ROLE: &str = "holdfast_web";
+/// Whom the publisher acts as.
+const PUBLISHER_ROLE: &str = "holdfast_publisher";
 /// How long a request in flight may take when the master is told to stop. An agent's line never ends by itself.
 const DRAIN_LIMIT: Duration = Duration::from_millis(1500);
 /// How soon a running master takes up a trust that was installed beside it.
@@ -59,11 +63,12 @@ pub async fn open_database(config: &Config) -> anyhow::Result<(PgPool, Option<En
 /// Runs the master until SIGTERM or SIGINT.
 pub async fn serve(config: Config, metrics: PrometheusHandle) -> anyhow::Result<()> {
     let (keys, keys_work) = follow_keys(&config)?;
-    let (pool, engine) = open_database(&config).await?;
-    greet_first_admin(&pool).await?;
+    let (owner, engine) = open_database(&config).await?;
+    greet_first_admin(&owner).await?;
+    let (pool, publishing) = (engine::acting_as(&owner, DOORS_ROLE).await?, engine::acting_as(&owner, PUBLISHER_ROLE).await?);
     let (wake, connected) = (Arc::new(Notify::new()), Connected::default());
     let (publisher, published) =
-        Publisher::open(pool.clone(), &config.state_dir, keys.clone(), Arc::clone(&wake), connected.greetings(), limits(&config)).await?;
+        Publisher::open(publishing.clone(), &config.state_dir, keys.clone(), Arc::clone(&wake), connected.greetings(), limits(&config)).await?;
     let (revoked, revoked_work) = nodes::follow(pool.clone(), Arc::clone(&wake));
     let snapshots = Snapshots::new(pool.clone(), keys.clone(), published.latest.clone());
     let (probed, access_key) = (published.latest.clone(), published.access_key.clone());
@@ -146,7 +151,9 @@ pub async fn serve(config: Config, metrics: PrometheusHandle) -> anyhow::Result<
     // What is being answered is answered; the publisher and the lines of the agents have no end of their own.
     drain(&mut tasks, RoomsWithAnEnd(2)).await;
     tasks.shutdown().await;
-    pool.close().await;
+    for pool in [pool, publishing, owner] {
+        pool.close().await;
+    }
     stop_engine(engine).await.and(ended)
 }
 

@@ -1,6 +1,7 @@
 //! Who may do what, tried on every path into the master: single requests, imports, rollbacks, forms; and who comes in at all.
 
 mod door;
+mod roles;
 
 use door::{House, Who, area, code, host};
 use holdfast_lab::lab::Part;

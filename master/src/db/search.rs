@@ -29,6 +29,8 @@ pub struct Sought {
     pub mac_end: Option<String>,
     /// Only names count.
     pub names_only: bool,
+    /// It can match few at most: nothing is won by a walk.
+    pub is_narrow: bool,
 }
 
 /// Which part of a list.
@@ -52,7 +54,7 @@ pub async fn all(db: &mut PgConnection, stretch: Stretch<'_>) -> Result<Vec<Stri
 
 /// The hosts that a search finds.
 pub async fn found(db: &mut PgConnection, sought: &Sought, stretch: Stretch<'_>) -> Result<Vec<String>, DbError> {
-    let walked = walk(db, sought, stretch).await?;
+    let walked = if sought.is_narrow { Vec::new() } else { walk(db, sought, stretch).await? };
     if walked.len() as i64 >= stretch.limit { Ok(walked) } else { by_index(db, sought, stretch).await }
 }
 

@@ -10,6 +10,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 /// Fewer digits of a hardware address match too much to be meant.
 const LEAST_MAC_DIGITS: usize = 4;
 const MAC_DIGITS: usize = 12;
+const NARROW_ADDRESSES: u128 = 1 << 10;
 const IPV4_GROUPS: usize = 4;
 const IPV6_GROUPS: usize = 8;
 
@@ -21,9 +22,12 @@ pub fn sought(text: &str, names_only: bool) -> Sought {
     if names_only {
         return Sought { part, names_only, ..Sought::default() };
     }
-    let (firsts, lasts) = stretches(&part).into_iter().map(|(first, last)| (first.to_string(), last.to_string())).unzip();
+    let stretches = stretches(&part);
     let digits = mac_digits(&part);
+    let is_narrow = is_narrow(&stretches) || digits.as_ref().is_some_and(|digits| digits.len() == MAC_DIGITS);
+    let (firsts, lasts) = stretches.into_iter().map(|(first, last)| (first.to_string(), last.to_string())).unzip();
     Sought {
+        is_narrow,
         firsts,
         lasts,
         address_end: Some(&part).filter(|part| is_address_end(part)).cloned(),
@@ -32,6 +36,16 @@ pub fn sought(text: &str, names_only: bool) -> Sought {
         part,
         names_only,
     }
+}
+
+/// Whether these hold no more addresses than a network of a few buildings.
+fn is_narrow(stretches: &[(IpAddr, IpAddr)]) -> bool {
+    let size = |(first, last): &(IpAddr, IpAddr)| match (first, last) {
+        (IpAddr::V4(first), IpAddr::V4(last)) => u128::from(last.to_bits() - first.to_bits()),
+        (IpAddr::V6(first), IpAddr::V6(last)) => last.to_bits() - first.to_bits(),
+        _ => u128::MAX,
+    };
+    !stretches.is_empty() && stretches.iter().all(|stretch| size(stretch) <= NARROW_ADDRESSES)
 }
 
 /// The addresses that begin with this text, or that this network holds.
@@ -183,6 +197,8 @@ mod tests {
         assert_eq!(sought("4.99", false).address_end.as_deref(), Some("4.99"));
         assert_eq!(sought(":BEEF", false).address_end.as_deref(), Some(":beef"));
         assert_eq!(sought("lab.uni", false).address_end, None);
+        assert!(sought("10.1.4", false).is_narrow && sought("02005e000102", false).is_narrow);
+        assert!(!sought("10.1.", false).is_narrow && !sought("02005e", false).is_narrow && !sought("pc", false).is_narrow);
         assert_eq!(sought("4.99", true), Sought { part: "4.99".into(), names_only: true, ..Sought::default() });
     }
 }
