@@ -218,7 +218,8 @@ fn want_of(request: &Message<'_>, peer: &Peer<'_>) -> Result<Want, Reason> {
     let in_use = Some(request.ciaddr).filter(|address| !address.is_unspecified());
     if request.options.has(code::SERVER_IDENTIFIER) {
         let server = request.options.address(code::SERVER_IDENTIFIER).ok_or(Reason::Unsupported)?;
-        let is_ours = peer.local == Some(server) || peer.interface_addresses.contains(&server);
+        let is_relays = request.options.relay_address(code::SERVER_IDENTIFIER_OVERRIDE) == Some(server);
+        let is_ours = is_relays || peer.local == Some(server) || peer.interface_addresses.contains(&server);
         return match requested.or(in_use) {
             _ if !is_ours => Err(Reason::OtherServer),
             Some(address) => Ok(Want::Offered(address)),
@@ -228,17 +229,20 @@ fn want_of(request: &Message<'_>, peer: &Peer<'_>) -> Result<Want, Reason> {
     in_use.map(Want::InUse).or(requested.map(Want::Remembered)).ok_or(Reason::Unsupported)
 }
 
-/// Who we are to this client: an address on its own subnet if it is on our wire, or the one that the relay asked.
+/// Who we are to this client: what the relay wants us to be, an address on its own subnet if it is on our wire, or the one that
+/// the relay asked.
 fn server_address(request: &Message<'_>, place: &Place<'_>, peer: &Peer<'_>) -> Option<Ipv4Addr> {
+    // RFC 5107: renewals are to pass through the relay, so the client must take it for the server.
+    let relay = request.options.relay_address(code::SERVER_IDENTIFIER_OVERRIDE).filter(|_| !request.giaddr.is_unspecified());
     let neighbour = peer.interface_addresses.iter().copied().find(|address| place.net.contains(address));
     let neighbour = neighbour.filter(|_| request.giaddr.is_unspecified());
-    neighbour.or(peer.local).or(peer.interface_addresses.first().copied())
+    relay.or(neighbour).or(peer.local).or(peer.interface_addresses.first().copied())
 }
 
 /// RFC 2131 section 4.1 for DHCP, RFC 1542 section 5.4 for BOOTP. A client without an address cannot answer ARP: its
 /// reply is broadcast even where its B bit is clear, which both allow.
 fn destination(request: &Message<'_>, place: &Place<'_>, from_port: u16, reply: Kind) -> Destination {
-    let port = if request.options.has_relay_sub_option(code::RELAY_SOURCE_PORT) { from_port } else { SERVER_PORT };
+    let port = if request.options.relay_sub_option(code::RELAY_SOURCE_PORT).is_some() { from_port } else { SERVER_PORT };
     let relay = Some(request.giaddr).filter(|relay| !relay.is_unspecified()).map(|relay| Destination::Relay(relay, port));
     let client = Some(request.ciaddr).filter(|client| place.can_hold(*client)).map(|client| Destination::Unicast(client, CLIENT_PORT));
     let to = match (reply, request.kind()) {

@@ -13,6 +13,7 @@ mod compose;
 pub mod message;
 mod place;
 pub mod probe;
+mod relay;
 pub mod reply;
 pub mod table;
 

@@ -286,6 +286,52 @@ fn the_relays_link_selection_wins_over_its_own_address() {
 }
 
 #[test]
+fn a_relay_that_wants_to_be_the_server_is() {
+    let relayed = |kind| Client::dhcp(kind).giaddr(ROUTER).option(82, &[11, 4, 10, 1, 4, 1]);
+    let (_, reply) = witness(&reservation(), &relayed(Kind::Discover));
+    assert_eq!(reply.opts().get(OptionCode::ServerIdentifier), Some(&DhcpOption::ServerIdentifier(ROUTER)));
+    let taken = |server| outcome(relayed(Kind::Request).address(54, server).address(50, HOST));
+    assert_eq!(taken(ROUTER), replied(Kind::Ack, Destination::Relay(ROUTER, 67)));
+    assert_eq!(taken(ELSEWHERE), Outcome::Silent(Reason::OtherServer));
+    let plain = Client::dhcp(Kind::Request).giaddr(ROUTER).address(54, ROUTER).address(50, HOST);
+    assert_eq!(outcome(plain), Outcome::Silent(Reason::OtherServer), "without the relay's word the router is somebody else");
+}
+
+#[test]
+fn who_brings_a_name_is_told_its_own() {
+    let reply = |option: &[u8]| {
+        let mut out = Vec::new();
+        ask(&view(&reservation()), &Client::dhcp(Kind::Discover).option(81, option), &mut out);
+        Message::parse(&out).unwrap().options.bytes(81).collect::<Vec<u8>>()
+    };
+    assert_eq!(reply(&[5, 0, 0, 3, b'p', b'c', b'7']), [&[5, 255, 255, 9][..], b"darwin826", &[3], b"uni", &[7], b"example", &[0]].concat());
+    assert_eq!(reply(&[0, 0, 0, b'p', b'c']), [&[3, 255, 255][..], b"darwin826.uni.example"].concat(), "the old encoding, against its wish");
+    assert_eq!(reply(&[]), [], "an empty option is no question");
+}
+
+#[test]
+fn only_who_asks_is_told_to_do_without_ipv4() {
+    let six = Reservation { options: vec![(108, Some(vec![0, 0, 7, 8]))], ..reservation() };
+    let told = |list: &[u8]| {
+        let mut out = Vec::new();
+        ask(&view(&six), &Client::dhcp(Kind::Discover).option(55, list), &mut out);
+        Message::parse(&out).unwrap().options.fixed::<4>(108)
+    };
+    assert_eq!((told(&[1, 108]), told(&[1, 3])), (Some([0, 0, 7, 8]), None));
+}
+
+#[test]
+fn a_machine_that_boots_over_http_is_understood() {
+    let class = |class: &[u8]| {
+        let mut out = Vec::new();
+        ask(&view(&reservation()), &Client::dhcp(Kind::Discover).option(60, class), &mut out);
+        Message::parse(&out).unwrap().options.bytes(60).collect::<Vec<u8>>()
+    };
+    assert_eq!(class(b"HTTPClient:Arch:00016:UNDI:003001"), b"HTTPClient");
+    assert_eq!(class(b"PXEClient:Arch:00007"), b"");
+}
+
+#[test]
 fn of_several_subnets_on_a_wire_the_reserved_one_is_taken() {
     let mut rows = rows(&reservation());
     rows.retain(|row| row.key != reservation_key("10.1.4.0/22".parse().unwrap(), 1, &MAC));
