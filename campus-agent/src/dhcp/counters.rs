@@ -5,6 +5,7 @@ use metrics::{Counter, counter};
 use std::collections::HashMap;
 
 /// Handles, so that counting a packet neither allocates nor looks up a name.
+#[derive(Debug)]
 pub(super) struct Counters {
     requests: HashMap<Kind, Counter>,
     replies: HashMap<Kind, Counter>,

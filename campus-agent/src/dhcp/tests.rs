@@ -1,7 +1,9 @@
 use super::*;
+use holdfast_proto::dhcp::Kind;
 use holdfast_proto::dhcp::message::{HEADER_BYTES, Message, OPTIONS_COOKIE};
 use holdfast_proto::dhcp::table::{RESERVATION, Reservation, SUBNET, SubnetRow, reservation_key, subnet_key};
 use holdfast_proto::snapshot::{Change, Feed, State, View, reader};
+use std::time::Duration;
 
 const ROUTER: Ipv4Addr = Ipv4Addr::new(10, 1, 4, 1);
 
@@ -58,14 +60,6 @@ async fn a_relay_on_a_plain_users_port_is_answered_from_the_newest_view() {
         assert_eq!(ask(&client, port).await, address);
     }
     serving.abort();
-}
-
-#[test]
-fn only_a_broadcast_is_bound_to_the_interface() {
-    let via = Via { local: Some(ROUTER.into()), interface: 7 };
-    let relay = route(Destination::Relay(ROUTER, 67), via);
-    assert_eq!(relay, ("10.1.4.1:67".parse().unwrap(), Via { interface: 0, ..via }));
-    assert_eq!(route(Destination::BroadcastOnArrivalInterface, via), ("255.255.255.255:68".parse().unwrap(), via));
 }
 
 #[tokio::test]

@@ -18,6 +18,11 @@ pub const CLIENT_PORT: u16 = 68;
 /// Where servers and relays listen.
 pub const SERVER_PORT: u16 = 67;
 
+/// Hardware type of Ethernet (RFC 1700).
+const ETHERNET: u8 = 1;
+/// The bit of a hardware address that makes it more than one machine's.
+const GROUP_BIT: u8 = 1;
+
 /// Who asks, and on which of our doors.
 #[derive(Debug, Clone, Copy)]
 pub struct Peer<'a> {
@@ -52,6 +57,15 @@ pub enum Destination {
     Relay(Ipv4Addr, u16),
     /// To a client that has its address and answers ARP, port 68.
     Unicast(Ipv4Addr, u16),
+    /// To a client on our own wire that has no address yet but takes a unicast, port 68.
+    Hardware {
+        /// The address that it is getting.
+        address: Ipv4Addr,
+        /// Its hardware address, of Ethernet.
+        mac: [u8; 6],
+        /// Our own address, as the client sees us.
+        server: Ipv4Addr,
+    },
     /// To 255.255.255.255, port 68, on the interface that the request came in on.
     BroadcastOnArrivalInterface,
 }
@@ -67,6 +81,8 @@ pub enum Reason {
     Unsupported,
     /// The relay's address is no host's address.
     BadRelay,
+    /// It was broadcast to one subnet from outside, which no router should pass; counted by the loop, never answered.
+    DirectedBroadcast,
     /// The place that the packet comes from is on no subnet of ours.
     UnknownSubnet,
     /// Nothing is reserved for this host there.
@@ -95,11 +111,12 @@ impl From<Damaged> for Reason {
 
 impl Reason {
     /// Every reason.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Malformed,
         Self::NotRequest,
         Self::Unsupported,
         Self::BadRelay,
+        Self::DirectedBroadcast,
         Self::UnknownSubnet,
         Self::UnknownHost,
         Self::NoAddress,
@@ -118,6 +135,7 @@ impl Reason {
             Self::NotRequest => "not_request",
             Self::Unsupported => "unsupported",
             Self::BadRelay => "bad_relay",
+            Self::DirectedBroadcast => "directed_broadcast",
             Self::UnknownSubnet => "unknown_subnet",
             Self::UnknownHost => "unknown_host",
             Self::NoAddress => "no_address",
@@ -176,7 +194,7 @@ fn decide(view: &View, packet: &[u8], peer: &Peer<'_>, out: &mut Vec<u8>) -> Res
         }
         (_, None) => send(&composer, Kind::Ack, out),
     };
-    Ok(Outcome::Replied { kind: reply, to: destination(&request, &place, peer.from.port(), reply) })
+    Ok(Outcome::Replied { kind: reply, to: destination(&composer, peer.from.port(), reply) })
 }
 
 fn bootp(composer: &Composer<'_>, peer: &Peer<'_>, out: &mut Vec<u8>) -> Result<Kind, Reason> {
@@ -239,18 +257,28 @@ fn server_address(request: &Message<'_>, place: &Place<'_>, peer: &Peer<'_>) -> 
     relay.or(neighbour).or(peer.local).or(peer.interface_addresses.first().copied())
 }
 
-/// RFC 2131 section 4.1 for DHCP, RFC 1542 section 5.4 for BOOTP. A client without an address cannot answer ARP: its
-/// reply is broadcast even where its B bit is clear, which both allow.
-fn destination(request: &Message<'_>, place: &Place<'_>, from_port: u16, reply: Kind) -> Destination {
+/// RFC 2131 section 4.1 for DHCP, RFC 1542 section 5.4 for BOOTP.
+fn destination(composer: &Composer<'_>, from_port: u16, reply: Kind) -> Destination {
+    let (request, place) = (composer.request, composer.place);
     let port = if request.options.relay_sub_option(code::RELAY_SOURCE_PORT).is_some() { from_port } else { SERVER_PORT };
     let relay = Some(request.giaddr).filter(|relay| !relay.is_unspecified()).map(|relay| Destination::Relay(relay, port));
     let client = Some(request.ciaddr).filter(|client| place.can_hold(*client)).map(|client| Destination::Unicast(client, CLIENT_PORT));
     let to = match (reply, request.kind()) {
         (Kind::Nak, _) => relay,
-        (Kind::Bootp, _) | (_, Kind::Inform) => client.or(relay),
-        _ => relay.or(client),
+        (_, Kind::Inform) => client.or(relay),
+        (Kind::Bootp, _) => client.or(relay).or_else(|| hardware(composer)),
+        _ => relay.or(client).or_else(|| hardware(composer)),
     };
     to.unwrap_or(Destination::BroadcastOnArrivalInterface)
+}
+
+/// A client that sets no B flag takes a frame with its hardware address, though it cannot answer ARP yet.
+fn hardware(composer: &Composer<'_>) -> Option<Destination> {
+    let request = composer.request;
+    let mac: [u8; 6] = request.chaddr.try_into().ok().filter(|_| request.htype == ETHERNET)?;
+    let is_one = mac[0] & GROUP_BIT == 0 && mac != [0; 6];
+    let Composer { server, place, .. } = composer;
+    (is_one && !request.wants_broadcast()).then_some(Destination::Hardware { address: place.reservation.address, mac, server: *server })
 }
 
 fn first_label(name: &str) -> &str {

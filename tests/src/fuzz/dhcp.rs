@@ -87,6 +87,9 @@ fn check_reply(packet: &[u8], out: &[u8], kind: Kind, to: Destination) {
     if let Destination::Relay(address, _) | Destination::Unicast(address, _) = to {
         assert!(!address.is_multicast() && !address.is_broadcast() && !address.is_unspecified(), "a reply to {address}");
     }
+    if let Destination::Hardware { mac, .. } = to {
+        assert!(mac[0] & 1 == 0 && !request.wants_broadcast(), "a frame to {mac:?}");
+    }
 }
 
 fn net() -> ipnet::Ipv4Net {

@@ -14,6 +14,7 @@ const HOST: Ipv4Addr = Ipv4Addr::new(10, 1, 4, 10);
 const ROUTER: Ipv4Addr = Ipv4Addr::new(10, 1, 4, 1);
 const ELSEWHERE: Ipv4Addr = Ipv4Addr::new(10, 1, 8, 1);
 const BROADCAST: Destination = Destination::BroadcastOnArrivalInterface;
+const TO_MAC: Destination = Destination::Hardware { address: HOST, mac: MAC, server: HERE };
 
 fn reservation() -> Reservation {
     Reservation {
@@ -142,7 +143,7 @@ fn bootp_answers_in_the_clients_own_style() {
     let mut out = Vec::new();
     for (vendor, expected) in [(&[][..], [0; 8]), (&[0; 64], [0; 8]), (b"CMU\0", [b'C', b'M', b'U', 0, 0, 0, 0, 1])] {
         let client = Client([&Client::bare().0, vendor].concat());
-        assert_eq!(ask(&view(&reservation()), &client, &mut out), replied(Kind::Bootp, BROADCAST));
+        assert_eq!(ask(&view(&reservation()), &client, &mut out), replied(Kind::Bootp, TO_MAC));
         assert_eq!((out.len(), &out[HEADER_BYTES..HEADER_BYTES + 8]), (300, &expected[..]));
     }
     assert_eq!(out[HEADER_BYTES + 8..HEADER_BYTES + 24], [255, 255, 252, 0, 10, 1, 4, 1, 10, 1, 4, 2, 10, 2, 4, 2]);
@@ -151,7 +152,7 @@ fn bootp_answers_in_the_clients_own_style() {
 #[test]
 fn a_bootp_client_may_name_its_server_and_its_file() {
     for name in [&b"north"[..], b"NORTH.uni.example"] {
-        assert_eq!(outcome(Client::bootp().set(44, name)), replied(Kind::Bootp, BROADCAST));
+        assert_eq!(outcome(Client::bootp().set(44, name)), replied(Kind::Bootp, TO_MAC));
     }
     assert_eq!(outcome(Client::bootp().set(44, b"south")), Outcome::Silent(Reason::OtherServerName));
     for (asked, given) in [("vmunix", "/tftpboot/vmunix\0"), ("/boot/own", "/boot/own\0")] {
@@ -165,7 +166,9 @@ fn replies_go_where_the_client_can_hear_them() {
     let discover = || Client::dhcp(Kind::Discover);
     let relay = Destination::Relay(ROUTER, 67);
     let client = Destination::Unicast(HOST, 68);
-    assert_eq!(outcome(discover()), replied(Kind::Offer, BROADCAST));
+    assert_eq!(outcome(discover()), replied(Kind::Offer, TO_MAC));
+    assert_eq!(outcome(Client::bootp()), replied(Kind::Bootp, TO_MAC));
+    assert_eq!(outcome(Client::bootp().set(10, &[0x80])), replied(Kind::Bootp, BROADCAST));
     assert_eq!(outcome(discover().set(10, &[0x80])), replied(Kind::Offer, BROADCAST));
     assert_eq!(outcome(discover().giaddr(ROUTER)), replied(Kind::Offer, relay));
     assert_eq!(outcome(Client::bootp().giaddr(ROUTER)), replied(Kind::Bootp, relay));
@@ -174,7 +177,7 @@ fn replies_go_where_the_client_can_hear_them() {
     assert_eq!(outcome(Client::dhcp(Kind::Request).ciaddr(HOST).giaddr(ROUTER)), replied(Kind::Ack, relay));
     assert_eq!(outcome(Client::dhcp(Kind::Inform).ciaddr(HOST).giaddr(ROUTER)), replied(Kind::Ack, client));
     let shouted = Client::bootp().ciaddr(Ipv4Addr::new(10, 1, 7, 255));
-    assert_eq!(outcome(shouted), replied(Kind::Bootp, BROADCAST), "a directed broadcast is no client");
+    assert_eq!(outcome(shouted), replied(Kind::Bootp, TO_MAC), "a directed broadcast is no client");
     for bad in [Ipv4Addr::BROADCAST, Ipv4Addr::new(224, 0, 0, 1), Ipv4Addr::new(10, 1, 7, 255)] {
         assert_eq!(outcome(discover().giaddr(bad)), Outcome::Silent(Reason::BadRelay));
     }
@@ -217,7 +220,7 @@ fn a_configured_lease_is_kept_and_an_endless_one_needs_no_renewal() {
 #[test]
 fn the_four_kinds_of_request_are_told_apart() {
     let (request, other) = (|| Client::dhcp(Kind::Request), Ipv4Addr::new(10, 1, 4, 99));
-    let (ack, nak) = (replied(Kind::Ack, BROADCAST), replied(Kind::Nak, BROADCAST));
+    let (ack, nak) = (replied(Kind::Ack, TO_MAC), replied(Kind::Nak, BROADCAST));
     assert_eq!(outcome(request().address(54, HERE).address(50, HOST)), ack, "SELECTING");
     assert_eq!(outcome(request().address(54, HERE).address(50, other)), nak);
     assert_eq!(outcome(request().address(54, other).address(50, HOST)), Outcome::Silent(Reason::OtherServer));
@@ -339,7 +342,10 @@ fn of_several_subnets_on_a_wire_the_reserved_one_is_taken() {
     let from = SocketAddr::from(([0, 0, 0, 0], CLIENT_PORT));
     let peer = Peer { from, local: Some(HERE), interface_addresses: &[HERE, Ipv4Addr::new(10, 1, 8, 2)], server_name: "" };
     let mut out = Vec::new();
-    assert_eq!(answer(&view, &Client::dhcp(Kind::Discover).0, peer, UnixMillis(0), &mut out), replied(Kind::Offer, BROADCAST));
+    assert_eq!(
+        answer(&view, &Client::dhcp(Kind::Discover).0, peer, UnixMillis(0), &mut out),
+        replied(Kind::Offer, Destination::Hardware { address: Ipv4Addr::new(10, 1, 8, 10), mac: MAC, server: Ipv4Addr::new(10, 1, 8, 2) })
+    );
     let message = Message::parse(&out).unwrap();
     assert_eq!(message.options.address(54), Some(Ipv4Addr::new(10, 1, 8, 2)), "our address on the client's own subnet");
 }
