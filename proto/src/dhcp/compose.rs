@@ -70,6 +70,8 @@ pub(super) struct Composer<'a> {
     pub(super) place: &'a Place<'a>,
     /// Our own address, as the client sees us.
     pub(super) server: Ipv4Addr,
+    /// How long the address is lent; `None` for a reserved one, where the rows say.
+    pub(super) lease_secs: Option<u32>,
 }
 
 impl Composer<'_> {
@@ -108,7 +110,7 @@ impl Composer<'_> {
         let configured = Configured::of(self);
         let mut writer = self.start(&head, kind, out).overload();
         if !informs {
-            configured.write_lease(&mut writer);
+            configured.write_lease(self.lease_secs, &mut writer);
         }
         self.write_identity(&mut writer);
         configured.write(&mut writer);
@@ -230,15 +232,15 @@ impl<'a> Configured<'a> {
         self.get(code)?.try_into().ok().map(u32::from_be_bytes)
     }
 
-    fn write_lease(&self, writer: &mut Writer<'_>) {
-        let lease = self.secs(code::LEASE_TIME).unwrap_or(DEFAULT_LEASE_SECS);
+    fn write_lease(&self, lent: Option<u32>, writer: &mut Writer<'_>) {
+        let lease = lent.or(self.secs(code::LEASE_TIME)).unwrap_or(DEFAULT_LEASE_SECS);
         writer.option(code::LEASE_TIME, &lease.to_be_bytes());
         if lease == INFINITE_LEASE_SECS {
             return;
         }
-        // RFC 2131 section 4.4.5: half and seven eighths of the lease.
-        let renew = self.secs(code::RENEWAL_TIME).unwrap_or(lease / 2);
-        let rebind = self.secs(code::REBINDING_TIME).unwrap_or(lease - lease / 8);
+        // RFC 2131 section 4.4.5: half and seven eighths of the lease; what was configured must come before its end.
+        let renew = self.secs(code::RENEWAL_TIME).filter(|secs| *secs < lease).unwrap_or(lease / 2);
+        let rebind = self.secs(code::REBINDING_TIME).filter(|secs| (renew..lease).contains(secs)).unwrap_or(lease - lease / 8);
         writer.option(code::RENEWAL_TIME, &renew.to_be_bytes());
         writer.option(code::REBINDING_TIME, &rebind.to_be_bytes());
     }

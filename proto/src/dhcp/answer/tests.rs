@@ -103,8 +103,8 @@ impl Client {
 
 fn ask(view: &View, client: &Client, out: &mut Vec<u8>) -> Outcome {
     let from = SocketAddr::from(([0, 0, 0, 0], CLIENT_PORT));
-    let peer = Peer { from, local: Some(HERE), interface_addresses: &[HERE], server_name: "north.uni.example" };
-    answer(view, &client.0, peer, UnixMillis(0), out)
+    let peer = Peer { from, local: Some(HERE), interface_addresses: &[HERE], server_name: "north.uni.example", standing: Standing::default() };
+    answer(view, &client.0, peer, out)
 }
 
 fn outcome(client: Client) -> Outcome {
@@ -280,6 +280,26 @@ fn a_second_server_waits_for_those_who_ask_everybody() {
 }
 
 #[test]
+fn an_agent_of_another_campus_answers_who_has_asked_long_enough() {
+    let (view, mut out) = (view(&reservation()), Vec::new());
+    let silent = ["north".to_owned()];
+    let mut answers = |client: Client, campus, heard_for_secs, silent| {
+        let from = SocketAddr::from(([0, 0, 0, 0], CLIENT_PORT));
+        let peer = Peer { from, local: Some(ELSEWHERE), interface_addresses: &[], server_name: "", standing: Standing { campus, silent, heard_for_secs } };
+        answer(&view, &client.giaddr(ROUTER).0, peer, &mut out) != Outcome::Silent(Reason::TooEarly)
+    };
+    let discover = || Client::dhcp(Kind::Discover);
+    for client in [Client::bootp(), discover(), Client::dhcp(Kind::Request).address(50, HOST)] {
+        assert!(answers(client.clone(), "north", 0, &[]), "at home nobody waits");
+        assert!(!answers(client.clone(), "south", 0, &[]) && !answers(client.clone().secs(1), "south", 1, &[]));
+        assert!(answers(client.clone().secs(2), "south", 0, &[]), "the client says so");
+        assert!(answers(client.clone(), "south", 2, &[]), "or the agent heard it");
+        assert!(answers(client.clone(), "south", 0, &silent), "the home is known to be silent");
+    }
+    assert!(answers(Client::dhcp(Kind::Request).ciaddr(HOST), "south", 0, &[]), "a client that renews asks whom it can reach");
+}
+
+#[test]
 fn the_relays_link_selection_wins_over_its_own_address() {
     let client = Client::dhcp(Kind::Discover).giaddr(ROUTER).option(82, &[5, 4, 10, 1, 8, 1]);
     let (out, reply) = witness(&reservation(), &client);
@@ -340,10 +360,10 @@ fn of_several_subnets_on_a_wire_the_reserved_one_is_taken() {
     rows.retain(|row| row.key != reservation_key("10.1.4.0/22".parse().unwrap(), 1, &MAC));
     let view = State::empty(Feed::BOOTPTAB).compose(rows).unwrap().unwrap().into_view();
     let from = SocketAddr::from(([0, 0, 0, 0], CLIENT_PORT));
-    let peer = Peer { from, local: Some(HERE), interface_addresses: &[HERE, Ipv4Addr::new(10, 1, 8, 2)], server_name: "" };
+    let peer = Peer { from, local: Some(HERE), interface_addresses: &[HERE, Ipv4Addr::new(10, 1, 8, 2)], server_name: "", standing: Standing::default() };
     let mut out = Vec::new();
     assert_eq!(
-        answer(&view, &Client::dhcp(Kind::Discover).0, peer, UnixMillis(0), &mut out),
+        answer(&view, &Client::dhcp(Kind::Discover).0, peer, &mut out),
         replied(Kind::Offer, Destination::Hardware { address: Ipv4Addr::new(10, 1, 8, 10), mac: MAC, server: Ipv4Addr::new(10, 1, 8, 2) })
     );
     let message = Message::parse(&out).unwrap();
@@ -376,8 +396,8 @@ fn when_space_is_short_what_was_asked_for_stays() {
 #[test]
 fn an_interface_without_address_answers_nobody_and_takes_nothing_down() {
     let from = SocketAddr::from(([0, 0, 0, 0], CLIENT_PORT));
-    let peer = Peer { from, local: None, interface_addresses: &[], server_name: "" };
-    let silent = |client: Client| answer(&view(&reservation()), &client.0, peer, UnixMillis(0), &mut Vec::new());
+    let peer = Peer { from, local: None, interface_addresses: &[], server_name: "", standing: Standing::default() };
+    let silent = |client: Client| answer(&view(&reservation()), &client.0, peer, &mut Vec::new());
     assert_eq!(silent(Client::dhcp(Kind::Discover)), Outcome::Silent(Reason::UnknownSubnet));
     assert_eq!(silent(Client::dhcp(Kind::Discover).giaddr(ROUTER)), Outcome::Silent(Reason::NoAddress));
 }
