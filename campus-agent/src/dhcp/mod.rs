@@ -3,23 +3,36 @@
 //! Why it exists: somebody must own port 67. What it refuses: to end. A cable that is out, an interface that goes away, a
 //! client that cannot be reached are counted, and the next packet is waited for. How: the wildcard address is bound once,
 //! before there is a carrier or an address, so that a broadcast comes once however many interfaces there are; a thread of its
-//! own ([`worker`]) takes all that has come, answers it from one view, and sends all replies ([`delivery`]).
+//! own ([`worker`]) takes all that has come, answers it from one view, and sends all replies ([`delivery`]); those that promise a
+//! lease go by way of the disk ([`commit`]). [`whereabouts`] says whom this agent stands in for, [`notes`] tells what it saw.
 
+mod commit;
 mod counters;
 mod delivery;
 mod interfaces;
+mod notes;
+mod whereabouts;
 mod worker;
 
+pub use whereabouts::{Whereabouts, keep_up};
+
+use crate::reports::Spool;
+use crate::store::LeaseLog;
+use commit::Committer;
 use counters::Counters;
 use delivery::Delivery;
-use holdfast_proto::dhcp::SERVER_PORT;
+use holdfast_proto::dhcp::lease::{Lease, Leases};
+use holdfast_proto::dhcp::{Desk, SERVER_PORT};
+use holdfast_proto::net::clock::TrustedClock;
 use holdfast_proto::net::datagrams::Datagrams;
 use holdfast_proto::snapshot::Reader;
+use holdfast_proto::words::NodeId;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 use worker::Worker;
 
 /// Room for a boot storm: some ten thousand packets while the loop is elsewhere.
@@ -39,6 +52,23 @@ impl Default for Settings {
     fn default() -> Self {
         Self { listen: SocketAddr::from((Ipv4Addr::UNSPECIFIED, SERVER_PORT)), server_name: String::new() }
     }
+}
+
+/// What the service serves from, and whom it tells.
+#[derive(Debug)]
+pub struct Surroundings {
+    /// The bootptab feed.
+    pub bootptab: Reader,
+    /// Whose shares it lends from.
+    pub node: NodeId,
+    /// Where the lease log is.
+    pub state_dir: PathBuf,
+    /// Where it stands among the campuses.
+    pub whereabouts: watch::Receiver<Whereabouts>,
+    /// For what it sees.
+    pub spool: Spool,
+    /// The time by which leases end.
+    pub clock: Arc<TrustedClock>,
 }
 
 /// The port could not be taken.
@@ -75,10 +105,8 @@ impl Service {
     }
 
     /// Answers until its future is dropped, each batch from the newest view. Comes back only by a fault of its thread.
-    pub async fn serve(self, reader: Reader) {
-        let counters = Arc::new(Counters::register());
-        let delivery = Delivery::new(Arc::clone(&self.socket), self.replies_to_source, Arc::clone(&counters));
-        let worker = Worker::new(self.socket, delivery, reader, counters, self.server_name);
+    pub async fn serve(self, surroundings: Surroundings) {
+        let worker = self.worker(surroundings);
         let stop = StopOnDrop::default();
         let stopped = Arc::clone(&stop.0);
         let (alive, gone) = oneshot::channel::<()>();
@@ -92,6 +120,43 @@ impl Service {
             Err(error) => tracing::error!(event = "no_thread", %error, "BOOTP and DHCP have no thread to run on: {error}"),
         }
     }
+
+    fn worker(self, Surroundings { bootptab, node, state_dir, whereabouts, spool, clock }: Surroundings) -> Worker {
+        let counters = Arc::new(Counters::register());
+        let delivery = Delivery::new(Arc::clone(&self.socket), self.replies_to_source, Arc::clone(&counters));
+        let opened = LeaseLog::open(&state_dir).and_then(|(log, records)| {
+            let committer = Committer::start(log, delivery.clone(), Arc::clone(&counters), spool.clone())?;
+            Ok((committer, restored(records, &clock)))
+        });
+        let (committer, desk) = match opened {
+            Ok((committer, leases)) => (Some(committer), Desk::new(Some(node), leases)),
+            Err(error) => {
+                // What was lent is not known, so nothing may be.
+                spool.raise(
+                    "lease_log_failed",
+                    format!("the lease log in {} cannot be read, so no address is lent: {error}; reserved hosts are served", state_dir.display()),
+                );
+                (None, Desk::new(None, Leases::default()))
+            }
+        };
+        Worker { socket: self.socket, delivery, committer, counters, reader: bootptab, desk, whereabouts, clock, spool, server_name: self.server_name }
+    }
+}
+
+/// The leases of the log. The clock learns how late it was when they were given: time never runs back over a restart.
+fn restored(records: Vec<Vec<u8>>, clock: &TrustedClock) -> Leases {
+    let mut leases = Leases::default();
+    for record in records {
+        match Lease::decode(&record) {
+            Ok(lease) => {
+                clock.learn(lease.at);
+                leases.restore(lease);
+            }
+            Err(error) => tracing::error!(event = "lease_record_damaged", %error, "{error}"),
+        }
+    }
+    tracing::info!(event = "leases_restored", leases = leases.len(), "the lease log was read");
+    leases
 }
 
 /// Ends the thread with the future that waits for it.

@@ -240,7 +240,12 @@ pub(super) fn decide<'a>(view: &'a View, request: &Message<'_>, peer: &Peer<'_>,
 }
 
 /// Composes a reply and finds its way.
-pub(super) fn answer_to<'a>(request: &'a Message<'a>, place: &'a Place<'a>, peer: &Peer<'_>, compose: impl FnOnce(Composer<'a>) -> Kind) -> Result<Outcome, Reason> {
+pub(super) fn answer_to<'a>(
+    request: &'a Message<'a>,
+    place: &'a Place<'a>,
+    peer: &Peer<'_>,
+    compose: impl FnOnce(Composer<'a>) -> Kind,
+) -> Result<Outcome, Reason> {
     let server = server_address(request, place, peer).ok_or(Reason::NoAddress)?;
     let composer = Composer { request, place, server, lease_secs: None };
     let to = |kind| destination(request, place, server, peer.from.port(), kind);

@@ -26,7 +26,8 @@ const NOTES_LIMIT: usize = 256;
 /// What one agent remembers.
 #[derive(Debug)]
 pub struct Desk {
-    node: NodeId,
+    /// `None` for one that lends nothing.
+    node: Option<NodeId>,
     pub(super) leases: Leases,
     pub(super) strangers: Strangers,
     sightings: Sightings,
@@ -36,17 +37,9 @@ pub struct Desk {
 }
 
 impl Desk {
-    /// The desk of an agent, with the leases that its log holds.
-    pub fn new(node: NodeId, leases: Leases) -> Self {
-        Self {
-            node,
-            leases,
-            strangers: Strangers::default(),
-            sightings: Sightings::default(),
-            record: None,
-            notes: Vec::new(),
-            exhausted: BTreeMap::new(),
-        }
+    /// The desk of an agent, with the leases that its log holds; without a number it lends nothing.
+    pub fn new(node: Option<NodeId>, leases: Leases) -> Self {
+        Self { node, leases, strangers: Strangers::default(), sightings: Sightings::default(), record: None, notes: Vec::new(), exhausted: BTreeMap::new() }
     }
 
     /// Answers one packet. The reply, if any, is left in `out`. Where [`Desk::take_record`] then gives a record, the reply must not go
@@ -91,7 +84,7 @@ impl Desk {
         self.strangers.len()
     }
 
-    pub(super) fn node(&self) -> NodeId {
+    pub(super) fn node(&self) -> Option<NodeId> {
         self.node
     }
 

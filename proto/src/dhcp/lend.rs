@@ -53,7 +53,7 @@ impl Lender<'_, '_> {
         let is_lent = policy.shares().next().is_some() && kind != Kind::Bootp;
         let client = client_of(self.request).filter(|_| is_lent).ok_or(Reason::UnknownHost)?;
         let node = self.desk.node();
-        let shares = policy.shares().filter(|share| share.owner == node).collect();
+        let shares = policy.shares().filter(|share| Some(share.owner) == node).collect();
         let terms = Terms { policy, shares, taken: self.taken(), client };
         match kind {
             Kind::Discover => self.offer(&terms, out),
@@ -177,4 +177,3 @@ impl Lender<'_, '_> {
         if terms.policy.unknown == Unknown::Quarantine { secs.min(QUARANTINE_LEASE_SECS) } else { secs }
     }
 }
-

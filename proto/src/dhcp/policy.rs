@@ -109,8 +109,7 @@ impl PolicyRow {
 }
 
 impl<'a> PolicyRef<'a> {
-    const DEFAULT: PolicyRef<'static> =
-        PolicyRef { unknown: Unknown::Report, cover_after_secs: DEFAULT_COVER_AFTER_SECS, lease_secs: 0, shares: &[] };
+    const DEFAULT: PolicyRef<'static> = PolicyRef { unknown: Unknown::Report, cover_after_secs: DEFAULT_COVER_AFTER_SECS, lease_secs: 0, shares: &[] };
 
     /// Reads a value in place.
     pub fn read(value: &'a [u8]) -> Result<Self, RowError> {
@@ -123,9 +122,14 @@ impl<'a> PolicyRef<'a> {
             lease_secs: u32::from_le_bytes(*lease),
             shares,
         };
-        let is_ordered = row.shares().all(|share| share.first <= share.last)
-            && row.shares().zip(row.shares().skip(1)).all(|(one, next)| one.last < next.first);
-        if shares.len() % SHARE_BYTES != 0 { Err(RowError::Short) } else if is_ordered { Ok(row) } else { Err(RowError::Shares) }
+        let is_ordered = row.shares().all(|share| share.first <= share.last) && row.shares().zip(row.shares().skip(1)).all(|(one, next)| one.last < next.first);
+        if shares.len() % SHARE_BYTES != 0 {
+            Err(RowError::Short)
+        } else if is_ordered {
+            Ok(row)
+        } else {
+            Err(RowError::Shares)
+        }
     }
 
     /// The policy of a subnet. Where a row does not decode, that of a subnet without one: nothing is lent by mistake.

@@ -76,7 +76,13 @@ mod tests {
         let (view, relay) = (view(), Ipv4Addr::new(192, 0, 2, 9));
         let question = question(&view, relay, [1, 2, 3, 4]).unwrap();
         let mut reply = Vec::new();
-        let peer = Peer { from: (relay, 40_000).into(), local: Some(Ipv4Addr::new(10, 1, 4, 2)), interface_addresses: &[], server_name: "", standing: crate::dhcp::Standing { campus: "elsewhere", ..Default::default() } };
+        let peer = Peer {
+            from: (relay, 40_000).into(),
+            local: Some(Ipv4Addr::new(10, 1, 4, 2)),
+            interface_addresses: &[],
+            server_name: "",
+            standing: crate::dhcp::Standing { campus: "elsewhere", ..Default::default() },
+        };
         let outcome = answer(&view, &question, peer, &mut reply);
         assert_eq!(outcome, Outcome::Replied { kind: Kind::Bootp, to: Destination::Relay(relay, 40_000) });
         assert!(is_answer(&question, &reply));

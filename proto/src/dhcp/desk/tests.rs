@@ -94,7 +94,7 @@ impl Says {
 
 impl Office {
     fn with(policy: &PolicyRow) -> Self {
-        Self { desk: Desk::new(OURS, Leases::default()), view: view(policy), now: START, out: Vec::new() }
+        Self { desk: Desk::new(Some(OURS), Leases::default()), view: view(policy), now: START, out: Vec::new() }
     }
 
     fn hear(&mut self, says: Says) -> Outcome {
@@ -282,7 +282,7 @@ fn leases_outlive_the_desk() {
     let records = [office.lend(9).1, office.lend(10).1];
     let mut leases = Leases::default();
     records.iter().for_each(|record| leases.restore(Lease::decode(&record.encode()).unwrap()));
-    office.desk = Desk::new(OURS, leases);
+    office.desk = Desk::new(Some(OURS), leases);
     assert_eq!(office.reply(Says { ciaddr: records[0].address, ..says(9, Kind::Request) }), (Kind::Ack, records[0].address.octets()[3]));
     assert_eq!(office.reply(Says { wish: Some(records[1].address), ..says(11, Kind::Discover) }).0, Kind::Offer);
     assert_ne!(Message::parse(&office.out).unwrap().yiaddr, records[1].address);

@@ -75,6 +75,16 @@ impl Leases {
         self.pools.entry(lease.net).or_default().put(lease);
     }
 
+    /// How many addresses are known to have been lent or offered.
+    pub fn len(&self) -> usize {
+        self.pools.values().map(|pool| pool.slots.len()).sum()
+    }
+
+    /// Whether none is.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
     /// Every lease of every subnet, by address.
     pub fn iter(&self) -> impl Iterator<Item = &Lease> {
         self.pools.values().flat_map(|pool| pool.slots.values().filter_map(|slot| slot.lease.as_ref()))
@@ -187,9 +197,7 @@ impl Pool {
     }
 
     fn is_open_to(&self, address: Ipv4Addr, client: &[u8], now: UnixMillis) -> bool {
-        self.slots.get(&address).is_none_or(|slot| {
-            slot.free_at <= now || (slot.client == client && !slot.is_declined())
-        })
+        self.slots.get(&address).is_none_or(|slot| slot.free_at <= now || (slot.client == client && !slot.is_declined()))
     }
 
     fn fresh_one(&mut self, ground: &Ground<'_>) -> Option<Ipv4Addr> {

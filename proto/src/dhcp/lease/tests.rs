@@ -39,7 +39,14 @@ fn take(leases: &mut Leases, shares: &[Share], client: u8, wish: Option<Ipv4Addr
 #[test]
 fn the_record_is_golden() {
     let client = vec![61, 1, 2, 3];
-    let record = Lease { at: UnixMillis(1_799_999_996_400), until: UnixMillis(START), client, chaddr: vec![2, 0, 0, 0, 0, 9], host_name: b"pc7".into(), ..lease(5, 9, 0) };
+    let record = Lease {
+        at: UnixMillis(1_799_999_996_400),
+        until: UnixMillis(START),
+        client,
+        chaddr: vec![2, 0, 0, 0, 0, 9],
+        host_name: b"pc7".into(),
+        ..lease(5, 9, 0)
+    };
     assert_eq!(hex::encode(record.encode()), include_str!("../golden/lease.hex").trim());
     assert_eq!(Lease::decode(&record.encode()), Ok(record.clone()));
     for cut in 0..record.encode().len() {
