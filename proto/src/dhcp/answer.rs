@@ -284,17 +284,21 @@ pub(super) fn waited(view: &View, request: &Message<'_>, (net, subnet): (Ipv4Net
 pub(super) fn want_of(request: &Message<'_>, peer: &Peer<'_>) -> Result<Want, Reason> {
     let requested = request.options.address(code::REQUESTED_ADDRESS);
     let in_use = Some(request.ciaddr).filter(|address| !address.is_unspecified());
-    if request.options.has(code::SERVER_IDENTIFIER) {
-        let server = request.options.address(code::SERVER_IDENTIFIER).ok_or(Reason::Unsupported)?;
-        let is_relays = request.options.relay_address(code::SERVER_IDENTIFIER_OVERRIDE) == Some(server);
-        let is_ours = is_relays || peer.local == Some(server) || peer.interface_addresses.contains(&server);
-        return match requested.or(in_use) {
-            _ if !is_ours => Err(Reason::OtherServer),
-            Some(address) => Ok(Want::Offered(address)),
-            None => Err(Reason::Unsupported),
-        };
+    if names_us(request, peer)? {
+        return requested.or(in_use).map(Want::Offered).ok_or(Reason::Unsupported);
     }
     in_use.map(Want::InUse).or(requested.map(Want::Remembered)).ok_or(Reason::Unsupported)
+}
+
+/// Whether the client speaks to one server, which is us. An error where it speaks to another one, or where its name is torn.
+pub(super) fn names_us(request: &Message<'_>, peer: &Peer<'_>) -> Result<bool, Reason> {
+    if !request.options.has(code::SERVER_IDENTIFIER) {
+        return Ok(false);
+    }
+    let server = request.options.address(code::SERVER_IDENTIFIER).ok_or(Reason::Unsupported)?;
+    let is_relays = request.options.relay_address(code::SERVER_IDENTIFIER_OVERRIDE) == Some(server);
+    let is_ours = is_relays || peer.local == Some(server) || peer.interface_addresses.contains(&server);
+    if is_ours { Ok(true) } else { Err(Reason::OtherServer) }
 }
 
 /// Who we are to this client: what the relay wants us to be, an address on its own subnet if it is on our wire, or the one that

@@ -4,7 +4,7 @@
 //! own; about an address in another agent's share it says nothing, since its owner may know better. So no two agents lend one
 //! address, whatever is cut between them, and nobody is refused a lease that its owner would renew.
 
-use super::answer::{Outcome, Peer, Reason, Want, answer_to, waited, want_of};
+use super::answer::{Outcome, Peer, Reason, Want, answer_to, names_us, waited, want_of};
 use super::code::{self, Kind};
 use super::compose::{Composer, DEFAULT_LEASE_SECS};
 use super::desk::Desk;
@@ -140,11 +140,13 @@ impl Lender<'_, '_> {
     }
 
     fn release(&mut self, terms: &Terms<'_>) -> Result<Outcome, Reason> {
+        names_us(self.request, self.peer)?;
         self.desk.record = self.desk.leases.release(self.stand.net, &terms.client, self.request.ciaddr, self.now);
         Err(Reason::Released)
     }
 
     fn decline(&mut self, terms: &Terms<'_>) -> Result<Outcome, Reason> {
+        names_us(self.request, self.peer)?;
         let address = self.request.options.address(code::REQUESTED_ADDRESS).ok_or(Reason::Unsupported)?;
         self.desk.record = self.desk.leases.decline(self.stand.net, &terms.client, address, self.now);
         if self.desk.record.is_none() {

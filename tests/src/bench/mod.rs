@@ -20,7 +20,7 @@ mod load;
 mod million;
 mod process;
 mod requests;
-mod store;
+pub(crate) mod store;
 mod writers;
 
 use crate::netns::{self, Netns};

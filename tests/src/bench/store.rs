@@ -72,18 +72,7 @@ impl Host {
 /// Writes the folder of an agent of an institution with this many hosts.
 pub(super) fn write(state_dir: &Path, hosts: u32) -> Result<()> {
     let publisher = Publisher::new()?;
-    let (private, public) = HpkePrivate::generate()?;
-    let identity = Identity {
-        node_id: NODE_ID,
-        name: "bench".into(),
-        // Nobody listens there: the agent is alone, as with its cable out.
-        master: "127.0.0.1:9".into(),
-        tls_key: Secret::new(publisher.tls_key.clone()),
-        chain: publisher.trust.draft().authorities.clone(),
-        hpke: private,
-        trust: publisher.trust.clone(),
-    };
-    identity.keep(state_dir).context("keeping the identity")?;
+    let public = publisher.keep_identity(state_dir, NODE_ID, "bench")?;
     let data_key = DataKey::generate()?;
     publisher.keep(state_dir, Feed::ZONE, names(hosts)?)?;
     publisher.keep(state_dir, Feed::BOOTPTAB, boot_entries(hosts))?;
@@ -92,7 +81,7 @@ pub(super) fn write(state_dir: &Path, hosts: u32) -> Result<()> {
 }
 
 /// Signs every feed: a real institution has two keys for that.
-pub(super) struct Publisher {
+pub(crate) struct Publisher {
     key: SigningKey,
     trust: Trust,
     tls_key: Vec<u8>,
@@ -114,6 +103,23 @@ impl Publisher {
             authorities: vec![authority],
         };
         Ok(Self { key, trust: draft.sign(&[&root])?, tls_key })
+    }
+
+    /// Makes a folder that of an agent; gives what its secrets are encrypted to.
+    pub fn keep_identity(&self, state_dir: &Path, node_id: NodeId, name: &str) -> Result<HpkePublic> {
+        let (hpke, public) = HpkePrivate::generate()?;
+        let identity = Identity {
+            node_id,
+            name: name.into(),
+            // Nobody listens there: the agent is alone, as with its cable out.
+            master: "127.0.0.1:9".into(),
+            tls_key: Secret::new(self.tls_key.clone()),
+            chain: self.trust.draft().authorities.clone(),
+            hpke,
+            trust: self.trust.clone(),
+        };
+        identity.keep(state_dir).context("keeping the identity")?;
+        Ok(public)
     }
 
     /// Whom an agent of this publisher believes.

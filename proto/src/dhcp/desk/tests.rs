@@ -215,6 +215,7 @@ fn what_is_given_back_or_declined_is_written_down() {
     let release = Says { ciaddr: address(lent), server: Some(HERE), ..says(9, Kind::Release) };
     assert_eq!(office.hear(Says { machine: 10, ..release }), Outcome::Silent(Reason::Released));
     assert_eq!(office.desk.take_record(), None, "another's is not to be released");
+    assert_eq!(office.hear(Says { server: Some(address(222)), ..release }), Outcome::Silent(Reason::OtherServer), "nor what another server lent");
     assert_eq!(office.hear(release), Outcome::Silent(Reason::Released));
     assert_eq!(office.desk.take_record().map(|record| record.state), Some(LeaseState::Released));
     assert_eq!(office.lend(9).0, lent);
