@@ -111,19 +111,6 @@ pub fn dhclient(from: From<'_>, limit_s: u32) -> Result<Option<Lease>> {
     Ok(std::fs::read_to_string(&told).ok().map(|text| Lease::read(&text)))
 }
 
-/// Takes a lease with `dhcpcd`, a third witness, within `limit_s` seconds, leaving the interface as it is.
-pub fn dhcpcd(from: From<'_>, limit_s: u32) -> Result<Option<Lease>> {
-    let folder = Folder::new("dhcpcd")?;
-    let told = folder.path().join("lease");
-    let script = format!("#!/bin/sh\n[ -n \"$new_ip_address\" ] && env > '{0}.new' && mv '{0}.new' '{0}'\nexit 0\n", told.display());
-    let script = folder.script("script", &script)?;
-    // Its test mode asks, tells the script and ends; it keeps neither lease nor address, and asks nothing but DHCP for IPv4.
-    let mut client = command(from, "timeout");
-    client.args([&format!("{limit_s}"), "dhcpcd", "--test", "-4", "-A", "-f", "/dev/null", "-c"]).arg(script).arg("lan");
-    say(&mut client, "")?;
-    Ok(std::fs::read_to_string(&told).ok().map(|text| Lease::read(&text)))
-}
-
 /// Whether `dhcping` hears a server, as a machine that has its address and asks for it again.
 pub fn dhcping(from: From<'_>, server: Ipv4Addr, own: Ipv4Addr, mac: &str) -> Result<bool> {
     let said = say(command(from, "dhcping").args(["-t", "3", "-s", &server.to_string(), "-c", &own.to_string(), "-h", mac]), "")?;

@@ -80,6 +80,11 @@ impl Master {
         everything.latest
     }
 
+    /// How many addresses can be lent by somebody.
+    pub fn owned(&self) -> usize {
+        self.owners.iter().flatten().count() * usize::from(PIECE)
+    }
+
     /// Somebody orders a piece to move: its owner is to give it up.
     pub fn order(&mut self, dice: &mut Dice) {
         let number = dice.below(usize::from(PIECES));

@@ -1,7 +1,7 @@
 use super::Safeguard;
 use super::agent::Agent;
 use super::client::{Client, State, Word};
-use super::master::{Master, PIECES, REGISTERED, net, reserved};
+use super::master::{Master, REGISTERED, net, reserved};
 use super::packet::{Hears, mac};
 use crate::simulation::Dice;
 use holdfast_proto::dhcp::Kind;
@@ -19,6 +19,7 @@ const CALM_MS: u64 = 1_200_000;
 const BEGIN_MS: u64 = 1_800_000_000;
 /// How long a declined address is lent to nobody, in milliseconds, less what clocks may differ by.
 const DECLINED_FOR_MS: u64 = 3_500_000;
+const CLOCKS_DIFFER_MS: u64 = 200_000;
 
 /// What happened in a world.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -104,15 +105,15 @@ impl World {
     /// The faults end: everybody who can have an address gets one.
     pub fn settle(&mut self) -> Result<Tally, Violation> {
         self.cut_until = [0; 2];
-        self.declined.retain(|_, until| *until > self.now_ms);
+        self.declined.retain(|_, until| *until + CLOCKS_DIFFER_MS > self.now_ms);
         for agent in 0..self.agents.len() {
             self.power_on(agent)?;
             self.agents[agent].view = self.master.view_for(agent);
         }
-        // Of the others so many as there are addresses; what was declined comes back later.
-        let others = usize::from(PIECES) * 2 - self.declined.len().min(usize::from(PIECES) * 2);
+        // Of the others so many as there are addresses: what was declined, or is on its way, comes back later.
+        let others = self.master.owned().saturating_sub(self.declined.len()).min(4);
         for client in 0..CLIENTS {
-            if client >= REGISTERED + others.min(4) {
+            if client >= REGISTERED + others {
                 self.clients[client].state = State::Off;
             } else if self.clients[client].state == State::Off {
                 self.clients[client].wake(self.now_ms);
@@ -122,7 +123,7 @@ impl World {
         while self.now_ms < end {
             self.step()?;
         }
-        for client in 0..REGISTERED + others.min(4) {
+        for client in 0..REGISTERED + others {
             let held = self.clients[client].holds(self.now_ms).map(|held| held.address);
             let is_right = if client < REGISTERED { held == Some(reserved(client)) } else { held.is_some() };
             if !is_right {
