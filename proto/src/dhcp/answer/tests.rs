@@ -329,7 +329,7 @@ fn who_brings_a_name_is_told_its_own() {
     };
     assert_eq!(reply(&[5, 0, 0, 3, b'p', b'c', b'7']), [&[5, 255, 255, 9][..], b"darwin826", &[3], b"uni", &[7], b"example", &[0]].concat());
     assert_eq!(reply(&[0, 0, 0, b'p', b'c']), [&[3, 255, 255][..], b"darwin826.uni.example"].concat(), "the old encoding, against its wish");
-    assert_eq!(reply(&[]), [], "an empty option is no question");
+    assert!(reply(&[]).is_empty(), "an empty option is no question");
 }
 
 #[test]

@@ -33,7 +33,7 @@ pub fn start_kea(folder: &Folder, boxes: &Boxes, hosts: u32) -> Result<Program> 
         let hosts = (first..hosts.min(first + HOSTS_PER_SUBNET)).map(Host);
         let reserved: Vec<String> =
             hosts.map(|host| format!("{{\"hw-address\":\"{}\",\"ip-address\":\"{}\"}}", hardware(host.mac()), host.address())).collect();
-        write!(subnets, "{{\"id\":{},\"subnet\":\"{net}\",{},\"reservations\":[{}]}},\n", first + 1, routers(gateway), reserved.join(","))?;
+        writeln!(subnets, "{{\"id\":{},\"subnet\":\"{net}\",{},\"reservations\":[{}]}},", first + 1, routers(gateway), reserved.join(","))?;
     }
     let (network, prefix_len) = POOL;
     let last = std::net::Ipv4Addr::from_bits(network.to_bits() + (1 << (32 - prefix_len)) - 2);
