@@ -8,6 +8,7 @@ mod checks;
 mod clients;
 mod clocks;
 mod deployment;
+mod dhcp;
 mod fuzz;
 mod house;
 mod masters;

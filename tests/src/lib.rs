@@ -8,9 +8,11 @@
 //! - [`folder`] where they keep what they write;
 //! - [`clients`] dig, bootptest, udhcpc, dhclient, radclient, and small ones of our own for loops;
 //! - [`lab`] all of it with a master, a portal and two agents, so that a behaviour test is ten lines;
+//! - [`lone`] one service of an agent without a master, on rows that a test chooses;
 //! - [`bring_up`] from nothing to two campuses that serve; [`demo`] the same for people;
 //! - [`fuzz`] seeded mutation of every parser;
 //! - [`simulation`] master and agents over a pretend wire, and everything that can go wrong with it;
+//! - [`simulation_dhcp`] agents, clients and a relay over a pretend wire: no address for two;
 //! - [`bench`] the measurements, on demand.
 
 pub mod bench;
@@ -22,10 +24,12 @@ pub mod door;
 pub mod folder;
 pub mod fuzz;
 pub mod lab;
+pub mod lone;
 pub mod netns;
 pub mod process;
 pub mod programs;
 pub mod simulation;
+pub mod simulation_dhcp;
 pub mod syslog;
 
 /// Tells that a behaviour was not tried here, and why: at the end of `tests/run`, which names a file for it. Where CI runs,

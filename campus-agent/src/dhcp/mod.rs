@@ -2,30 +2,41 @@
 //!
 //! Why it exists: somebody must own port 67. What it refuses: to end. A cable that is out, an interface that goes away, a
 //! client that cannot be reached are counted, and the next packet is waited for. How: the wildcard address is bound once,
-//! before there is a carrier or an address; what the arrival interface is called at the moment comes from [`interfaces`].
+//! before there is a carrier or an address, so that a broadcast comes once however many interfaces there are; a thread of its
+//! own ([`worker`]) takes all that has come, answers it from one view, and sends all replies ([`delivery`]); those that promise a
+//! lease go by way of the disk ([`commit`]). [`whereabouts`] says whom this agent stands in for, [`notes`] tells what it saw.
 
+mod commit;
 mod counters;
+mod delivery;
 mod interfaces;
+mod notes;
+mod whereabouts;
+mod worker;
 
+pub use whereabouts::{Whereabouts, keep_up};
+
+use crate::reports::Spool;
+use crate::store::LeaseLog;
+use commit::Committer;
 use counters::Counters;
-use holdfast_proto::dhcp::{CLIENT_PORT, Destination, Kind, Outcome, Peer, SERVER_PORT, answer};
-use holdfast_proto::net::udp::{Received, UdpOptions, UdpSocket, Via};
+use delivery::Delivery;
+use holdfast_proto::dhcp::lease::{Lease, Leases};
+use holdfast_proto::dhcp::{Desk, SERVER_PORT};
+use holdfast_proto::net::clock::TrustedClock;
+use holdfast_proto::net::datagrams::Datagrams;
 use holdfast_proto::snapshot::Reader;
-use holdfast_proto::words::UnixMillis;
-use interfaces::Interfaces;
-use std::convert::Infallible;
+use holdfast_proto::words::NodeId;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::time::{Duration, SystemTime};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use tokio::sync::{oneshot, watch};
+use worker::Worker;
 
 /// Room for a boot storm: some ten thousand packets while the loop is elsewhere.
 const RECEIVE_BUFFER_BYTES: usize = 8 << 20;
-/// Longer packets are cut; no client sends one.
-const PACKET_BYTES: usize = 4096;
-/// How long a reply may wait for room in the socket before the next client matters more.
-const SEND_PATIENCE: Duration = Duration::from_millis(100);
-/// A socket that fails at once, over and over, must not take a core.
-const ERROR_PAUSE: Duration = Duration::from_millis(50);
 
 /// What the service is told.
 #[derive(Debug, Clone)]
@@ -43,6 +54,23 @@ impl Default for Settings {
     }
 }
 
+/// What the service serves from, and whom it tells.
+#[derive(Debug)]
+pub struct Surroundings {
+    /// The bootptab feed.
+    pub bootptab: Reader,
+    /// Whose shares it lends from.
+    pub node: NodeId,
+    /// Where the lease log is.
+    pub state_dir: PathBuf,
+    /// Where it stands among the campuses.
+    pub whereabouts: watch::Receiver<Whereabouts>,
+    /// For what it sees.
+    pub spool: Spool,
+    /// The time by which leases end.
+    pub clock: Arc<TrustedClock>,
+}
+
 /// The port could not be taken.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot listen for BOOTP and DHCP on {listen}: {source}; look for another DHCP server on the port, and for the right to use ports below 1024")]
@@ -54,85 +82,91 @@ pub struct BindError {
 /// A bound service that does not answer yet.
 #[derive(Debug)]
 pub struct Service {
-    socket: UdpSocket,
+    socket: Arc<Datagrams>,
     server_name: String,
     /// See [`Settings::listen`].
     replies_to_source: bool,
 }
 
-/// Takes the port; must be called inside a tokio runtime. Neither carrier nor address is needed.
+/// Takes the port. Neither carrier nor address is needed.
 pub fn bind(settings: &Settings) -> Result<Service, BindError> {
-    let options = UdpOptions { broadcast: true, receive_buffer_bytes: Some(RECEIVE_BUFFER_BYTES) };
     let failed = |source| BindError { listen: settings.listen, source };
-    if settings.listen.is_ipv6() {
+    let SocketAddr::V4(listen) = settings.listen else {
         return Err(failed(io::Error::new(io::ErrorKind::InvalidInput, "BOOTP and DHCP are spoken over IPv4 only")));
-    }
-    let socket = UdpSocket::bind(settings.listen, options).map_err(failed)?;
-    Ok(Service { socket, server_name: settings.server_name.clone(), replies_to_source: settings.listen.port() != SERVER_PORT })
+    };
+    let socket = Datagrams::bind(listen, RECEIVE_BUFFER_BYTES).map_err(failed)?;
+    Ok(Service { socket: Arc::new(socket), server_name: settings.server_name.clone(), replies_to_source: listen.port() != SERVER_PORT })
 }
 
 impl Service {
     /// The address that was bound.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.socket.local_addr()
+        self.socket.local_addr().map(SocketAddr::V4)
     }
 
-    /// Answers until its future is dropped, each packet from the newest view.
-    pub async fn serve(self, reader: Reader) -> Infallible {
-        let counters = Counters::register();
-        let (mut interfaces, mut buffer, mut out) = (Interfaces::default(), vec![0; PACKET_BYTES], Vec::with_capacity(PACKET_BYTES));
-        loop {
-            let received = match self.socket.recv(&mut buffer).await {
-                Ok(received) => received,
-                Err(error) => {
-                    counters.socket_failed("receive");
-                    tracing::debug!(event = "dhcp_receive_failed", %error, "a receive failed: {error}");
-                    tokio::time::sleep(ERROR_PAUSE).await;
-                    continue;
-                }
-            };
-            let packet = &buffer[..received.len];
-            counters.asked(Kind::of(packet));
-            let outcome = self.decide(&reader, packet, received, &mut interfaces, &mut out);
-            counters.answered(outcome);
-            if let Outcome::Replied { to, .. } = outcome {
-                self.reply(&out, to, received, &counters).await;
+    /// Answers until its future is dropped, each batch from the newest view. Comes back only by a fault of its thread.
+    pub async fn serve(self, surroundings: Surroundings) {
+        let worker = self.worker(surroundings);
+        let stop = StopOnDrop::default();
+        let stopped = Arc::clone(&stop.0);
+        let (alive, gone) = oneshot::channel::<()>();
+        let spawned = std::thread::Builder::new().name("dhcp".to_owned()).spawn(move || {
+            let _alive = alive;
+            worker.run(&stopped);
+        });
+        match spawned {
+            // It never says anything; that it is gone is heard.
+            Ok(_) => drop(gone.await),
+            Err(error) => tracing::error!(event = "no_thread", %error, "BOOTP and DHCP have no thread to run on: {error}"),
+        }
+    }
+
+    fn worker(self, Surroundings { bootptab, node, state_dir, whereabouts, spool, clock }: Surroundings) -> Worker {
+        let counters = Arc::new(Counters::register());
+        let delivery = Delivery::new(Arc::clone(&self.socket), self.replies_to_source, Arc::clone(&counters));
+        let opened = LeaseLog::open(&state_dir).and_then(|(log, records)| {
+            let committer = Committer::start(log, delivery.clone(), Arc::clone(&counters), spool.clone())?;
+            Ok((committer, restored(records, &clock)))
+        });
+        let (committer, desk) = match opened {
+            Ok((committer, leases)) => (Some(committer), Desk::new(Some(node), leases)),
+            Err(error) => {
+                // What was lent is not known, so nothing may be.
+                spool.raise(
+                    "lease_log_failed",
+                    format!("the lease log in {} cannot be read, so no address is lent: {error}; reserved hosts are served", state_dir.display()),
+                );
+                (None, Desk::new(None, Leases::default()))
             }
-        }
-    }
-
-    fn decide(&self, reader: &Reader, packet: &[u8], received: Received, interfaces: &mut Interfaces, out: &mut Vec<u8>) -> Outcome {
-        let local = match received.via.local {
-            Some(IpAddr::V4(address)) => Some(address),
-            _ => None,
         };
-        let interface_addresses = interfaces.addresses(received.via.interface);
-        let peer = Peer { from: received.from, local, interface_addresses, server_name: &self.server_name };
-        answer(&reader.current(), packet, peer, now(), out)
+        Worker { socket: self.socket, delivery, committer, counters, reader: bootptab, desk, whereabouts, clock, spool, server_name: self.server_name }
     }
+}
 
-    async fn reply(&self, packet: &[u8], to: Destination, received: Received, counters: &Counters) {
-        let (to, via) = if self.replies_to_source { (received.from, received.via) } else { route(to, received.via) };
-        let sent = tokio::time::timeout(SEND_PATIENCE, self.socket.send(packet, to, via)).await;
-        let sent = sent.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
-        if let Err(error) = sent {
-            counters.socket_failed("send");
-            tracing::debug!(event = "dhcp_send_failed", %to, %error, "a reply to {to} was not sent: {error}");
+/// The leases of the log. The clock learns how late it was when they were given: time never runs back over a restart.
+fn restored(records: Vec<Vec<u8>>, clock: &TrustedClock) -> Leases {
+    let mut leases = Leases::default();
+    for record in records {
+        match Lease::decode(&record) {
+            Ok(lease) => {
+                clock.learn(lease.at);
+                leases.restore(lease);
+            }
+            Err(error) => tracing::error!(event = "lease_record_damaged", %error, "{error}"),
         }
     }
+    tracing::info!(event = "leases_restored", leases = leases.len(), "the lease log was read");
+    leases
 }
 
-/// Only a broadcast is bound to the interface: the way back to a relay may lead over another one.
-fn route(to: Destination, via: Via) -> (SocketAddr, Via) {
-    match to {
-        Destination::Relay(address, port) | Destination::Unicast(address, port) => (SocketAddr::from((address, port)), Via { interface: 0, ..via }),
-        Destination::BroadcastOnArrivalInterface => (SocketAddr::from((Ipv4Addr::BROADCAST, CLIENT_PORT)), via),
+/// Ends the thread with the future that waits for it.
+#[derive(Default)]
+struct StopOnDrop(Arc<AtomicBool>);
+
+impl Drop for StopOnDrop {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
     }
-}
-
-fn now() -> UnixMillis {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    UnixMillis(since.as_millis().try_into().unwrap_or_default())
 }
 
 #[cfg(test)]

@@ -8,16 +8,17 @@ use crate::reports::Spool;
 use holdfast_proto::net::ask::{Asker, ask_framed};
 use holdfast_proto::probe::{Health, Known, PATIENCE_MS, PERIOD_MS, Service, Turn};
 use holdfast_proto::radius::probe;
-use holdfast_proto::snapshot::{DataKeyRing, HpkePrivate, Reader};
+use holdfast_proto::snapshot::{DataKeyRing, Feed, HpkePrivate, Reader, View};
 use holdfast_proto::words::{NodeId, Secret};
 use nix::ifaddrs::getifaddrs;
 use nix::net::if_::InterfaceFlags;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 const PATIENCE: Duration = Duration::from_millis(PATIENCE_MS);
@@ -48,7 +49,7 @@ pub async fn watch(peers: BTreeMap<String, Peer>, served: Served, spool: Spool) 
         let mut asked = JoinSet::new();
         for (name, service, server) in targets(&peers) {
             let (served, secret) = (served.clone(), secret.clone());
-            asked.spawn(async move { (name, service, ask(&served, secret.as_deref(), server, service).await) });
+            asked.spawn(async move { (name, service, ask(&served.zone.current(), &served.bootptab.current(), secret.as_deref(), server, service).await) });
         }
         while let Some(Ok((name, service, heard))) = asked.join_next().await {
             let Some(heard) = heard else { continue };
@@ -58,6 +59,33 @@ pub async fn watch(peers: BTreeMap<String, Peer>, served: Served, spool: Spool) 
                 tell(&spool, &name, service, turn);
             }
         }
+    }
+}
+
+/// Tells which peers, by name, do not answer DHCP, for the service that then answers in their place. It reports nothing: that is
+/// [`watch`]'s part. A silence only makes an answer come sooner, so that the peer's own word is enough.
+pub async fn keep_asking_dhcp(peers: BTreeMap<String, Peer>, bootptab: Reader, told: watch::Sender<BTreeSet<String>>) -> Infallible {
+    let servers: Vec<(String, SocketAddr)> = peers.into_iter().filter_map(|(name, peer)| Some((name, peer.dhcp?))).collect();
+    if servers.is_empty() {
+        return std::future::pending().await;
+    }
+    let mut health: BTreeMap<String, Health> = BTreeMap::new();
+    let mut tick = tokio::time::interval(Duration::from_millis(PERIOD_MS));
+    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tick.tick().await;
+        let mut asked = JoinSet::new();
+        for (name, server) in servers.clone() {
+            let bootptab = bootptab.current();
+            asked.spawn(async move { (name, ask(&View::empty(Feed::ZONE), &bootptab, None, server, Service::Dhcp).await) });
+        }
+        while let Some(Ok((name, heard))) = asked.join_next().await {
+            if let Some(heard) = heard {
+                health.entry(name).or_default().heard(heard.is_some());
+            }
+        }
+        let silent: BTreeSet<String> = health.iter().filter(|(_, health)| health.answers() == Some(false)).map(|(name, _)| name.clone()).collect();
+        told.send_if_modified(|before| std::mem::replace(before, silent.clone()) != silent);
     }
 }
 
@@ -80,12 +108,12 @@ fn newest_secret(served: &Served) -> Option<Secret> {
 }
 
 /// Asks once: how long the answer took, or that there was none. `None` where nothing can be learned from it.
-async fn ask(served: &Served, secret: Option<&Secret>, server: SocketAddr, service: Service) -> Option<Option<Duration>> {
-    let (begun, zone, bootptab) = (Instant::now(), served.zone.current(), served.bootptab.current());
+async fn ask(zone: &View, bootptab: &View, secret: Option<&Secret>, server: SocketAddr, service: Service) -> Option<Option<Duration>> {
+    let begun = Instant::now();
     // Without a way there, it is this box that is cut off.
     let asker = Asker::towards(server).await.ok()?;
     let own = asker.address().ok().filter(|own| has_carrier(*own))?;
-    let known = Known { zone: &zone, bootptab: &bootptab, secret };
+    let known = Known { zone, bootptab, secret };
     let question = service.question(&known, own, uuid::Uuid::new_v4().into_bytes())?;
     let heard = if service.is_framed() {
         ask_framed(server, question.bytes(), PATIENCE, |reply| question.is_answer(reply)).await

@@ -61,8 +61,15 @@ impl Report {
 fn severity(event: &str) -> Severity {
     match event {
         "audit_dropped" => Severity::Alert,
-        "disk_failed" | "service_silent" => Severity::Error,
-        "port_free" | "service_answers" | "radius_refused" | "command_run" | "service_started" => Severity::Notice,
+        "disk_failed" | "service_silent" | "lease_log_failed" => Severity::Error,
+        "port_free"
+        | "service_answers"
+        | "radius_refused"
+        | "command_run"
+        | "service_started"
+        | "unknown_machine"
+        | "unknown_machine_auto"
+        | "lease_log_works" => Severity::Notice,
         _ => Severity::Warning,
     }
 }

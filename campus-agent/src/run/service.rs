@@ -1,12 +1,16 @@
 use super::Process;
 use super::port::{Port, usable};
 use crate::config::Config;
-use crate::dhcp::{self as dhcp_service, Settings};
+use crate::dhcp::{self as dhcp_service, Settings, Surroundings, Whereabouts};
 use crate::dns::DnsServer;
+use crate::peer;
 use crate::radius::RadiusServer;
 use crate::store::Identity;
 use holdfast_proto::snapshot::Feed;
 use metrics_exporter_prometheus::PrometheusHandle;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use tokio::sync::watch;
 
 /// Answers names until SIGTERM, from the zone snapshot alone.
 pub async fn dns(config: Config, metrics: PrometheusHandle) -> anyhow::Result<()> {
@@ -19,18 +23,31 @@ pub async fn dns(config: Config, metrics: PrometheusHandle) -> anyhow::Result<()
     process.serve().await
 }
 
-/// Answers BOOTP and DHCP until SIGTERM, from the bootptab snapshot alone.
+/// Answers BOOTP and DHCP until SIGTERM, from the bootptab snapshot and its own lease log.
 pub async fn dhcp(config: Config, metrics: PrometheusHandle) -> anyhow::Result<()> {
     let mut process = Process::begin("dhcp", config, metrics)?;
     // A card that cannot be read costs BOOTP clients the choice of a server by name, and nothing else.
     let server_name = Identity::read_name(&process.folders.state).unwrap_or_default();
     let settings = Settings { listen: process.config.dhcp.listen, server_name };
     let port = Port::new("BOOTP and DHCP", &process.spool, move || dhcp_service::bind(&settings));
-    let bootptab = process.follow(Feed::BOOTPTAB);
+    let surroundings = dhcp_surroundings(&mut process)?;
     process.tasks.spawn(async move {
-        port.bound().await.serve(bootptab).await;
+        port.bound().await.serve(surroundings).await;
     });
     process.serve().await
+}
+
+/// What DHCP serves from. Its own campus stands in the roster; which other campuses are silent it finds out by itself.
+fn dhcp_surroundings(process: &mut Process) -> anyhow::Result<Surroundings> {
+    let node = Identity::read_number(&process.folders.state)?;
+    let (bootptab, roster) = (process.follow(Feed::BOOTPTAB), process.follow(Feed::TRUST));
+    let (silent, is_silent) = watch::channel(BTreeSet::new());
+    let (whereabouts, found) = watch::channel(Whereabouts::default());
+    let (peers, asked) = (process.config.peers.clone(), bootptab.clone());
+    process.tasks.spawn(async move { match peer::keep_asking_dhcp(peers, asked, silent).await {} });
+    process.tasks.spawn(async move { match dhcp_service::keep_up(node, roster, is_silent, whereabouts).await {} });
+    let (state_dir, spool, clock) = (process.folders.state.clone(), process.spool.clone(), Arc::clone(&process.clock));
+    Ok(Surroundings { bootptab, node, state_dir, whereabouts: found, spool, clock })
 }
 
 /// Answers RADIUS until SIGTERM, from the auth snapshots and the key that opens their secrets.

@@ -99,6 +99,12 @@ impl Identity {
         Ok(Card::read(&folder(state_dir))?.name)
     }
 
+    /// Reads only the box's number.
+    pub fn read_number(state_dir: &Path) -> Result<NodeId, IdentityError> {
+        let dir = folder(state_dir);
+        Card::read(&dir)?.number(&dir)
+    }
+
     /// Reads only what opens the secrets that are meant for this box: its number and its HPKE key.
     pub fn read_reader(state_dir: &Path) -> Result<(NodeId, HpkePrivate), IdentityError> {
         let dir = folder(state_dir);

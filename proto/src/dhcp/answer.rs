@@ -1,4 +1,4 @@
-//! The decision: who is told what, who is refused, and when to say nothing.
+//! The decision over reserved hosts: who is told what, who is refused, and when to say nothing.
 //!
 //! Why it exists: any agent may answer for any reserved host, because the answer is a function of the signed rows and
 //! of the packet alone. What it refuses: to guess. An unknown host gets silence, since another server may know it; a NAK
@@ -7,16 +7,23 @@
 
 use super::code::{self, Kind};
 use super::compose::Composer;
+use super::cover::Standing;
 use super::message::{BOOTREQUEST, Message};
-use super::place::{Place, is_unicast};
+use super::place::{Found, Place, Stand, is_unicast};
+use super::table::SubnetRef;
 use crate::snapshot::{Damaged, View};
-use crate::words::UnixMillis;
+use ipnet::Ipv4Net;
 use std::net::{Ipv4Addr, SocketAddr};
 
 /// Where clients listen.
 pub const CLIENT_PORT: u16 = 68;
 /// Where servers and relays listen.
 pub const SERVER_PORT: u16 = 67;
+
+/// Hardware type of Ethernet (RFC 1700).
+const ETHERNET: u8 = 1;
+/// The bit of a hardware address that makes it more than one machine's.
+const GROUP_BIT: u8 = 1;
 
 /// Who asks, and on which of our doors.
 #[derive(Debug, Clone, Copy)]
@@ -29,6 +36,8 @@ pub struct Peer<'a> {
     pub interface_addresses: &'a [Ipv4Addr],
     /// Our own host name, for BOOTP clients that ask for one server (RFC 951 section 3, `sname`).
     pub server_name: &'a str,
+    /// At home, or in place of somebody else.
+    pub standing: Standing<'a>,
 }
 
 /// What became of a packet.
@@ -52,6 +61,15 @@ pub enum Destination {
     Relay(Ipv4Addr, u16),
     /// To a client that has its address and answers ARP, port 68.
     Unicast(Ipv4Addr, u16),
+    /// To a client on our own wire that has no address yet but takes a unicast, port 68.
+    Hardware {
+        /// The address that it is getting.
+        address: Ipv4Addr,
+        /// Its hardware address, of Ethernet.
+        mac: [u8; 6],
+        /// Our own address, as the client sees us.
+        server: Ipv4Addr,
+    },
     /// To 255.255.255.255, port 68, on the interface that the request came in on.
     BroadcastOnArrivalInterface,
 }
@@ -67,6 +85,8 @@ pub enum Reason {
     Unsupported,
     /// The relay's address is no host's address.
     BadRelay,
+    /// It was broadcast to one subnet from outside, which no router should pass; counted by the loop, never answered.
+    DirectedBroadcast,
     /// The place that the packet comes from is on no subnet of ours.
     UnknownSubnet,
     /// Nothing is reserved for this host there.
@@ -77,8 +97,14 @@ pub enum Reason {
     OtherServerName,
     /// The client took another server's offer.
     OtherServer,
-    /// The client has not waited long enough (bootptab `mw`).
+    /// The client has not waited long enough: for this host (bootptab `mw`), or for the agent of its own campus.
     TooEarly,
+    /// All addresses of this agent's share are lent.
+    NoFreeAddress,
+    /// What can be lent here is another agent's to lend.
+    OthersShare,
+    /// The client speaks of a lease that this agent never gave.
+    NoRecord,
     /// The client says that its address is in use by somebody else.
     Declined,
     /// The client gave its address back; the reservation stays.
@@ -95,17 +121,21 @@ impl From<Damaged> for Reason {
 
 impl Reason {
     /// Every reason.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 17] = [
         Self::Malformed,
         Self::NotRequest,
         Self::Unsupported,
         Self::BadRelay,
+        Self::DirectedBroadcast,
         Self::UnknownSubnet,
         Self::UnknownHost,
         Self::NoAddress,
         Self::OtherServerName,
         Self::OtherServer,
         Self::TooEarly,
+        Self::NoFreeAddress,
+        Self::OthersShare,
+        Self::NoRecord,
         Self::Declined,
         Self::Released,
         Self::DamagedSnapshot,
@@ -118,12 +148,16 @@ impl Reason {
             Self::NotRequest => "not_request",
             Self::Unsupported => "unsupported",
             Self::BadRelay => "bad_relay",
+            Self::DirectedBroadcast => "directed_broadcast",
             Self::UnknownSubnet => "unknown_subnet",
             Self::UnknownHost => "unknown_host",
             Self::NoAddress => "no_address",
             Self::OtherServerName => "other_server_name",
             Self::OtherServer => "other_server",
             Self::TooEarly => "too_early",
+            Self::NoFreeAddress => "no_free_address",
+            Self::OthersShare => "others_share",
+            Self::NoRecord => "no_record",
             Self::Declined => "declined",
             Self::Released => "released",
             Self::DamagedSnapshot => "damaged_snapshot",
@@ -133,7 +167,7 @@ impl Reason {
 
 /// What a DHCP client wants with its REQUEST (RFC 2131 section 4.3.2), and the address that it means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Want {
+pub(super) enum Want {
     /// SELECTING: it takes an offer.
     Offered(Ipv4Addr),
     /// INIT-REBOOT: it had this address before.
@@ -142,65 +176,97 @@ enum Want {
     InUse(Ipv4Addr),
 }
 
-/// Answers one packet. The reply, if any, is left in `out`, whose room is used again. Time changes nothing yet: there are no leases.
-pub fn answer(view: &View, packet: &[u8], peer: Peer<'_>, _now: UnixMillis, out: &mut Vec<u8>) -> Outcome {
-    out.clear();
-    decide(view, packet, &peer, out).unwrap_or_else(Outcome::Silent)
+/// What the rows alone say to a packet.
+pub(super) enum Decided<'a> {
+    /// All there is to say.
+    Done(Outcome),
+    /// Its subnet is ours, and nobody registered it there.
+    Stranger(Stand<'a>),
 }
 
-fn decide(view: &View, packet: &[u8], peer: &Peer<'_>, out: &mut Vec<u8>) -> Result<Outcome, Reason> {
-    let request = Message::parse(packet).map_err(|_| Reason::Malformed)?;
+/// Answers one packet from the rows alone: reserved hosts. The reply, if any, is left in `out`, whose room is used again.
+pub fn answer(view: &View, packet: &[u8], peer: Peer<'_>, out: &mut Vec<u8>) -> Outcome {
+    out.clear();
+    let Ok(request) = Message::parse(packet) else { return Outcome::Silent(Reason::Malformed) };
+    match decide(view, &request, &peer, out) {
+        Ok(Decided::Done(outcome)) => outcome,
+        Ok(Decided::Stranger(_)) => Outcome::Silent(Reason::UnknownHost),
+        Err(reason) => Outcome::Silent(reason),
+    }
+}
+
+pub(super) fn decide<'a>(view: &'a View, request: &Message<'_>, peer: &Peer<'_>, out: &mut Vec<u8>) -> Result<Decided<'a>, Reason> {
     if request.op != BOOTREQUEST {
         return Err(Reason::NotRequest);
     }
     let kind = request.kind();
-    match kind {
-        Kind::Bootp | Kind::Discover | Kind::Request | Kind::Inform => {}
-        Kind::Decline => return Err(Reason::Declined),
-        Kind::Release => return Err(Reason::Released),
-        _ => return Err(Reason::Unsupported),
+    if !matches!(kind, Kind::Bootp | Kind::Discover | Kind::Request | Kind::Inform | Kind::Decline | Kind::Release) {
+        return Err(Reason::Unsupported);
     }
     if !request.giaddr.is_unspecified() && !is_unicast(view, request.giaddr) {
         return Err(Reason::BadRelay);
     }
-    let want = if kind == Kind::Request { Some(want_of(&request, peer)?) } else { None };
-    let place = Place::of(view, &request, peer)?;
-    let server = server_address(&request, &place, peer).ok_or(Reason::NoAddress)?;
-    let composer = Composer { request: &request, place: &place, server };
-    let reply = match (kind, want) {
-        (Kind::Bootp, _) => bootp(&composer, peer, out)?,
-        (_, Some(want)) => grant(&composer, want, out)?,
-        (Kind::Discover, None) => {
-            waited(&composer)?;
-            send(&composer, Kind::Offer, out)
-        }
-        (_, None) => send(&composer, Kind::Ack, out),
+    let place = match Place::of(view, request, peer)? {
+        Found::Host(place) => place,
+        Found::Stranger(stand) => return Ok(Decided::Stranger(stand)),
     };
-    Ok(Outcome::Replied { kind: reply, to: destination(&request, &place, peer.from.port(), reply) })
+    let wait = || waited(view, request, (place.net, place.subnet), place.reservation.wait_secs, peer);
+    let outcome = match kind {
+        Kind::Bootp => {
+            named(request, &place, peer)?;
+            wait()?;
+            answer_to(request, &place, peer, |composer| {
+                composer.bootp(out);
+                Kind::Bootp
+            })
+        }
+        Kind::Request => {
+            let want = want_of(request, peer)?;
+            // A client that took our offer, or that renews, asks us; only the others ask everybody.
+            if matches!(want, Want::Remembered(_)) {
+                wait()?;
+            }
+            answer_to(request, &place, peer, |composer| grant(&composer, want, out))
+        }
+        Kind::Discover => {
+            wait()?;
+            answer_to(request, &place, peer, |composer| send(&composer, Kind::Offer, out))
+        }
+        Kind::Decline => Err(Reason::Declined),
+        Kind::Release => Err(Reason::Released),
+        _ => answer_to(request, &place, peer, |composer| send(&composer, Kind::Ack, out)),
+    };
+    outcome.map(Decided::Done)
 }
 
-fn bootp(composer: &Composer<'_>, peer: &Peer<'_>, out: &mut Vec<u8>) -> Result<Kind, Reason> {
-    let (asked, ours) = (composer.request.sname, composer.place.reservation.server_name);
+/// Composes a reply and finds its way.
+pub(super) fn answer_to<'a>(
+    request: &'a Message<'a>,
+    place: &'a Place<'a>,
+    peer: &Peer<'_>,
+    compose: impl FnOnce(Composer<'a>) -> Kind,
+) -> Result<Outcome, Reason> {
+    let server = server_address(request, place, peer).ok_or(Reason::NoAddress)?;
+    let composer = Composer { request, place, server, lease_secs: None };
+    let to = |kind| destination(request, place, server, peer.from.port(), kind);
+    let kind = compose(composer);
+    Ok(Outcome::Replied { kind, to: to(kind) })
+}
+
+/// RFC 951 section 3: a client may want the server of one name.
+fn named(request: &Message<'_>, place: &Place<'_>, peer: &Peer<'_>) -> Result<(), Reason> {
+    let (asked, ours) = (request.sname, place.reservation.server_name);
     let is_meant = asked.is_empty() || [peer.server_name, first_label(peer.server_name), ours].iter().any(|name| asked.eq_ignore_ascii_case(name.as_bytes()));
-    if !is_meant {
-        return Err(Reason::OtherServerName);
-    }
-    waited(composer)?;
-    composer.bootp(out);
-    Ok(Kind::Bootp)
+    if is_meant { Ok(()) } else { Err(Reason::OtherServerName) }
 }
 
-fn grant(composer: &Composer<'_>, want: Want, out: &mut Vec<u8>) -> Result<Kind, Reason> {
+fn grant(composer: &Composer<'_>, want: Want, out: &mut Vec<u8>) -> Kind {
     let (Want::Offered(address) | Want::Remembered(address) | Want::InUse(address)) = want;
-    // A client that took our offer, or that renews, asks us; only the others ask everybody.
-    if matches!(want, Want::Remembered(_)) {
-        waited(composer)?;
-    }
     if address != composer.place.reservation.address {
         composer.nak(out);
-        return Ok(Kind::Nak);
+        return Kind::Nak;
     }
-    Ok(send(composer, Kind::Ack, out))
+    send(composer, Kind::Ack, out)
 }
 
 fn send(composer: &Composer<'_>, kind: Kind, out: &mut Vec<u8>) -> Kind {
@@ -208,45 +274,62 @@ fn send(composer: &Composer<'_>, kind: Kind, out: &mut Vec<u8>) -> Kind {
     kind
 }
 
-fn waited(composer: &Composer<'_>) -> Result<(), Reason> {
-    let enough = composer.request.elapsed_secs() >= composer.place.reservation.wait_secs;
-    if enough { Ok(()) } else { Err(Reason::TooEarly) }
+/// Whether a client that asks everybody has asked for long enough: for this host (bootptab `mw`), and for an agent of another campus.
+pub(super) fn waited(view: &View, request: &Message<'_>, (net, subnet): (Ipv4Net, SubnetRef<'_>), own_secs: u16, peer: &Peer<'_>) -> Result<(), Reason> {
+    let needed = own_secs.max(peer.standing.wait_secs(view, net, subnet.campus)?);
+    let elapsed = request.elapsed_secs().max(peer.standing.heard_for_secs);
+    if elapsed >= needed { Ok(()) } else { Err(Reason::TooEarly) }
 }
 
-fn want_of(request: &Message<'_>, peer: &Peer<'_>) -> Result<Want, Reason> {
+pub(super) fn want_of(request: &Message<'_>, peer: &Peer<'_>) -> Result<Want, Reason> {
     let requested = request.options.address(code::REQUESTED_ADDRESS);
     let in_use = Some(request.ciaddr).filter(|address| !address.is_unspecified());
-    if request.options.has(code::SERVER_IDENTIFIER) {
-        let server = request.options.address(code::SERVER_IDENTIFIER).ok_or(Reason::Unsupported)?;
-        let is_ours = peer.local == Some(server) || peer.interface_addresses.contains(&server);
-        return match requested.or(in_use) {
-            _ if !is_ours => Err(Reason::OtherServer),
-            Some(address) => Ok(Want::Offered(address)),
-            None => Err(Reason::Unsupported),
-        };
+    if names_us(request, peer)? {
+        return requested.or(in_use).map(Want::Offered).ok_or(Reason::Unsupported);
     }
     in_use.map(Want::InUse).or(requested.map(Want::Remembered)).ok_or(Reason::Unsupported)
 }
 
-/// Who we are to this client: an address on its own subnet if it is on our wire, or the one that the relay asked.
-fn server_address(request: &Message<'_>, place: &Place<'_>, peer: &Peer<'_>) -> Option<Ipv4Addr> {
-    let neighbour = peer.interface_addresses.iter().copied().find(|address| place.net.contains(address));
-    let neighbour = neighbour.filter(|_| request.giaddr.is_unspecified());
-    neighbour.or(peer.local).or(peer.interface_addresses.first().copied())
+/// Whether the client speaks to one server, which is us. An error where it speaks to another one, or where its name is torn.
+pub(super) fn names_us(request: &Message<'_>, peer: &Peer<'_>) -> Result<bool, Reason> {
+    if !request.options.has(code::SERVER_IDENTIFIER) {
+        return Ok(false);
+    }
+    let server = request.options.address(code::SERVER_IDENTIFIER).ok_or(Reason::Unsupported)?;
+    let is_relays = request.options.relay_address(code::SERVER_IDENTIFIER_OVERRIDE) == Some(server);
+    let is_ours = is_relays || peer.local == Some(server) || peer.interface_addresses.contains(&server);
+    if is_ours { Ok(true) } else { Err(Reason::OtherServer) }
 }
 
-/// RFC 2131 section 4.1 for DHCP, RFC 1542 section 5.4 for BOOTP. A client without an address cannot answer ARP: its
-/// reply is broadcast even where its B bit is clear, which both allow.
-fn destination(request: &Message<'_>, place: &Place<'_>, from_port: u16, reply: Kind) -> Destination {
-    let port = if request.options.has_relay_sub_option(code::RELAY_SOURCE_PORT) { from_port } else { SERVER_PORT };
+/// Who we are to this client: what the relay wants us to be, an address on its own subnet if it is on our wire, or the one that
+/// the relay asked.
+fn server_address(request: &Message<'_>, place: &Place<'_>, peer: &Peer<'_>) -> Option<Ipv4Addr> {
+    // RFC 5107: renewals are to pass through the relay, so the client must take it for the server.
+    let relay = request.options.relay_address(code::SERVER_IDENTIFIER_OVERRIDE).filter(|_| !request.giaddr.is_unspecified());
+    let neighbour = peer.interface_addresses.iter().copied().find(|address| place.net.contains(address));
+    let neighbour = neighbour.filter(|_| request.giaddr.is_unspecified());
+    relay.or(neighbour).or(peer.local).or(peer.interface_addresses.first().copied())
+}
+
+/// RFC 2131 section 4.1 for DHCP, RFC 1542 section 5.4 for BOOTP.
+fn destination(request: &Message<'_>, place: &Place<'_>, server: Ipv4Addr, from_port: u16, reply: Kind) -> Destination {
+    let port = if request.options.relay_sub_option(code::RELAY_SOURCE_PORT).is_some() { from_port } else { SERVER_PORT };
     let relay = Some(request.giaddr).filter(|relay| !relay.is_unspecified()).map(|relay| Destination::Relay(relay, port));
     let client = Some(request.ciaddr).filter(|client| place.can_hold(*client)).map(|client| Destination::Unicast(client, CLIENT_PORT));
     let to = match (reply, request.kind()) {
         (Kind::Nak, _) => relay,
-        (Kind::Bootp, _) | (_, Kind::Inform) => client.or(relay),
-        _ => relay.or(client),
+        (_, Kind::Inform) => client.or(relay),
+        (Kind::Bootp, _) => client.or(relay).or_else(|| hardware(request, place, server)),
+        _ => relay.or(client).or_else(|| hardware(request, place, server)),
     };
     to.unwrap_or(Destination::BroadcastOnArrivalInterface)
+}
+
+/// A client that sets no B flag takes a frame with its hardware address, though it cannot answer ARP yet.
+fn hardware(request: &Message<'_>, place: &Place<'_>, server: Ipv4Addr) -> Option<Destination> {
+    let mac: [u8; 6] = request.chaddr.try_into().ok().filter(|_| request.htype == ETHERNET)?;
+    let is_one = mac[0] & GROUP_BIT == 0 && mac != [0; 6];
+    (is_one && !request.wants_broadcast()).then_some(Destination::Hardware { address: place.reservation.address, mac, server })
 }
 
 fn first_label(name: &str) -> &str {

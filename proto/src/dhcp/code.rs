@@ -48,17 +48,29 @@ pub const RENEWAL_TIME: u8 = 58;
 pub const REBINDING_TIME: u8 = 59;
 /// What the client calls itself.
 pub const CLIENT_IDENTIFIER: u8 = 61;
+/// What kind of machine it is, in its maker's words.
+pub const VENDOR_CLASS: u8 = 60;
 /// `sname` as an option.
 pub const SERVER_NAME: u8 = 66;
 /// `file` as an option.
 pub const BOOT_FILE_NAME: u8 = 67;
+/// The client's full name, and who enters it into DNS (RFC 4702).
+pub const CLIENT_FQDN: u8 = 81;
 /// What the relay added (RFC 3046).
 pub const RELAY_AGENT: u8 = 82;
+/// The client may do without IPv4 (RFC 8925).
+pub const IPV6_ONLY_PREFERRED: u8 = 108;
 /// Classless static routes (RFC 3442).
 pub const CLASSLESS_ROUTES: u8 = 121;
 /// Ends the options; has no length.
 pub const END: u8 = 255;
 
+/// Sub-option of [`RELAY_AGENT`]: the port of the network that the client hangs at.
+pub const CIRCUIT_ID: u8 = 1;
+/// Sub-option of [`RELAY_AGENT`]: who is at the other end of that port.
+pub const REMOTE_ID: u8 = 2;
+/// Sub-option of [`RELAY_AGENT`]: the address that we are to have for the client (RFC 5107).
+pub const SERVER_IDENTIFIER_OVERRIDE: u8 = 11;
 /// Sub-option of [`RELAY_AGENT`]: replies go to the port that the relay asked from (RFC 8357 section 5.1).
 pub const RELAY_SOURCE_PORT: u8 = 19;
 /// Sub-option of [`RELAY_AGENT`]: an address on the client's subnet (RFC 3527).

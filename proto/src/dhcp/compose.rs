@@ -16,6 +16,14 @@ const REFUSAL: &[u8] = b"this address is not reserved for you here";
 /// The flag of CMU's vendor field that says it holds a subnet mask.
 const CMU_HAS_MASK: u32 = 1;
 const CMU_VENDOR_BYTES: usize = 64;
+/// How a machine that boots over HTTP begins its vendor class (UEFI 2.10 section 24.7.3.1); it takes no answer without it.
+const HTTP_BOOT: &[u8] = b"HTTPClient";
+/// RFC 4702 section 2.1: S, the server enters the name; O, against the client's wish; E, the name is in DNS wire form.
+const FQDN_SERVER_UPDATES: u8 = 1;
+const FQDN_OVERRIDE: u8 = 2;
+const FQDN_CANONICAL: u8 = 4;
+/// Three bytes, and the longest name.
+const FQDN_BYTES: usize = 255;
 
 /// Everything that a host needs to speak at all, then what it needs to boot, then comfort. The mask must precede the
 /// routers (RFC 2132 section 3.3). Options that are not here follow by number.
@@ -62,6 +70,8 @@ pub(super) struct Composer<'a> {
     pub(super) place: &'a Place<'a>,
     /// Our own address, as the client sees us.
     pub(super) server: Ipv4Addr,
+    /// How long the address is lent; `None` for a reserved one, where the rows say.
+    pub(super) lease_secs: Option<u32>,
 }
 
 impl Composer<'_> {
@@ -98,12 +108,26 @@ impl Composer<'_> {
             ..Head::reply_to(request)
         };
         let configured = Configured::of(self);
-        let mut writer = self.start(&head, kind, out);
+        let mut writer = self.start(&head, kind, out).overload();
         if !informs {
-            configured.write_lease(&mut writer);
+            configured.write_lease(self.lease_secs, &mut writer);
         }
+        self.write_identity(&mut writer);
         configured.write(&mut writer);
         writer.finish(request.options);
+    }
+
+    /// What only who asks with it is told: its name in DNS, and to a machine that boots over HTTP that it is understood.
+    fn write_identity(&self, writer: &mut Writer<'_>) {
+        let options = self.request.options;
+        if let (Some(flags), name @ 1..) = (options.bytes(code::CLIENT_FQDN).next(), self.place.reservation.host_name.len()) {
+            let mut fqdn = [0; FQDN_BYTES];
+            let len = put_fqdn(flags, &self.place.reservation.host_name.as_bytes()[..name], &mut fqdn);
+            writer.option(code::CLIENT_FQDN, &fqdn[..len]);
+        }
+        if options.bytes(code::VENDOR_CLASS).take(HTTP_BOOT.len()).eq(HTTP_BOOT.iter().copied()) {
+            writer.option(code::VENDOR_CLASS, HTTP_BOOT);
+        }
     }
 
     /// A refusal. A relay must broadcast it: the client's address may be wrong on that wire (RFC 2131 section 4.3.2).
@@ -125,6 +149,30 @@ impl Composer<'_> {
         writer.pieces(code::CLIENT_IDENTIFIER, self.request.options.pieces(code::CLIENT_IDENTIFIER));
         writer
     }
+}
+
+/// RFC 4702 section 2: flags, two retired bytes, the name in the client's own encoding. The name is ours and we enter it, so S
+/// is set and O where the client had meant otherwise; a name that has no room is left out, which says the same.
+fn put_fqdn(flags: u8, name: &[u8], out: &mut [u8; FQDN_BYTES]) -> usize {
+    let is_override = flags & FQDN_SERVER_UPDATES == 0;
+    let encoding = flags & FQDN_CANONICAL;
+    out[..3].copy_from_slice(&[FQDN_SERVER_UPDATES | encoding | if is_override { FQDN_OVERRIDE } else { 0 }, 255, 255]);
+    if encoding == 0 {
+        let len = name.len().min(FQDN_BYTES - 3);
+        out[3..3 + len].copy_from_slice(&name[..len]);
+        return 3 + len;
+    }
+    let mut at = 3;
+    for label in name.split(|byte| *byte == b'.').filter(|label| !label.is_empty() && label.len() <= 63) {
+        // The root label has its place, too.
+        if at + 1 + label.len() >= FQDN_BYTES {
+            return 3;
+        }
+        out[at] = label.len() as u8;
+        out[at + 1..at + 1 + label.len()].copy_from_slice(label);
+        at += 1 + label.len();
+    }
+    at + 1
 }
 
 /// The payload of the longest datagram that the client takes, where it says so.
@@ -184,15 +232,15 @@ impl<'a> Configured<'a> {
         self.get(code)?.try_into().ok().map(u32::from_be_bytes)
     }
 
-    fn write_lease(&self, writer: &mut Writer<'_>) {
-        let lease = self.secs(code::LEASE_TIME).unwrap_or(DEFAULT_LEASE_SECS);
+    fn write_lease(&self, lent: Option<u32>, writer: &mut Writer<'_>) {
+        let lease = lent.or(self.secs(code::LEASE_TIME)).unwrap_or(DEFAULT_LEASE_SECS);
         writer.option(code::LEASE_TIME, &lease.to_be_bytes());
         if lease == INFINITE_LEASE_SECS {
             return;
         }
-        // RFC 2131 section 4.4.5: half and seven eighths of the lease.
-        let renew = self.secs(code::RENEWAL_TIME).unwrap_or(lease / 2);
-        let rebind = self.secs(code::REBINDING_TIME).unwrap_or(lease - lease / 8);
+        // RFC 2131 section 4.4.5: half and seven eighths of the lease; what was configured must come before its end.
+        let renew = self.secs(code::RENEWAL_TIME).filter(|secs| *secs < lease).unwrap_or(lease / 2);
+        let rebind = self.secs(code::REBINDING_TIME).filter(|secs| (renew..lease).contains(secs)).unwrap_or(lease - lease / 8);
         writer.option(code::RENEWAL_TIME, &renew.to_be_bytes());
         writer.option(code::REBINDING_TIME, &rebind.to_be_bytes());
     }
@@ -204,7 +252,9 @@ impl<'a> Configured<'a> {
             for (code, data) in ORDER.into_iter().filter_map(|code| Some((code, self.get(code)?))) {
                 // RFC 3442: a client that understands 121 ignores the older two, so they are left out.
                 let replaced = routed && matches!(code, code::ROUTERS | code::STATIC_ROUTES);
-                if replaced || is_the_servers_own(code) || self.requested[usize::from(code)] != wanted {
+                // RFC 8925 section 3.3: whoever does not ask must not be told to do without IPv4.
+                let is_unwished = !wanted && code == code::IPV6_ONLY_PREFERRED;
+                if replaced || is_unwished || is_the_servers_own(code) || self.requested[usize::from(code)] != wanted {
                     continue;
                 }
                 let written = writer.option(code, data);
@@ -244,6 +294,7 @@ fn is_the_servers_own(code: u8) -> bool {
             | code::RENEWAL_TIME
             | code::REBINDING_TIME
             | code::CLIENT_IDENTIFIER
+            | code::CLIENT_FQDN
             | code::RELAY_AGENT
     )
 }

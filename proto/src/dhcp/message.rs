@@ -197,31 +197,6 @@ impl<'a> Options<'a> {
     pub fn address(self, code: u8) -> Option<Ipv4Addr> {
         self.fixed::<4>(code).map(Ipv4Addr::from)
     }
-
-    /// Whether the relay's option 82 has a sub-option, whatever it holds.
-    pub fn has_relay_sub_option(self, sub_option: u8) -> bool {
-        let mut bytes = self.bytes(code::RELAY_AGENT);
-        loop {
-            let (Some(found), Some(len)) = (bytes.next(), bytes.next()) else { return false };
-            if found == sub_option {
-                return true;
-            }
-            bytes.by_ref().take(usize::from(len)).for_each(drop);
-        }
-    }
-
-    /// A sub-option of the relay's option 82 that is one address.
-    pub fn relay_address(self, sub_option: u8) -> Option<Ipv4Addr> {
-        let mut bytes = self.bytes(code::RELAY_AGENT);
-        loop {
-            let (found, len) = (bytes.next()?, bytes.next()?);
-            let mut value = bytes.by_ref().take(usize::from(len));
-            if found == sub_option && len == 4 {
-                return Some(Ipv4Addr::from([value.next()?, value.next()?, value.next()?, value.next()?]));
-            }
-            value.for_each(drop);
-        }
-    }
 }
 
 #[derive(Debug, Clone)]
@@ -303,14 +278,6 @@ mod tests {
     fn repeats_are_joined_wherever_they_stand() {
         let bytes = with_options(&[50, 2, 10, 1, 53, 1, 3, 0, 50, 2, 4, 7, 255]);
         assert_eq!(Message::parse(&bytes).unwrap().options.address(50), Some(Ipv4Addr::new(10, 1, 4, 7)));
-    }
-
-    #[test]
-    fn the_link_is_found_behind_unknown_sub_options() {
-        let bytes = with_options(&[82, 5, 1, 3, b'g', b'0', b'/', 82, 7, 5, 4, 10, 1, 8, 1, 151, 0]);
-        assert_eq!(Message::parse(&bytes).unwrap().options.relay_address(code::LINK_SELECTION), Some(Ipv4Addr::new(10, 1, 8, 1)));
-        let torn = with_options(&[82, 4, 5, 4, 10, 1]);
-        assert_eq!(Message::parse(&torn).unwrap().options.relay_address(code::LINK_SELECTION), None);
     }
 
     #[test]

@@ -16,10 +16,25 @@ pub(super) struct Place<'a> {
     pub(super) reservation: ReservationRef<'a>,
 }
 
+/// A subnet that is ours, and the client's.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Stand<'a> {
+    pub(super) net: Ipv4Net,
+    pub(super) subnet: SubnetRef<'a>,
+}
+
+/// Who stands there.
+pub(super) enum Found<'a> {
+    /// A machine with a reservation.
+    Host(Place<'a>),
+    /// One without.
+    Stranger(Stand<'a>),
+}
+
 impl<'a> Place<'a> {
     /// The relay knows best where the client is, then the client itself, then the wire that the packet came on
     /// (RFC 2131 section 4.3.1). Several subnets may share that wire: one with a reservation is taken.
-    pub(super) fn of(view: &'a View, request: &Message<'_>, peer: &Peer<'_>) -> Result<Self, Reason> {
+    pub(super) fn of(view: &'a View, request: &Message<'_>, peer: &Peer<'_>) -> Result<Found<'a>, Reason> {
         if !request.giaddr.is_unspecified() {
             // RFC 3527: the relay's own address may lie elsewhere.
             let link = request.options.relay_address(code::LINK_SELECTION).unwrap_or(request.giaddr);
@@ -31,16 +46,16 @@ impl<'a> Place<'a> {
         }
     }
 
-    fn among(view: &'a View, request: &Message<'_>, addresses: &[Ipv4Addr]) -> Result<Self, Reason> {
-        let mut stranger = Reason::UnknownSubnet;
+    fn among(view: &'a View, request: &Message<'_>, addresses: &[Ipv4Addr]) -> Result<Found<'a>, Reason> {
+        let mut stranger = None;
         for address in addresses {
             let Some((net, subnet)) = subnet_of(view, *address)? else { continue };
             if let Some(reservation) = reservation_of(view, net, request.htype, request.chaddr)? {
-                return Ok(Self { net, subnet, reservation });
+                return Ok(Found::Host(Self { net, subnet, reservation }));
             }
-            stranger = Reason::UnknownHost;
+            stranger = stranger.or(Some(Stand { net, subnet }));
         }
-        Err(stranger)
+        stranger.map(Found::Stranger).ok_or(Reason::UnknownSubnet)
     }
 
     /// Whether a packet may be sent to this address as one of the subnet's hosts.

@@ -1,7 +1,7 @@
 //! Whether a server answers BOOTP: a reservation that it should have, asked for as a relay would.
 //!
 //! The reply comes back to the asker's own port (RFC 8357), so that no port 67 is needed; the subnet is named by link
-//! selection (RFC 3527), as the asker stands elsewhere. BOOTP is asked, because it never changes anything.
+//! selection (RFC 3527), as the asker stands elsewhere, and `secs` says that it has waited long. BOOTP is asked, because it never changes anything.
 
 use super::code;
 use super::message::{BOOTREPLY, BOOTREQUEST, HEADER_BYTES, Message, OPTIONS_COOKIE};
@@ -24,6 +24,8 @@ pub fn question(view: &View, relay: Ipv4Addr, xid: [u8; 4]) -> Option<Vec<u8>> {
     let (&htype, chaddr) = key.get(HARDWARE_AT..)?.split_first()?;
     let mut out = vec![BOOTREQUEST, htype, u8::try_from(chaddr.len()).ok()?, 1];
     out.extend_from_slice(&xid);
+    // As one that has waited long: an agent of another campus would wait for the one at home.
+    out.extend_from_slice(&[u8::MAX; 2]);
     out.resize(24, 0);
     out.extend_from_slice(&relay.octets());
     out.extend_from_slice(chaddr);
@@ -48,7 +50,6 @@ mod tests {
     use crate::dhcp::table::{Reservation, SUBNET, SubnetRow, reservation_key, subnet_key};
     use crate::dhcp::{Destination, Kind, Outcome, Peer, answer};
     use crate::snapshot::{Change, Feed, State};
-    use crate::words::UnixMillis;
 
     fn view() -> View {
         let net = "10.1.4.0/22".parse().unwrap();
@@ -75,8 +76,14 @@ mod tests {
         let (view, relay) = (view(), Ipv4Addr::new(192, 0, 2, 9));
         let question = question(&view, relay, [1, 2, 3, 4]).unwrap();
         let mut reply = Vec::new();
-        let peer = Peer { from: (relay, 40_000).into(), local: Some(Ipv4Addr::new(10, 1, 4, 2)), interface_addresses: &[], server_name: "" };
-        let outcome = answer(&view, &question, peer, UnixMillis(0), &mut reply);
+        let peer = Peer {
+            from: (relay, 40_000).into(),
+            local: Some(Ipv4Addr::new(10, 1, 4, 2)),
+            interface_addresses: &[],
+            server_name: "",
+            standing: crate::dhcp::Standing { campus: "elsewhere", ..Default::default() },
+        };
+        let outcome = answer(&view, &question, peer, &mut reply);
         assert_eq!(outcome, Outcome::Replied { kind: Kind::Bootp, to: Destination::Relay(relay, 40_000) });
         assert!(is_answer(&question, &reply));
         reply[4] ^= 1;

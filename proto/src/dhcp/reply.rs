@@ -2,8 +2,9 @@
 //!
 //! Why it exists: an old ROM has room for 64 bytes of vendor field and a modern client says how much it takes; whoever
 //! gets more than it has room for does not boot. What it refuses: an option that does not fit (the caller offers them
-//! by importance, so the least important are left out). How: the header first, options while there is room, the
-//! relay's option 82 as it came and last (RFC 3046 section 2.1), the end mark, zeros up to 300 bytes.
+//! by importance, so the least important are left out). How: the header first, options while there is room, then in the
+//! header's unused `file` and `sname` where the client knows that (option 52, RFC 2132 section 9.3), the relay's option 82 as
+//! it came and last (RFC 3046 section 2.1), the end mark, zeros up to 300 bytes.
 
 use super::code;
 use super::message::{HEADER_BYTES, Message, OPTIONS_COOKIE, Options};
@@ -19,6 +20,7 @@ pub const LONGEST_REPLY_BYTES: usize = 1500 - DATAGRAM_HEADER_BYTES;
 pub(super) const DATAGRAM_HEADER_BYTES: usize = 28;
 /// The longest option 82 that is copied back; beyond it there would be no room for an answer.
 const RELAY_AGENT_LIMIT_BYTES: usize = LONGEST_REPLY_BYTES - DHCP_REPLY_BYTES;
+const END_MARK_BYTES: usize = 1;
 
 /// The fixed part of a packet.
 #[derive(Debug, Clone, Copy)]
@@ -93,11 +95,19 @@ fn put_padded<const N: usize>(parts: &[&[u8]], out: &mut Vec<u8>) {
     out.resize(end, 0);
 }
 
+/// `file` and `sname` in the header, in the order in which options are read from them (RFC 3396 section 5), with their bits in
+/// option 52.
+const OVERLOADED: [(std::ops::Range<usize>, u8); 2] = [(108..236, 1), (44..108, 2)];
+/// Code, length and value of option 52.
+const OVERLOAD_BYTES: usize = 3;
+
 /// A packet being written: the head is done, options may follow.
 #[derive(Debug)]
 pub struct Writer<'o> {
     out: &'o mut Vec<u8>,
     limit_bytes: usize,
+    /// How much of [`OVERLOADED`] holds options; `None` where the header's own value stands there, or none may.
+    overload: [Option<usize>; 2],
 }
 
 impl<'o> Writer<'o> {
@@ -109,7 +119,19 @@ impl<'o> Writer<'o> {
         debug_assert_eq!(out.len(), HEADER_BYTES);
         out.extend_from_slice(&OPTIONS_COOKIE);
         let longest = LONGEST_REPLY_BYTES - relay_agent_bytes(relayed);
-        Self { out, limit_bytes: limit_bytes.clamp(SHORTEST_REPLY_BYTES, longest) }
+        Self { out, limit_bytes: limit_bytes.clamp(SHORTEST_REPLY_BYTES, longest), overload: [None; 2] }
+    }
+
+    /// From here on, what does not fit goes into the parts of the header that are empty. Not for BOOTP: its clients know no
+    /// option 52.
+    pub fn overload(mut self) -> Self {
+        let is_free = |(range, _): (std::ops::Range<usize>, u8)| self.out[range].iter().all(|byte| *byte == 0).then_some(0);
+        let free = OVERLOADED.map(is_free);
+        if free.iter().any(Option::is_some) {
+            self.limit_bytes -= OVERLOAD_BYTES;
+        }
+        self.overload = free;
+        self
     }
 
     /// Writes an option, split where it is long (RFC 3396); `false`, and nothing written, where there is no room.
@@ -121,16 +143,46 @@ impl<'o> Writer<'o> {
 
     /// Writes an option in the pieces that it came in; `false`, and nothing written, where there is no room.
     pub fn pieces<'d>(&mut self, code: u8, pieces: impl Iterator<Item = &'d [u8]> + Clone) -> bool {
-        let end_mark = 1;
-        let fits = self.out.len() + encoded_bytes(pieces.clone()) + end_mark <= self.limit_bytes;
+        let fits = self.out.len() + encoded_bytes(pieces.clone()) + END_MARK_BYTES <= self.limit_bytes;
         if fits {
-            put_pieces(code, pieces, self.out);
+            put_pieces(code, pieces.clone(), self.out);
         }
-        fits
+        fits || self.pieces_in_header(code, pieces)
+    }
+
+    /// An option stands in one place as a whole, so that nobody needs to join it.
+    fn pieces_in_header<'d>(&mut self, code: u8, pieces: impl Iterator<Item = &'d [u8]> + Clone) -> bool {
+        let len = encoded_bytes(pieces.clone());
+        for ((range, _), used) in OVERLOADED.into_iter().zip(&mut self.overload) {
+            let Some(used) = used.as_mut().filter(|used| **used + len + END_MARK_BYTES <= range.len()) else { continue };
+            for piece in pieces {
+                let at = range.start + *used;
+                self.out[at..at + 2].copy_from_slice(&[code, piece.len() as u8]);
+                self.out[at + 2..at + 2 + piece.len()].copy_from_slice(piece);
+                *used += 2 + piece.len();
+            }
+            return true;
+        }
+        false
+    }
+
+    /// Ends the options in the header and says with option 52 that they are there.
+    fn finish_header(&mut self) {
+        let mut which = 0;
+        for ((range, bit), used) in OVERLOADED.into_iter().zip(self.overload) {
+            if let Some(used) = used.filter(|used| *used > 0) {
+                self.out[range.start + used] = code::END;
+                which |= bit;
+            }
+        }
+        if which != 0 {
+            self.out.extend_from_slice(&[code::OVERLOAD, 1, which]);
+        }
     }
 
     /// Copies the relay's option back, raw and last, ends and pads.
-    pub fn finish(self, relayed: Options<'_>) {
+    pub fn finish(mut self, relayed: Options<'_>) {
+        self.finish_header();
         if relay_agent_bytes(relayed) > 0 {
             put_pieces(code::RELAY_AGENT, relayed.pieces(code::RELAY_AGENT), self.out);
         }
@@ -191,6 +243,23 @@ mod tests {
         write_without_options(&mut out, &Head { file: &[b'x'; 119], sname: &[b'y'; 65], ..head(&chaddr) }, &[]);
         let message = Message::parse(&out).unwrap();
         assert_eq!((message.file, message.sname, message.vendor), (&b""[..], &b""[..], Vendor::Absent));
+    }
+
+    #[test]
+    fn what_finds_no_room_goes_into_the_unused_parts_of_the_header() {
+        let nobody = Message::parse(NO_OPTIONS).unwrap().options;
+        let (chaddr, mut out) = ([0; 16], Vec::new());
+        let bare = Head { sname: &[], file: &[], file_directory: &[], ..head(&chaddr) };
+        for (start, areas) in [(bare, [true, true, false]), (Head { sname: b"boot", ..bare }, [true, false, false]), (head(&chaddr), [false; 3])] {
+            let mut writer = Writer::start(&mut out, &start, 300, nobody).overload();
+            assert!(writer.option(15, &[b'a'; 50]));
+            let fitted = [(60, 125), (61, 61), (62, 9)].map(|(code, len)| writer.option(code, &vec![b'b'; len]));
+            writer.finish(nobody);
+            assert_eq!((fitted, out.len()), (areas, 300));
+            let reply = Message::parse(&out).unwrap();
+            assert_eq!([60, 61, 62].map(|code| reply.options.has(code)), areas);
+            assert!(reply.options.bytes(15).eq([b'a'; 50]));
+        }
     }
 
     proptest! {

@@ -70,6 +70,9 @@ pub enum RowError {
     /// Options not strictly ascending, or a code that is none (0 and 255 are pad and end).
     #[error("option {0} of the row is out of order, doubled or no option")]
     Options(u8),
+    /// Shares not strictly ascending.
+    #[error("the shares of the row overlap or are out of order")]
+    Shares,
 }
 
 /// A subnet's key: prefix length, then the network.
@@ -203,6 +206,12 @@ impl<'a> SubnetRef<'a> {
 }
 
 impl<'a> ReservationRef<'a> {
+    /// An address and nothing else: what a machine without a reservation has.
+    pub(super) fn bare(address: Ipv4Addr) -> Self {
+        let options = OptionsRef(&[]);
+        Self { address, host_name: "", send_host_name: false, next_server: None, server_name: "", boot_file: "", wait_secs: 0, options }
+    }
+
     /// Reads a value in place.
     pub fn read(value: &'a [u8]) -> Result<Self, RowError> {
         let mut rest = Fields(value);

@@ -4,6 +4,8 @@
 pub mod accept;
 pub mod ask;
 pub mod clock;
+pub mod datagrams;
 pub mod forward;
+pub mod frame;
 pub mod tls;
 pub mod udp;

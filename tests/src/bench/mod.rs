@@ -3,7 +3,7 @@
 //! Why it exists: numbers in a README are believed when one command prints them again. What it refuses: it never runs in CI,
 //! where a busy machine would make it lie, and it knows no bars; it prints, and people judge. How: [`edit`] times edits
 //! through the real API on a lab on the loopback, with one agent and with two, [`fleet`] with a thousand; [`agent`] starts the real agent on a store
-//! that [`store`] writes for a hundred thousand hosts, and [`load`] asks it as fast as it answers.
+//! that [`store`] writes for a hundred thousand hosts, and [`load`] asks it as fast as it answers; [`dhcp`] does so as relays do, with peers beside it.
 //!
 //! As root everything happens in a network box of its own, so that a demo on the same machine is not in the way.
 
@@ -12,6 +12,7 @@ mod base;
 mod bind;
 mod cores;
 mod database;
+mod dhcp;
 mod edit;
 mod figures;
 mod fleet;
@@ -21,7 +22,7 @@ mod load;
 mod million;
 mod process;
 mod requests;
-mod store;
+pub(crate) mod store;
 mod writers;
 
 use crate::netns::{self, Netns};
@@ -57,7 +58,7 @@ pub struct Settings {
 type Part = fn(&Settings) -> Result<Vec<Section>>;
 
 /// What can be measured, in its order.
-const PARTS: [(&str, Part); 9] = [
+const PARTS: [(&str, Part); 10] = [
     ("edit", edit::measure),
     ("bind", bind::measure),
     ("fleet", fleet::measure),
@@ -67,6 +68,7 @@ const PARTS: [(&str, Part); 9] = [
     ("database", database::measure),
     ("base", base::measure),
     ("agent", agent::measure),
+    ("dhcp", dhcp::measure),
 ];
 
 /// The names of what can be measured.

@@ -8,6 +8,7 @@ use anyhow::{Context, Result};
 use argon2::{Argon2, PasswordHasher};
 use holdfast_agent::store::{Identity, Keeper, feed_dir, store_key};
 use holdfast_master::keys::Authority;
+use holdfast_proto::dhcp::policy::{POLICY, PolicyRow, Share, Unknown};
 use holdfast_proto::dhcp::table::{RESERVATION, Reservation, SUBNET, SubnetRow, reservation_key, subnet_key};
 use holdfast_proto::dns::{NODE, Node, Place, RrSet, ZONE, ZoneRow, rdata, rtype};
 use holdfast_proto::radius::{ACCOUNT, Account, AccountState, NAS, Nas, account_key, nas_key};
@@ -30,6 +31,9 @@ const NODE_ID: NodeId = NodeId([7; 16]);
 const FORWARD: &str = "uni.example.";
 const REVERSE: &str = "10.in-addr.arpa.";
 const TTL_S: u32 = 3600;
+/// A subnet for machines that nobody knows, and its router.
+pub(crate) const POOL: (Ipv4Addr, u8) = (Ipv4Addr::new(10, 192, 0, 0), 10);
+pub(crate) const POOL_GATEWAY: Ipv4Addr = Ipv4Addr::new(10, 192, 0, 1);
 /// A /22 is well filled with these.
 pub(super) const HOSTS_PER_SUBNET: u32 = 1000;
 const PREFIX_LEN: u8 = 22;
@@ -72,18 +76,7 @@ impl Host {
 /// Writes the folder of an agent of an institution with this many hosts.
 pub(super) fn write(state_dir: &Path, hosts: u32) -> Result<()> {
     let publisher = Publisher::new()?;
-    let (private, public) = HpkePrivate::generate()?;
-    let identity = Identity {
-        node_id: NODE_ID,
-        name: "bench".into(),
-        // Nobody listens there: the agent is alone, as with its cable out.
-        master: "127.0.0.1:9".into(),
-        tls_key: Secret::new(publisher.tls_key.clone()),
-        chain: publisher.trust.draft().authorities.clone(),
-        hpke: private,
-        trust: publisher.trust.clone(),
-    };
-    identity.keep(state_dir).context("keeping the identity")?;
+    let public = publisher.keep_identity(state_dir, NODE_ID, "bench")?;
     let data_key = DataKey::generate()?;
     publisher.keep(state_dir, Feed::ZONE, names(hosts)?)?;
     publisher.keep(state_dir, Feed::BOOTPTAB, boot_entries(hosts))?;
@@ -92,7 +85,7 @@ pub(super) fn write(state_dir: &Path, hosts: u32) -> Result<()> {
 }
 
 /// Signs every feed: a real institution has two keys for that.
-pub(super) struct Publisher {
+pub(crate) struct Publisher {
     key: SigningKey,
     trust: Trust,
     tls_key: Vec<u8>,
@@ -114,6 +107,23 @@ impl Publisher {
             authorities: vec![authority],
         };
         Ok(Self { key, trust: draft.sign(&[&root])?, tls_key })
+    }
+
+    /// Makes a folder that of an agent; gives what its secrets are encrypted to.
+    pub fn keep_identity(&self, state_dir: &Path, node_id: NodeId, name: &str) -> Result<HpkePublic> {
+        let (hpke, public) = HpkePrivate::generate()?;
+        let identity = Identity {
+            node_id,
+            name: name.into(),
+            // Nobody listens there: the agent is alone, as with its cable out.
+            master: "127.0.0.1:9".into(),
+            tls_key: Secret::new(self.tls_key.clone()),
+            chain: self.trust.draft().authorities.clone(),
+            hpke,
+            trust: self.trust.clone(),
+        };
+        identity.keep(state_dir).context("keeping the identity")?;
+        Ok(public)
     }
 
     /// Whom an agent of this publisher believes.
@@ -199,7 +209,24 @@ fn boot_entries(hosts: u32) -> Vec<Change> {
         };
         Change::put(RESERVATION, reservation_key(host.subnet(), 1, &host.mac()), entry.encode())
     });
-    subnets.chain(reservations).collect()
+    subnets.chain(reservations).chain(pool()).collect()
+}
+
+/// One large share of this agent's.
+fn pool() -> [Change; 2] {
+    let net = Ipv4Net::new(POOL.0, POOL.1).expect("10 is a prefix length");
+    let options = vec![
+        (1, net.netmask().octets().to_vec()),
+        (3, POOL_GATEWAY.octets().to_vec()),
+        (6, vec![10, 16, 0, 2, 10, 16, 0, 3]),
+        (15, b"uni.example".to_vec()),
+        (51, vec![0, 0, 0xa8, 0xc0]),
+    ];
+    let first = Ipv4Addr::from_bits(POOL.0.to_bits() + 10);
+    let share = Share { first, last: Ipv4Addr::from_bits(net.broadcast().to_bits() - 1), owner: NODE_ID };
+    let policy = PolicyRow { unknown: Unknown::Off, shares: vec![share], ..PolicyRow::default() };
+    let subnet = SubnetRow { campus: "north".into(), options };
+    [Change::put(SUBNET, subnet_key(net), subnet.encode()), Change::put(POLICY, subnet_key(net), policy.encode())]
 }
 
 /// The accounts, with passwords hashed as the portal does.
@@ -244,8 +271,8 @@ mod tests {
             assert_eq!(findings, vec![]);
             state.view().row_count()
         });
-        // Names: 2 zones and apexes, a server, A and PTR, and the names of 9 /24 and 1 /16.
-        assert_eq!(counts, [4 + 1 + 2 * 2001 + 9 + 1, 3 + 2001, 3, 2, 0]);
+        // Boot: a pool with its policy beside subnets and hosts. Names: 2 zones and apexes, a server, A and PTR, and the names of 9 /24 and 1 /16.
+        assert_eq!(counts, [4 + 1 + 2 * 2001 + 9 + 1, 3 + 2001 + 2, 3, 2, 0]);
         assert_eq!((Host(2000).address(), Host(2000).gateway()), (Ipv4Addr::new(10, 16, 8, 10), Ipv4Addr::new(10, 16, 8, 1)));
     }
 }

@@ -111,6 +111,13 @@ pub fn dhclient(from: From<'_>, limit_s: u32) -> Result<Option<Lease>> {
     Ok(std::fs::read_to_string(&told).ok().map(|text| Lease::read(&text)))
 }
 
+/// Whether `dhcping` hears a server, as a machine that has its address and asks for it again.
+pub fn dhcping(from: From<'_>, server: Ipv4Addr, own: Ipv4Addr, mac: &str) -> Result<bool> {
+    let said = say(command(from, "dhcping").args(["-t", "3", "-s", &server.to_string(), "-c", &own.to_string(), "-h", mac]), "")?;
+    ensure!(said.contains("Got answer") || said.contains("no answer"), "dhcping could not ask: {}", said.trim());
+    Ok(said.contains("Got answer"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

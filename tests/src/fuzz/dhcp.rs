@@ -6,9 +6,8 @@
 use holdfast_proto::dhcp::message::{HEADER_BYTES, Message, OPTIONS_COOKIE};
 use holdfast_proto::dhcp::reply::{LONGEST_REPLY_BYTES, SHORTEST_REPLY_BYTES};
 use holdfast_proto::dhcp::table::{RESERVATION, Reservation, SUBNET, SubnetRow, reservation_key, subnet_key};
-use holdfast_proto::dhcp::{Destination, Kind, Outcome, Peer, answer};
+use holdfast_proto::dhcp::{Destination, Kind, Outcome, Peer, Standing, answer};
 use holdfast_proto::snapshot::{Change, Feed, State, View};
-use holdfast_proto::words::UnixMillis;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::OnceLock;
 
@@ -65,10 +64,10 @@ fn ask_of_row(bytes: &[u8]) {
 
 fn ask(view: &View, packet: &[u8], interface_addresses: &[Ipv4Addr]) {
     let from = SocketAddr::from(([0, 0, 0, 0], 68));
-    let peer = Peer { from, local: interface_addresses.first().copied(), interface_addresses, server_name: "north.uni.example" };
+    let peer = Peer { from, local: interface_addresses.first().copied(), interface_addresses, server_name: "north.uni.example", standing: Standing::default() };
     let (mut out, mut again) = (Vec::new(), vec![0xff; 9]);
-    let outcome = answer(view, packet, peer, UnixMillis(0), &mut out);
-    assert_eq!((answer(view, packet, peer, UnixMillis(1), &mut again), &again), (outcome, &out), "the same packet has the same answer");
+    let outcome = answer(view, packet, peer, &mut out);
+    assert_eq!((answer(view, packet, peer, &mut again), &again), (outcome, &out), "the same packet has the same answer");
     match outcome {
         Outcome::Silent(_) => assert!(out.is_empty(), "silence has no bytes"),
         Outcome::Replied { kind, to } => check_reply(packet, &out, kind, to),
@@ -86,6 +85,9 @@ fn check_reply(packet: &[u8], out: &[u8], kind: Kind, to: Destination) {
     }
     if let Destination::Relay(address, _) | Destination::Unicast(address, _) = to {
         assert!(!address.is_multicast() && !address.is_broadcast() && !address.is_unspecified(), "a reply to {address}");
+    }
+    if let Destination::Hardware { mac, .. } = to {
+        assert!(mac[0] & 1 == 0 && !request.wants_broadcast(), "a frame to {mac:?}");
     }
 }
 

@@ -14,6 +14,7 @@ const HOST: Ipv4Addr = Ipv4Addr::new(10, 1, 4, 10);
 const ROUTER: Ipv4Addr = Ipv4Addr::new(10, 1, 4, 1);
 const ELSEWHERE: Ipv4Addr = Ipv4Addr::new(10, 1, 8, 1);
 const BROADCAST: Destination = Destination::BroadcastOnArrivalInterface;
+const TO_MAC: Destination = Destination::Hardware { address: HOST, mac: MAC, server: HERE };
 
 fn reservation() -> Reservation {
     Reservation {
@@ -102,8 +103,8 @@ impl Client {
 
 fn ask(view: &View, client: &Client, out: &mut Vec<u8>) -> Outcome {
     let from = SocketAddr::from(([0, 0, 0, 0], CLIENT_PORT));
-    let peer = Peer { from, local: Some(HERE), interface_addresses: &[HERE], server_name: "north.uni.example" };
-    answer(view, &client.0, peer, UnixMillis(0), out)
+    let peer = Peer { from, local: Some(HERE), interface_addresses: &[HERE], server_name: "north.uni.example", standing: Standing::default() };
+    answer(view, &client.0, peer, out)
 }
 
 fn outcome(client: Client) -> Outcome {
@@ -142,7 +143,7 @@ fn bootp_answers_in_the_clients_own_style() {
     let mut out = Vec::new();
     for (vendor, expected) in [(&[][..], [0; 8]), (&[0; 64], [0; 8]), (b"CMU\0", [b'C', b'M', b'U', 0, 0, 0, 0, 1])] {
         let client = Client([&Client::bare().0, vendor].concat());
-        assert_eq!(ask(&view(&reservation()), &client, &mut out), replied(Kind::Bootp, BROADCAST));
+        assert_eq!(ask(&view(&reservation()), &client, &mut out), replied(Kind::Bootp, TO_MAC));
         assert_eq!((out.len(), &out[HEADER_BYTES..HEADER_BYTES + 8]), (300, &expected[..]));
     }
     assert_eq!(out[HEADER_BYTES + 8..HEADER_BYTES + 24], [255, 255, 252, 0, 10, 1, 4, 1, 10, 1, 4, 2, 10, 2, 4, 2]);
@@ -151,7 +152,7 @@ fn bootp_answers_in_the_clients_own_style() {
 #[test]
 fn a_bootp_client_may_name_its_server_and_its_file() {
     for name in [&b"north"[..], b"NORTH.uni.example"] {
-        assert_eq!(outcome(Client::bootp().set(44, name)), replied(Kind::Bootp, BROADCAST));
+        assert_eq!(outcome(Client::bootp().set(44, name)), replied(Kind::Bootp, TO_MAC));
     }
     assert_eq!(outcome(Client::bootp().set(44, b"south")), Outcome::Silent(Reason::OtherServerName));
     for (asked, given) in [("vmunix", "/tftpboot/vmunix\0"), ("/boot/own", "/boot/own\0")] {
@@ -165,7 +166,9 @@ fn replies_go_where_the_client_can_hear_them() {
     let discover = || Client::dhcp(Kind::Discover);
     let relay = Destination::Relay(ROUTER, 67);
     let client = Destination::Unicast(HOST, 68);
-    assert_eq!(outcome(discover()), replied(Kind::Offer, BROADCAST));
+    assert_eq!(outcome(discover()), replied(Kind::Offer, TO_MAC));
+    assert_eq!(outcome(Client::bootp()), replied(Kind::Bootp, TO_MAC));
+    assert_eq!(outcome(Client::bootp().set(10, &[0x80])), replied(Kind::Bootp, BROADCAST));
     assert_eq!(outcome(discover().set(10, &[0x80])), replied(Kind::Offer, BROADCAST));
     assert_eq!(outcome(discover().giaddr(ROUTER)), replied(Kind::Offer, relay));
     assert_eq!(outcome(Client::bootp().giaddr(ROUTER)), replied(Kind::Bootp, relay));
@@ -174,7 +177,7 @@ fn replies_go_where_the_client_can_hear_them() {
     assert_eq!(outcome(Client::dhcp(Kind::Request).ciaddr(HOST).giaddr(ROUTER)), replied(Kind::Ack, relay));
     assert_eq!(outcome(Client::dhcp(Kind::Inform).ciaddr(HOST).giaddr(ROUTER)), replied(Kind::Ack, client));
     let shouted = Client::bootp().ciaddr(Ipv4Addr::new(10, 1, 7, 255));
-    assert_eq!(outcome(shouted), replied(Kind::Bootp, BROADCAST), "a directed broadcast is no client");
+    assert_eq!(outcome(shouted), replied(Kind::Bootp, TO_MAC), "a directed broadcast is no client");
     for bad in [Ipv4Addr::BROADCAST, Ipv4Addr::new(224, 0, 0, 1), Ipv4Addr::new(10, 1, 7, 255)] {
         assert_eq!(outcome(discover().giaddr(bad)), Outcome::Silent(Reason::BadRelay));
     }
@@ -217,7 +220,7 @@ fn a_configured_lease_is_kept_and_an_endless_one_needs_no_renewal() {
 #[test]
 fn the_four_kinds_of_request_are_told_apart() {
     let (request, other) = (|| Client::dhcp(Kind::Request), Ipv4Addr::new(10, 1, 4, 99));
-    let (ack, nak) = (replied(Kind::Ack, BROADCAST), replied(Kind::Nak, BROADCAST));
+    let (ack, nak) = (replied(Kind::Ack, TO_MAC), replied(Kind::Nak, BROADCAST));
     assert_eq!(outcome(request().address(54, HERE).address(50, HOST)), ack, "SELECTING");
     assert_eq!(outcome(request().address(54, HERE).address(50, other)), nak);
     assert_eq!(outcome(request().address(54, other).address(50, HOST)), Outcome::Silent(Reason::OtherServer));
@@ -277,6 +280,26 @@ fn a_second_server_waits_for_those_who_ask_everybody() {
 }
 
 #[test]
+fn an_agent_of_another_campus_answers_who_has_asked_long_enough() {
+    let (view, mut out) = (view(&reservation()), Vec::new());
+    let silent = ["north".to_owned()];
+    let mut answers = |client: Client, campus, heard_for_secs, silent| {
+        let from = SocketAddr::from(([0, 0, 0, 0], CLIENT_PORT));
+        let peer = Peer { from, local: Some(ELSEWHERE), interface_addresses: &[], server_name: "", standing: Standing { campus, silent, heard_for_secs } };
+        answer(&view, &client.giaddr(ROUTER).0, peer, &mut out) != Outcome::Silent(Reason::TooEarly)
+    };
+    let discover = || Client::dhcp(Kind::Discover);
+    for client in [Client::bootp(), discover(), Client::dhcp(Kind::Request).address(50, HOST)] {
+        assert!(answers(client.clone(), "north", 0, &[]), "at home nobody waits");
+        assert!(!answers(client.clone(), "south", 0, &[]) && !answers(client.clone().secs(1), "south", 1, &[]));
+        assert!(answers(client.clone().secs(2), "south", 0, &[]), "the client says so");
+        assert!(answers(client.clone(), "south", 2, &[]), "or the agent heard it");
+        assert!(answers(client.clone(), "south", 0, &silent), "the home is known to be silent");
+    }
+    assert!(answers(Client::dhcp(Kind::Request).ciaddr(HOST), "south", 0, &[]), "a client that renews asks whom it can reach");
+}
+
+#[test]
 fn the_relays_link_selection_wins_over_its_own_address() {
     let client = Client::dhcp(Kind::Discover).giaddr(ROUTER).option(82, &[5, 4, 10, 1, 8, 1]);
     let (out, reply) = witness(&reservation(), &client);
@@ -286,14 +309,63 @@ fn the_relays_link_selection_wins_over_its_own_address() {
 }
 
 #[test]
+fn a_relay_that_wants_to_be_the_server_is() {
+    let relayed = |kind| Client::dhcp(kind).giaddr(ROUTER).option(82, &[11, 4, 10, 1, 4, 1]);
+    let (_, reply) = witness(&reservation(), &relayed(Kind::Discover));
+    assert_eq!(reply.opts().get(OptionCode::ServerIdentifier), Some(&DhcpOption::ServerIdentifier(ROUTER)));
+    let taken = |server| outcome(relayed(Kind::Request).address(54, server).address(50, HOST));
+    assert_eq!(taken(ROUTER), replied(Kind::Ack, Destination::Relay(ROUTER, 67)));
+    assert_eq!(taken(ELSEWHERE), Outcome::Silent(Reason::OtherServer));
+    let plain = Client::dhcp(Kind::Request).giaddr(ROUTER).address(54, ROUTER).address(50, HOST);
+    assert_eq!(outcome(plain), Outcome::Silent(Reason::OtherServer), "without the relay's word the router is somebody else");
+}
+
+#[test]
+fn who_brings_a_name_is_told_its_own() {
+    let reply = |option: &[u8]| {
+        let mut out = Vec::new();
+        ask(&view(&reservation()), &Client::dhcp(Kind::Discover).option(81, option), &mut out);
+        Message::parse(&out).unwrap().options.bytes(81).collect::<Vec<u8>>()
+    };
+    assert_eq!(reply(&[5, 0, 0, 3, b'p', b'c', b'7']), [&[5, 255, 255, 9][..], b"darwin826", &[3], b"uni", &[7], b"example", &[0]].concat());
+    assert_eq!(reply(&[0, 0, 0, b'p', b'c']), [&[3, 255, 255][..], b"darwin826.uni.example"].concat(), "the old encoding, against its wish");
+    assert!(reply(&[]).is_empty(), "an empty option is no question");
+}
+
+#[test]
+fn only_who_asks_is_told_to_do_without_ipv4() {
+    let six = Reservation { options: vec![(108, Some(vec![0, 0, 7, 8]))], ..reservation() };
+    let told = |list: &[u8]| {
+        let mut out = Vec::new();
+        ask(&view(&six), &Client::dhcp(Kind::Discover).option(55, list), &mut out);
+        Message::parse(&out).unwrap().options.fixed::<4>(108)
+    };
+    assert_eq!((told(&[1, 108]), told(&[1, 3])), (Some([0, 0, 7, 8]), None));
+}
+
+#[test]
+fn a_machine_that_boots_over_http_is_understood() {
+    let class = |class: &[u8]| {
+        let mut out = Vec::new();
+        ask(&view(&reservation()), &Client::dhcp(Kind::Discover).option(60, class), &mut out);
+        Message::parse(&out).unwrap().options.bytes(60).collect::<Vec<u8>>()
+    };
+    assert_eq!(class(b"HTTPClient:Arch:00016:UNDI:003001"), b"HTTPClient");
+    assert_eq!(class(b"PXEClient:Arch:00007"), b"");
+}
+
+#[test]
 fn of_several_subnets_on_a_wire_the_reserved_one_is_taken() {
     let mut rows = rows(&reservation());
     rows.retain(|row| row.key != reservation_key("10.1.4.0/22".parse().unwrap(), 1, &MAC));
     let view = State::empty(Feed::BOOTPTAB).compose(rows).unwrap().unwrap().into_view();
     let from = SocketAddr::from(([0, 0, 0, 0], CLIENT_PORT));
-    let peer = Peer { from, local: Some(HERE), interface_addresses: &[HERE, Ipv4Addr::new(10, 1, 8, 2)], server_name: "" };
+    let peer = Peer { from, local: Some(HERE), interface_addresses: &[HERE, Ipv4Addr::new(10, 1, 8, 2)], server_name: "", standing: Standing::default() };
     let mut out = Vec::new();
-    assert_eq!(answer(&view, &Client::dhcp(Kind::Discover).0, peer, UnixMillis(0), &mut out), replied(Kind::Offer, BROADCAST));
+    assert_eq!(
+        answer(&view, &Client::dhcp(Kind::Discover).0, peer, &mut out),
+        replied(Kind::Offer, Destination::Hardware { address: Ipv4Addr::new(10, 1, 8, 10), mac: MAC, server: Ipv4Addr::new(10, 1, 8, 2) })
+    );
     let message = Message::parse(&out).unwrap();
     assert_eq!(message.options.address(54), Some(Ipv4Addr::new(10, 1, 8, 2)), "our address on the client's own subnet");
 }
@@ -324,8 +396,8 @@ fn when_space_is_short_what_was_asked_for_stays() {
 #[test]
 fn an_interface_without_address_answers_nobody_and_takes_nothing_down() {
     let from = SocketAddr::from(([0, 0, 0, 0], CLIENT_PORT));
-    let peer = Peer { from, local: None, interface_addresses: &[], server_name: "" };
-    let silent = |client: Client| answer(&view(&reservation()), &client.0, peer, UnixMillis(0), &mut Vec::new());
+    let peer = Peer { from, local: None, interface_addresses: &[], server_name: "", standing: Standing::default() };
+    let silent = |client: Client| answer(&view(&reservation()), &client.0, peer, &mut Vec::new());
     assert_eq!(silent(Client::dhcp(Kind::Discover)), Outcome::Silent(Reason::UnknownSubnet));
     assert_eq!(silent(Client::dhcp(Kind::Discover).giaddr(ROUTER)), Outcome::Silent(Reason::NoAddress));
 }

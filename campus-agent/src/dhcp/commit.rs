@@ -1,0 +1,111 @@
+//! No lease is promised before it is on disk: a thread of its own writes records and sends the replies that wait for them.
+//!
+//! Why it exists: a disk takes longer for one lease than the wire for a hundred clients. Those whose answer needs no record do not
+//! wait, and what gathers while the disk is busy is its next batch: one fdatasync for all of it. What it refuses: to send a reply
+//! whose record the disk did not take; its client asks again, and meanwhile everything else is answered.
+
+use super::counters::Counters;
+use super::delivery::{Delivery, Reply};
+use crate::reports::Spool;
+use crate::store::LeaseLog;
+use holdfast_proto::dhcp::lease::Lease;
+use holdfast_proto::words::UnixMillis;
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+
+/// What waits for the disk; more than this comes only while the disk fails, and those clients ask again.
+const QUEUE_LIMIT: usize = 4096;
+/// Records in one write.
+const BATCH_LIMIT: usize = 1024;
+/// How long after its end a lease is still known, so that its client gets the same address: a term, in milliseconds.
+const REMEMBERED_FOR_MS: u64 = 120 * 86_400_000;
+
+/// A record, and the reply that waits for it.
+struct Job {
+    record: Vec<u8>,
+    reply: Option<Reply>,
+    now: UnixMillis,
+}
+
+/// The way to the disk.
+pub(super) struct Committer {
+    jobs: SyncSender<Job>,
+    counters: Arc<Counters>,
+}
+
+impl Committer {
+    pub(super) fn start(log: LeaseLog, delivery: Delivery, counters: Arc<Counters>, spool: Spool) -> io::Result<Self> {
+        let (jobs, waiting) = sync_channel(QUEUE_LIMIT);
+        let writer = Writer { log, delivery, counters: Arc::clone(&counters), spool, is_failing: false };
+        std::thread::Builder::new().name("leases".to_owned()).spawn(move || writer.run(&waiting))?;
+        Ok(Self { jobs, counters })
+    }
+
+    /// Writes a record, then sends its reply. Never waits.
+    pub(super) fn commit(&self, record: &Lease, reply: Option<Reply>, now: UnixMillis) {
+        if let Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) = self.jobs.try_send(Job { record: record.encode(), reply, now }) {
+            self.counters.not_durable(1);
+        }
+    }
+}
+
+struct Writer {
+    log: LeaseLog,
+    delivery: Delivery,
+    counters: Arc<Counters>,
+    spool: Spool,
+    is_failing: bool,
+}
+
+impl Writer {
+    /// Ends when nobody can send it anything more, and all that was sent is written.
+    fn run(mut self, waiting: &Receiver<Job>) {
+        let mut room = Vec::new();
+        while let Ok(first) = waiting.recv() {
+            let now = first.now;
+            let jobs = [first].into_iter().chain(waiting.try_iter().take(BATCH_LIMIT - 1));
+            let (records, replies): (Vec<_>, Vec<_>) = jobs.map(|job| (job.record, job.reply)).unzip();
+            let count = records.len();
+            let written = self.log.append(records);
+            self.tell(&written);
+            if written.is_ok() {
+                self.counters.committed(count);
+                self.delivery.send(&mut replies.into_iter().flatten().collect(), &mut room);
+                room.clear();
+                self.compact(now);
+            } else {
+                self.counters.not_durable(count);
+            }
+        }
+    }
+
+    fn compact(&mut self, now: UnixMillis) {
+        if !self.log.is_worth_compacting() {
+            return;
+        }
+        let compacted = self.log.compact(|records| counting(records, now));
+        self.tell(&compacted);
+    }
+
+    /// A disk that fails is told of once, and once that it works again.
+    fn tell(&mut self, outcome: &io::Result<()>) {
+        match outcome {
+            Err(error) if !self.is_failing => {
+                self.spool
+                    .raise("lease_log_failed", format!("no address is lent or renewed until the lease log can be written: {error}; reserved hosts are served"));
+            }
+            Ok(()) if self.is_failing => self.spool.raise("lease_log_works", "the lease log can be written again: addresses are lent"),
+            _ => {}
+        }
+        self.is_failing = outcome.is_err();
+    }
+}
+
+/// The last record of each address, but for what ended long ago.
+fn counting(records: Vec<Vec<u8>>, now: UnixMillis) -> Vec<Vec<u8>> {
+    let leases = records.into_iter().filter_map(|record| Some((Lease::decode(&record).ok()?, record)));
+    let latest: BTreeMap<_, _> = leases.map(|(lease, record)| ((lease.net, lease.address), (lease.until, record))).collect();
+    latest.into_values().filter(|(until, _)| until.0.saturating_add(REMEMBERED_FOR_MS) > now.0).map(|(_, record)| record).collect()
+}

@@ -1,0 +1,175 @@
+//! The lease log: what this box has lent, so that it knows it again after a power cut.
+//!
+//! A framed log of records, durable before anybody acts on them. What it refuses: to lend on when it cannot be read, to forget a
+//! record that another has not replaced, and to grow with time: when most of it is history, what still counts is written anew behind
+//! it and the old segments go. A power cut in between leaves both, which say the same. What a record means is its owner's business.
+
+use super::framed::{Bounds, Log, LogId, Position, Tail};
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// One opening is one segment, and none goes before its content was written anew.
+const BOUNDS: Bounds = Bounds { segment_bytes: u64::MAX, bytes: u64::MAX, frames: u64::MAX };
+/// Below this many records the log is left as it is.
+const WORTH_COMPACTING: usize = 8192;
+/// Records in one write while it is written anew: some hundred kilobytes.
+const CHUNK: usize = 4096;
+
+/// The writer's side; a box has one.
+#[derive(Debug)]
+pub struct LeaseLog {
+    dir: PathBuf,
+    /// `None` until the first record, and after a failure that leaves it unknown what the disk has.
+    log: Option<Log>,
+    number: u64,
+    /// Records on disk, the replaced ones among them.
+    records: usize,
+    /// How many there were when all of them counted.
+    counted: usize,
+}
+
+impl LeaseLog {
+    /// Opens the log of a box: also every record that is on its disk, oldest first.
+    pub fn open(state_dir: &Path) -> io::Result<(Self, Vec<Vec<u8>>)> {
+        let dir = state_dir.join("leases");
+        let (records, _) = read(&dir)?;
+        let log = Self { dir, log: None, number: 0, records: records.len(), counted: 0 };
+        Ok((log, records))
+    }
+
+    /// Appends records and makes them durable: one write, one fdatasync. After an error none of them is promised, and all may be
+    /// appended again.
+    pub fn append(&mut self, records: Vec<Vec<u8>>) -> io::Result<()> {
+        let count = records.len();
+        let first = self.number + 1;
+        let frames: Vec<(u64, Vec<u8>)> = (first..).zip(records).collect();
+        self.log()?.append(&frames)?;
+        self.number += count as u64;
+        self.records += count;
+        Ok(())
+    }
+
+    /// Whether most of the log is history.
+    pub fn is_worth_compacting(&self) -> bool {
+        self.records > WORTH_COMPACTING.max(2 * self.counted)
+    }
+
+    /// Writes anew what still counts, which `counting` finds among all records, and removes the rest.
+    pub fn compact(&mut self, counting: impl FnOnce(Vec<Vec<u8>>) -> Vec<Vec<u8>>) -> io::Result<()> {
+        let (records, last) = read(&self.dir)?;
+        let counting = counting(records);
+        let counted = counting.len();
+        // A new log has a segment of its own; the one before must let go of the folder first.
+        self.log = None;
+        self.number = 0;
+        self.log()?;
+        for chunk in counting.chunks(CHUNK) {
+            self.append(chunk.to_vec())?;
+        }
+        self.log()?.trim(Position { segment: last.segment, number: u64::MAX })?;
+        (self.records, self.counted) = (counted, counted);
+        Ok(())
+    }
+
+    fn log(&mut self) -> io::Result<&mut Log> {
+        if self.log.is_none() {
+            self.number = 0;
+            self.log = Some(Log::open(&self.dir, LogId::draw(), BOUNDS, Position::default())?);
+        }
+        Ok(self.log.as_mut().expect("it was opened above"))
+    }
+}
+
+/// Every record on disk, oldest first, and where the last one stands.
+fn read(dir: &Path) -> io::Result<(Vec<Vec<u8>>, Position)> {
+    let entries = Tail::new(dir, Position::default()).read(usize::MAX)?;
+    let last = entries.last().map_or(Position::default(), |entry| entry.position);
+    Ok((entries.into_iter().map(|entry| entry.payload).collect(), last))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeMap;
+    use std::fs;
+
+    /// A record of these tests: an address and what became of it.
+    fn record(address: u16, state: u8) -> Vec<u8> {
+        [&address.to_be_bytes()[..], &[state]].concat()
+    }
+
+    fn latest(records: Vec<Vec<u8>>) -> Vec<Vec<u8>> {
+        records.into_iter().map(|record| ([record[0], record[1]], record)).collect::<BTreeMap<_, _>>().into_values().collect()
+    }
+
+    fn files(dir: &Path) -> Vec<PathBuf> {
+        let mut files: Vec<PathBuf> = fs::read_dir(dir.join("leases")).unwrap().map(|entry| entry.unwrap().path()).collect();
+        files.sort();
+        files
+    }
+
+    #[test]
+    fn what_was_appended_is_there_at_the_next_start_in_its_order() {
+        let dir = tempfile::tempdir().unwrap();
+        for start in 0..3u8 {
+            let (mut log, records) = LeaseLog::open(dir.path()).unwrap();
+            assert_eq!(records.len(), 2 * usize::from(start));
+            assert!(records.iter().enumerate().all(|(number, found)| *found == record(7, number as u8)));
+            log.append(vec![record(7, 2 * start)]).unwrap();
+            log.append(vec![record(7, 2 * start + 1)]).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_torn_end_costs_what_was_not_promised_and_nothing_else() {
+        let dir = tempfile::tempdir().unwrap();
+        let (mut log, _) = LeaseLog::open(dir.path()).unwrap();
+        log.append(vec![record(1, 1)]).unwrap();
+        log.append(vec![record(2, 1)]).unwrap();
+        drop(log);
+        let whole = fs::read(&files(dir.path())[0]).unwrap();
+        for cut in whole.len() / 2..whole.len() {
+            fs::write(&files(dir.path())[0], &whole[..cut]).unwrap();
+            assert_eq!(LeaseLog::open(dir.path()).unwrap().1, [record(1, 1)]);
+        }
+    }
+
+    #[test]
+    fn history_goes_and_what_counts_stays() {
+        let dir = tempfile::tempdir().unwrap();
+        let (mut log, _) = LeaseLog::open(dir.path()).unwrap();
+        for round in 0..10 {
+            log.append((0..1000).map(|address| record(address, round)).collect()).unwrap();
+        }
+        assert!(log.is_worth_compacting());
+        let before: u64 = files(dir.path()).iter().map(|file| file.metadata().unwrap().len()).sum();
+        log.compact(latest).unwrap();
+        assert!(!log.is_worth_compacting());
+        log.append(vec![record(3, 77)]).unwrap();
+        drop(log);
+        let after: u64 = files(dir.path()).iter().map(|file| file.metadata().unwrap().len()).sum();
+        assert!(after * 9 < before && files(dir.path()).len() == 1, "{before} bytes became {after}");
+        let records = latest(LeaseLog::open(dir.path()).unwrap().1);
+        assert_eq!(records, (0..1000).map(|address| record(address, if address == 3 { 77 } else { 9 })).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn a_power_cut_while_it_is_written_anew_leaves_the_same() {
+        let dir = tempfile::tempdir().unwrap();
+        let (mut log, _) = LeaseLog::open(dir.path()).unwrap();
+        log.append((0..100).flat_map(|address| [record(address, 1), record(address, 2)]).collect()).unwrap();
+        drop(log);
+        let old = fs::read(&files(dir.path())[0]).unwrap();
+        let (name, (mut log, _)) = (files(dir.path())[0].clone(), LeaseLog::open(dir.path()).unwrap());
+        log.compact(latest).unwrap();
+        drop(log);
+        let new = files(dir.path())[0].clone();
+        let whole = fs::read(&new).unwrap();
+        let expected: Vec<Vec<u8>> = (0..100).map(|address| record(address, 2)).collect();
+        fs::write(&name, &old).unwrap();
+        for cut in (0..=whole.len()).step_by(61) {
+            fs::write(&new, &whole[..cut]).unwrap();
+            assert_eq!(latest(LeaseLog::open(dir.path()).unwrap().1), expected, "cut at {cut}");
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! One agent's whole answer: what the signed rows say, and what it must remember beside them.
+//!
+//! Why it exists: a reserved host is answered from the rows alone ([`answer`](fn@super::answer)), the others need memory: which
+//! address is lent to whom, who asked when, whom nobody knows. What it refuses: to let a client hear of a lease that is not written
+//! down. How: a pure machine. [`Desk::answer`] may leave a record, which goes to disk before the reply goes out, and notes, which go
+//! to the master some time. `lend` has the rules for machines that nobody registered.
+
+use super::answer::{Decided, Outcome, Peer, Reason, decide};
+use super::code;
+use super::cover::Sightings;
+use super::lease::{Lease, Leases};
+use super::lend::Lender;
+use super::message::Message;
+use super::strangers::{Note, Strangers};
+use crate::snapshot::View;
+use crate::words::{NodeId, UnixMillis};
+use ipnet::Ipv4Net;
+use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+
+/// How often it is told that a share has no address left, in milliseconds.
+const EXHAUSTED_AGAIN_AFTER_MS: u64 = 600_000;
+/// More than anybody writes down between two turns of a loop.
+const NOTES_LIMIT: usize = 256;
+
+/// What one agent remembers.
+#[derive(Debug)]
+pub struct Desk {
+    /// `None` for one that lends nothing.
+    node: Option<NodeId>,
+    pub(super) leases: Leases,
+    pub(super) strangers: Strangers,
+    sightings: Sightings,
+    pub(super) record: Option<Lease>,
+    notes: Vec<Note>,
+    exhausted: BTreeMap<Ipv4Net, UnixMillis>,
+}
+
+impl Desk {
+    /// The desk of an agent, with the leases that its log holds; without a number it lends nothing.
+    pub fn new(node: Option<NodeId>, leases: Leases) -> Self {
+        Self { node, leases, strangers: Strangers::default(), sightings: Sightings::default(), record: None, notes: Vec::new(), exhausted: BTreeMap::new() }
+    }
+
+    /// Answers one packet. The reply, if any, is left in `out`. Where [`Desk::take_record`] then gives a record, the reply must not go
+    /// out before the record is on disk.
+    pub fn answer(&mut self, view: &View, packet: &[u8], mut peer: Peer<'_>, now: UnixMillis, out: &mut Vec<u8>) -> Outcome {
+        out.clear();
+        self.record = None;
+        let Ok(request) = Message::parse(packet) else { return Outcome::Silent(Reason::Malformed) };
+        // At home nobody waits, so nobody need be remembered.
+        if !peer.standing.campus.is_empty() {
+            peer.standing.heard_for_secs = self.sightings.hear(&request, now);
+        }
+        let outcome = decide(view, &request, &peer, out).and_then(|decided| match decided {
+            Decided::Done(outcome) => Ok(outcome),
+            Decided::Stranger(stand) => Lender { desk: self, view, request: &request, stand, peer: &peer, now }.answer(out),
+        });
+        if outcome == Err(Reason::Declined) && self.record.is_none() {
+            // Somebody else uses an address that is reserved: a person must look.
+            let address = request.options.address(code::REQUESTED_ADDRESS).unwrap_or(Ipv4Addr::UNSPECIFIED);
+            self.note(Note::InUse { address, chaddr: request.chaddr.to_vec() });
+        }
+        outcome.unwrap_or_else(Outcome::Silent)
+    }
+
+    /// What must be on disk before the reply goes out.
+    pub fn take_record(&mut self) -> Option<Lease> {
+        self.record.take()
+    }
+
+    /// What is to be told upwards.
+    pub fn take_notes(&mut self) -> Vec<Note> {
+        std::mem::take(&mut self.notes)
+    }
+
+    /// What it has lent.
+    pub fn leases(&self) -> &Leases {
+        &self.leases
+    }
+
+    /// How many machines are remembered that nobody registered.
+    pub fn strangers(&self) -> usize {
+        self.strangers.len()
+    }
+
+    pub(super) fn node(&self) -> Option<NodeId> {
+        self.node
+    }
+
+    /// What nobody takes away is not piled up.
+    pub(super) fn note(&mut self, note: Note) {
+        if self.notes.len() < NOTES_LIMIT {
+            self.notes.push(note);
+        }
+    }
+
+    pub(super) fn tell_exhausted(&mut self, net: Ipv4Net, now: UnixMillis) {
+        let told = self.exhausted.entry(net).or_insert(UnixMillis(0));
+        if now.0.saturating_sub(told.0) >= EXHAUSTED_AGAIN_AFTER_MS {
+            *told = now;
+            self.note(Note::Exhausted(net));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

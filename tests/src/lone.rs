@@ -1,0 +1,127 @@
+//! One agent's DHCP without a master: a folder made for it, the real program in a box, and rows that a test publishes as it likes.
+//!
+//! Why it exists: how leases are lent and who answers for whom does not depend on a master, so a test of it need not wait for one. The
+//! rows are sealed by a publisher of the test's own and kept by the agent's own keeper, as `uplink` does; so the program verifies and
+//! follows them as ever.
+
+use crate::bench::store::Publisher;
+use crate::cables::{Campus, Network, Place};
+use crate::folder::Folder;
+use crate::process::{Program, Recipe};
+use crate::programs::programs;
+use anyhow::{Context, Result};
+use holdfast_agent::store::{Keeper, feed_dir, store_key};
+use holdfast_proto::snapshot::{Change, Feed, NODE, Node, NodeRole, NodeStatus, State, node_key};
+use holdfast_proto::words::NodeId;
+use std::collections::BTreeMap;
+use std::io::Read;
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+/// How long a start may take.
+const START_LIMIT: Duration = Duration::from_secs(20);
+
+/// `holdfast-agent dhcp` of a campus.
+pub struct LoneDhcp {
+    recipe: Recipe,
+    program: Option<Program>,
+    keepers: BTreeMap<Feed, (Keeper, State)>,
+    publisher: Publisher,
+    state_dir: PathBuf,
+    folder: Folder,
+}
+
+impl LoneDhcp {
+    /// The number of a campus's agent.
+    pub fn number(campus: Campus) -> NodeId {
+        NodeId([campus as u8; 16])
+    }
+
+    /// Lays out the folder of a campus's agent with these rows of the bootptab feed; the roster names both campuses. Starts nothing.
+    pub fn lay_out(network: &Network, campus: Campus, rows: Vec<Change>) -> Result<Self> {
+        let folder = Folder::new(campus.name())?;
+        let (publisher, state_dir) = (Publisher::new()?, folder.path().join("state"));
+        publisher.keep_identity(&state_dir, Self::number(campus), campus.name())?;
+        let peers: String =
+            Campus::BOTH.iter().filter(|peer| **peer != campus).map(|peer| format!("[peers.{}]\ndhcp = \"{}:67\"\n", peer.name(), peer.agent())).collect();
+        let config = folder.write("agent.toml", &format!("state_dir = {:?}\n{peers}", state_dir.display().to_string()))?;
+        let name = format!("dhcp-{}", campus.name());
+        let recipe = Recipe::new(&name, &programs()?.agent, folder.path()).args(["dhcp", "--config"]).args([config]).inside(network.at(Place::Agent(campus)));
+        let mut lone = Self { recipe, program: None, keepers: BTreeMap::new(), publisher, state_dir, folder };
+        lone.publish(Feed::TRUST, roster())?;
+        lone.publish(Feed::BOOTPTAB, rows)?;
+        Ok(lone)
+    }
+
+    /// The next generation of a feed: the program serves it a moment later.
+    pub fn publish(&mut self, feed: Feed, rows: Vec<Change>) -> Result<()> {
+        let (dir, run_dir, trust) = (feed_dir(&self.state_dir, feed), self.state_dir.join("run"), self.publisher.trust().clone());
+        if !self.keepers.contains_key(&feed) {
+            std::fs::create_dir_all(&run_dir)?;
+            let (keeper, _) = Keeper::open(&dir, &run_dir, feed, &trust.clone().into(), &store_key(&self.state_dir))?;
+            self.keepers.insert(feed, (keeper, State::empty(feed)));
+        }
+        let (keeper, state) = self.keepers.get_mut(&feed).context("it was opened above")?;
+        let is_first = state.sealed().is_none();
+        let (sealed, payload, next) = self.publisher.publish(state, rows)?;
+        let kept = if is_first { keeper.take_rows(&trust, None, &sealed, &payload) } else { keeper.take_frame(&trust, &sealed, false, &payload) };
+        if let Some(wrong) = kept?.disk_error {
+            return Err(wrong).context("keeping a generation");
+        }
+        *state = next;
+        keeper.settle()?;
+        Ok(())
+    }
+
+    /// Starts the program and waits until it serves.
+    pub fn start(&mut self) -> Result<()> {
+        let mut program = self.recipe.start()?;
+        program.wait_for_line("event=\"service_ready\"", START_LIMIT)?;
+        self.program = Some(program);
+        Ok(())
+    }
+
+    /// Ends it as a power cut does.
+    pub fn kill(&mut self) -> Result<()> {
+        let mut program = self.program.take().context("it was not started")?;
+        program.kill().map(drop)
+    }
+
+    /// What it wrote.
+    pub fn log(&self) -> String {
+        self.program.as_ref().map(Program::log).unwrap_or_default()
+    }
+
+    /// The sum of all its counters whose line begins like this.
+    pub fn counted(&self, name: &str) -> Result<u64> {
+        let mut text = String::new();
+        UnixStream::connect(self.state_dir.join("run/dhcp.counters"))?.read_to_string(&mut text)?;
+        let lines = text.lines().filter(|line| line.starts_with(name));
+        lines.map(|line| Ok(line.rsplit(' ').next().context("a counter has a value")?.parse::<f64>()? as u64)).sum()
+    }
+
+    /// Waits until a counter has reached a value.
+    pub fn wait_counted(&self, name: &str, least: u64) -> Result<()> {
+        let deadline = Instant::now() + START_LIMIT;
+        while self.counted(name)? < least {
+            anyhow::ensure!(Instant::now() < deadline, "{name} did not reach {least}:\n{}", self.log());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        Ok(())
+    }
+
+    /// Where its files are.
+    pub fn folder(&self) -> &Folder {
+        &self.folder
+    }
+}
+
+fn roster() -> Vec<Change> {
+    let row = |campus: Campus| {
+        let (role, status) = (NodeRole::Agent, NodeStatus::Active);
+        let node = Node { role, status, name: campus.name().into(), campus: campus.name().into(), hpke_public: vec![], addresses: vec![] };
+        Change::put(NODE, node_key(LoneDhcp::number(campus)), node.encode().expect("short names fit"))
+    };
+    Campus::BOTH.map(row).into()
+}
