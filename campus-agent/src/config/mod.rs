@@ -3,6 +3,7 @@
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::num::NonZero;
 use std::path::{Path, PathBuf};
 
 const STATE_DIR: &str = "/var/lib/holdfast-agent";
@@ -61,6 +62,33 @@ pub struct Uplink {
 pub struct Dns {
     /// UDP and TCP. Wildcards need no address to be there yet.
     pub listen: Vec<SocketAddr>,
+    /// Threads for UDP on each address; as many as the machine has cores without it.
+    pub workers: Option<NonZero<usize>>,
+    /// DNS over TLS; nowhere without it.
+    pub tls: Option<DnsTls>,
+}
+
+/// Where names are answered over TLS (RFC 7858).
+///
+/// ```
+/// let text = "[dns.tls]\ncertificate = \"/etc/holdfast-agent/dns.pem\"\nkey = \"/etc/holdfast-agent/dns.key\"\n";
+/// let config: holdfast_agent::config::Config = toml::from_str(text).unwrap();
+/// assert_eq!(config.dns.tls.unwrap().listen[0].port(), 853);
+/// ```
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DnsTls {
+    /// TCP. Port 853 of the wildcards without it.
+    #[serde(default = "dns_over_tls")]
+    pub listen: Vec<SocketAddr>,
+    /// PEM chain, the server's own first. Both files are read anew when they change.
+    pub certificate: PathBuf,
+    /// PEM.
+    pub key: PathBuf,
+}
+
+fn dns_over_tls() -> Vec<SocketAddr> {
+    wildcards(853)
 }
 
 /// Where BOOTP and DHCP are answered.
@@ -146,7 +174,7 @@ impl Default for Config {
 
 impl Default for Dns {
     fn default() -> Self {
-        Self { listen: wildcards(53) }
+        Self { listen: wildcards(53), workers: None, tls: None }
     }
 }
 

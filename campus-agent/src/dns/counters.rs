@@ -8,6 +8,7 @@ use std::sync::{Mutex, PoisonError};
 pub(super) struct Counters {
     udp_queries: Counter,
     tcp_queries: Counter,
+    tls_queries: Counter,
     replies: [Counter; Rcode::ALL.len()],
     silent: [Counter; Reason::ALL.len()],
     /// Replies given up because the socket had no room: the client asks again, the others are not held up.
@@ -16,6 +17,8 @@ pub(super) struct Counters {
     pub(super) connections: Gauge,
     /// TCP connections that were closed at once because there were too many.
     pub(super) turned_away: Counter,
+    /// Clients that came to the TLS port and did not get through the handshake.
+    pub(super) handshakes_failed: Counter,
     faults_told: Mutex<HashSet<(&'static str, io::ErrorKind)>>,
 }
 
@@ -24,11 +27,13 @@ impl Counters {
         Self {
             udp_queries: counter!("holdfast_dns_queries_total", "transport" => "udp"),
             tcp_queries: counter!("holdfast_dns_queries_total", "transport" => "tcp"),
+            tls_queries: counter!("holdfast_dns_queries_total", "transport" => "tls"),
             replies: Rcode::ALL.map(|rcode| counter!("holdfast_dns_replies_total", "rcode" => rcode.name())),
             silent: Reason::ALL.map(|reason| counter!("holdfast_dns_silent_total", "reason" => reason.name())),
             unsent: counter!("holdfast_dns_unsent_total"),
             connections: gauge!("holdfast_dns_tcp_connections"),
             turned_away: counter!("holdfast_dns_tcp_turned_away_total"),
+            handshakes_failed: counter!("holdfast_dns_handshakes_failed_total"),
             faults_told: Mutex::default(),
         }
     }
@@ -38,6 +43,7 @@ impl Counters {
         match transport {
             Transport::Udp => self.udp_queries.increment(1),
             Transport::Tcp => self.tcp_queries.increment(1),
+            Transport::Tls => self.tls_queries.increment(1),
         }
         let place = match outcome {
             Outcome::Replied(rcode) => Rcode::ALL.iter().position(|one| *one == rcode).map(|at| &self.replies[at]),

@@ -1,4 +1,4 @@
-//! DNS over TCP (RFC 7766): many queries on a connection, answered in the order they came.
+//! DNS over a stream, TCP (RFC 7766) or TLS: many queries on a connection, answered in the order they came.
 //!
 //! Queries that came together are answered together in one write. A client that does not read holds up itself alone:
 //! nothing more is read from it until it takes its replies, and after a while it is let go.
@@ -14,7 +14,7 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
@@ -47,11 +47,29 @@ pub(super) fn bind(address: SocketAddr) -> io::Result<TcpListener> {
 
 /// Accepts until it is dropped; its connections end with it.
 pub(super) async fn serve(listener: TcpListener, zone: Reader, door: Arc<Door>, counters: Arc<Counters>) -> Infallible {
+    let converse = move |stream: TcpStream, client, pass, counters| {
+        // Replies are gathered here already, so the kernel need not wait for more.
+        let _ = stream.set_nodelay(true);
+        converse(stream, client, Transport::Tcp, zone.clone(), pass, counters)
+    };
+    accept(listener, door, counters, converse).await
+}
+
+/// Accepts until it is dropped, and lets `converse` have each connection for which there is a place.
+pub(super) async fn accept<C>(
+    listener: TcpListener,
+    door: Arc<Door>,
+    counters: Arc<Counters>,
+    converse: impl Fn(TcpStream, SocketAddr, Pass, Arc<Counters>) -> C,
+) -> Infallible
+where
+    C: Future<Output = ()> + Send + 'static,
+{
     let mut connections = JoinSet::new();
     loop {
         match listener.accept().await {
             Ok((stream, client)) => match door.enter(client.ip()) {
-                Some(pass) => drop(connections.spawn(converse(stream, client, zone.clone(), pass, Arc::clone(&counters)))),
+                Some(pass) => drop(connections.spawn(converse(stream, client, pass, Arc::clone(&counters)))),
                 None => counters.turned_away.increment(1),
             },
             Err(wrong) => {
@@ -64,29 +82,33 @@ pub(super) async fn serve(listener: TcpListener, zone: Reader, door: Arc<Door>, 
 }
 
 /// One connection, to its end. How it ends is the client's business and nobody else's.
-async fn converse(mut stream: TcpStream, client: SocketAddr, zone: Reader, _pass: Pass, counters: Arc<Counters>) {
+pub(super) async fn converse<S>(stream: S, client: SocketAddr, transport: Transport, zone: Reader, _pass: Pass, counters: Arc<Counters>)
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
     counters.connections.increment(1.0);
-    // Replies are gathered here already, so the kernel need not wait for more.
-    let _ = stream.set_nodelay(true);
-    let peer = Peer { address: client, transport: Transport::Tcp };
-    let _ = answer_all(&mut stream, peer, &zone, &counters).await;
+    let peer = Peer { address: client, transport };
+    let _ = answer_all(stream, peer, &zone, &counters).await;
     counters.connections.decrement(1.0);
 }
 
-async fn answer_all(stream: &mut TcpStream, peer: Peer, zone: &Reader, counters: &Counters) -> io::Result<()> {
-    let (read_half, mut write_half) = stream.split();
-    let mut reader = BufReader::with_capacity(QUERY_LIMIT_BYTES, read_half);
+async fn answer_all<S: AsyncRead + AsyncWrite + Unpin>(stream: S, peer: Peer, zone: &Reader, counters: &Counters) -> io::Result<()> {
+    let mut stream = BufReader::with_capacity(QUERY_LIMIT_BYTES, stream);
     let (mut query, mut reply, mut batch) = (Vec::new(), Vec::new(), Vec::new());
     loop {
-        timeout(IDLE_TIMEOUT, read_message(&mut reader, &mut query)).await??;
+        timeout(IDLE_TIMEOUT, read_message(&mut stream, &mut query)).await??;
         let outcome = answer(&zone.current(), &query, peer, unix_now(), &mut reply);
-        counters.count(Transport::Tcp, outcome);
+        counters.count(peer.transport, outcome);
         let silent = matches!(outcome, Outcome::Silent(_));
         if !silent {
             push_message(&mut batch, &reply);
         }
-        if silent || batch.len() >= BATCH_LIMIT_BYTES || !has_message(reader.buffer()) {
-            timeout(WRITE_TIMEOUT, write_half.write_all(&batch)).await??;
+        if silent || batch.len() >= BATCH_LIMIT_BYTES || !has_message(stream.buffer()) {
+            timeout(WRITE_TIMEOUT, async {
+                stream.write_all(&batch).await?;
+                stream.flush().await
+            })
+            .await??;
             batch.clear();
         }
         if silent {

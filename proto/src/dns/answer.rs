@@ -23,6 +23,22 @@ pub enum Transport {
     Udp,
     /// A stream of messages; the length before each is not the core's business.
     Tcp,
+    /// The same, and nobody on the way reads it.
+    Tls,
+}
+
+impl Transport {
+    /// All of them, for counters.
+    pub const ALL: [Self; 3] = [Self::Udp, Self::Tcp, Self::Tls];
+
+    /// Its name in metrics.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Udp => "udp",
+            Self::Tcp => "tcp",
+            Self::Tls => "tls",
+        }
+    }
 }
 
 /// Who sent a packet, and how.
@@ -105,7 +121,7 @@ fn reply_with_error(packet: &[u8], readable: Malformed, rcode: Rcode, out: &mut 
 fn reply_to(view: &View, query: &Query<'_>, transport: Transport, out: &mut Vec<u8>) -> Rcode {
     let limit_bytes = match transport {
         Transport::Udp => reply::udp_limit_bytes(query.edns),
-        Transport::Tcp => TCP_MESSAGE_LIMIT_BYTES,
+        Transport::Tcp | Transport::Tls => TCP_MESSAGE_LIMIT_BYTES,
     };
     let mut reply = Reply::begin(query, limit_bytes, out);
     let written = match refusal(view, query) {
