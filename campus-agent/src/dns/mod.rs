@@ -9,6 +9,8 @@
 
 mod certificate;
 mod counters;
+mod desk;
+mod tally;
 mod tcp;
 #[cfg(test)]
 mod tests;
@@ -16,16 +18,15 @@ mod tls;
 mod udp;
 
 use crate::config;
-use counters::Counters;
+use desk::Desk;
 use holdfast_proto::net::batch::BatchSocket;
 use holdfast_proto::net::udp::UdpOptions;
 use holdfast_proto::snapshot::Reader;
-use holdfast_proto::words::UnixMillis;
 use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
@@ -42,16 +43,17 @@ pub struct DnsServer {
     plain: Vec<(Vec<BatchSocket>, TcpListener)>,
     encrypted: Vec<TcpListener>,
     certificate: Option<Arc<certificate::Certificate>>,
+    desk: Desk,
 }
 
 impl DnsServer {
     /// Binds UDP and TCP on each address: usually the wildcards `0.0.0.0:53` and `[::]:53`, and TLS where the settings have it.
     /// Must be called inside a tokio runtime. Without an address nothing is served, and that is no error; nor is a certificate
-    /// that cannot be read, which is told and tried again.
+    /// that cannot be read, which is told and tried again. `name` is the box's, the label that it is told by where the settings have none.
     ///
     /// # Errors
     /// Names the address that could not be bound and why.
-    pub fn bind(settings: &config::Dns) -> io::Result<Self> {
+    pub fn bind(settings: &config::Dns, name: &str) -> io::Result<Self> {
         let named = |address: SocketAddr, wrong: io::Error| io::Error::new(wrong.kind(), format!("DNS cannot bind {address}: {wrong}"));
         let workers = settings.workers.unwrap_or_else(|| std::thread::available_parallelism().unwrap_or(std::num::NonZero::<usize>::MIN)).get();
         let plain = settings.listen.iter().map(|address| bind_both(*address, workers).map_err(|wrong| named(*address, wrong)));
@@ -60,7 +62,7 @@ impl DnsServer {
         let encrypted = tls.map_or(&[][..], |tls| &tls.listen).iter().map(|address| tcp::bind(*address).map_err(|wrong| named(*address, wrong)));
         let encrypted = encrypted.collect::<io::Result<_>>()?;
         let certificate = tls.map(|tls| Arc::new(certificate::Certificate::of(&tls.certificate, &tls.key)));
-        Ok(Self { plain, encrypted, certificate })
+        Ok(Self { plain, encrypted, certificate, desk: Desk::new(settings, name)? })
     }
 
     /// What was bound for UDP and TCP, with the ports that the kernel chose for port 0: the same for both.
@@ -76,18 +78,19 @@ impl DnsServer {
     /// Serves until `cancelled` resolves; returns earlier only where one of its own tasks or threads panicked, which is logged.
     /// The reader is of the zone feed.
     pub async fn serve(self, zone: Reader, cancelled: impl Future<Output = ()>) {
-        let counters = Arc::new(Counters::new());
+        let desk = Arc::new(self.desk);
         let door = Arc::new(tcp::Door::default());
         let mut tasks = JoinSet::<Infallible>::new();
         let mut workers = udp::Workers::default();
+        tasks.spawn(desk::turn_secrets(Arc::clone(&desk)));
         for (sockets, listener) in self.plain {
             for socket in sockets {
-                workers.start(socket, zone.clone(), Arc::clone(&counters));
+                workers.start(socket, zone.clone(), Arc::clone(&desk));
             }
-            tasks.spawn(tcp::serve(listener, zone.clone(), Arc::clone(&door), Arc::clone(&counters)));
+            tasks.spawn(tcp::serve(listener, zone.clone(), Arc::clone(&door), Arc::clone(&desk)));
         }
         for (listener, certificate) in self.encrypted.into_iter().zip(self.certificate.iter().cycle()) {
-            tasks.spawn(tls::serve(listener, Arc::clone(certificate), zone.clone(), Arc::clone(&door), Arc::clone(&counters)));
+            tasks.spawn(tls::serve(listener, Arc::clone(certificate), zone.clone(), Arc::clone(&door), Arc::clone(&desk)));
         }
         // Dropping the set ends the tasks, and the connections with the task that owns them.
         tokio::select! {
@@ -111,9 +114,4 @@ fn bind_both(address: SocketAddr, workers: usize) -> io::Result<(Vec<BatchSocket
             bound => return Ok((udp, bound?)),
         }
     }
-}
-
-/// The core asks for time and uses it for nothing yet; no answer may ever hang on this clock being right.
-fn unix_now() -> UnixMillis {
-    UnixMillis(SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64))
 }

@@ -3,9 +3,10 @@
 //! Queries that came together are answered together in one write. A client that does not read holds up itself alone:
 //! nothing more is read from it until it takes its replies, and after a while it is let go.
 
-use super::counters::Counters;
-use super::{REST_AFTER_ERROR, unix_now};
-use holdfast_proto::dns::{Outcome, Peer, Transport, answer};
+use super::REST_AFTER_ERROR;
+use super::desk::Desk;
+use super::tally::Tally;
+use holdfast_proto::dns::{Outcome, Peer, Transport};
 use holdfast_proto::snapshot::Reader;
 use nix::sys::socket::{setsockopt, sockopt};
 use std::collections::HashMap;
@@ -20,7 +21,7 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 /// How long a client may take for its next whole query: seconds, says RFC 7766 section 6.2.3.
-const IDLE_TIMEOUT: Duration = Duration::from_secs(10);
+pub(super) const IDLE_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a client may take to read what it asked for.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 /// All connections together: each takes a few KiB, and a campus's resolvers need a handful.
@@ -46,21 +47,21 @@ pub(super) fn bind(address: SocketAddr) -> io::Result<TcpListener> {
 }
 
 /// Accepts until it is dropped; its connections end with it.
-pub(super) async fn serve(listener: TcpListener, zone: Reader, door: Arc<Door>, counters: Arc<Counters>) -> Infallible {
-    let converse = move |stream: TcpStream, client, pass, counters| {
+pub(super) async fn serve(listener: TcpListener, zone: Reader, door: Arc<Door>, desk: Arc<Desk>) -> Infallible {
+    let converse = move |stream: TcpStream, client, pass, desk| {
         // Replies are gathered here already, so the kernel need not wait for more.
         let _ = stream.set_nodelay(true);
-        converse(stream, client, Transport::Tcp, zone.clone(), pass, counters)
+        converse(stream, client, Transport::Tcp, zone.clone(), pass, desk)
     };
-    accept(listener, door, counters, converse).await
+    accept(listener, door, desk, converse).await
 }
 
 /// Accepts until it is dropped, and lets `converse` have each connection for which there is a place.
 pub(super) async fn accept<C>(
     listener: TcpListener,
     door: Arc<Door>,
-    counters: Arc<Counters>,
-    converse: impl Fn(TcpStream, SocketAddr, Pass, Arc<Counters>) -> C,
+    desk: Arc<Desk>,
+    converse: impl Fn(TcpStream, SocketAddr, Pass, Arc<Desk>) -> C,
 ) -> Infallible
 where
     C: Future<Output = ()> + Send + 'static,
@@ -69,11 +70,11 @@ where
     loop {
         match listener.accept().await {
             Ok((stream, client)) => match door.enter(client.ip()) {
-                Some(pass) => drop(connections.spawn(converse(stream, client, pass, Arc::clone(&counters)))),
-                None => counters.turned_away.increment(1),
+                Some(pass) => drop(connections.spawn(converse(stream, client, pass, Arc::clone(&desk)))),
+                None => desk.counters.turned_away.increment(1),
             },
             Err(wrong) => {
-                counters.fault("accept", &wrong);
+                desk.counters.fault("accept", &wrong);
                 tokio::time::sleep(REST_AFTER_ERROR).await;
             }
         }
@@ -82,23 +83,25 @@ where
 }
 
 /// One connection, to its end. How it ends is the client's business and nobody else's.
-pub(super) async fn converse<S>(stream: S, client: SocketAddr, transport: Transport, zone: Reader, _pass: Pass, counters: Arc<Counters>)
+pub(super) async fn converse<S>(stream: S, client: SocketAddr, transport: Transport, zone: Reader, _pass: Pass, desk: Arc<Desk>)
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    counters.connections.increment(1.0);
+    desk.counters.connections.increment(1.0);
     let peer = Peer { address: client, transport };
-    let _ = answer_all(stream, peer, &zone, &counters).await;
-    counters.connections.decrement(1.0);
+    let _ = answer_all(stream, peer, &zone, &desk).await;
+    desk.counters.connections.decrement(1.0);
 }
 
-async fn answer_all<S: AsyncRead + AsyncWrite + Unpin>(stream: S, peer: Peer, zone: &Reader, counters: &Counters) -> io::Result<()> {
+async fn answer_all<S: AsyncRead + AsyncWrite + Unpin>(stream: S, peer: Peer, zone: &Reader, desk: &Desk) -> io::Result<()> {
     let mut stream = BufReader::with_capacity(QUERY_LIMIT_BYTES, stream);
-    let (mut query, mut reply, mut batch) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut query, mut reply, mut batch, mut tally) = (Vec::new(), Vec::new(), Vec::new(), Tally::default());
     loop {
         timeout(IDLE_TIMEOUT, read_message(&mut stream, &mut query)).await??;
-        let outcome = answer(&zone.current(), &query, peer, unix_now(), &mut reply);
-        counters.count(peer.transport, outcome);
+        let moment = desk.moment();
+        let outcome = desk.answer(&zone.current(), &query, peer, &moment, &mut reply, &mut tally);
+        tally.spent(1, moment.age_us(desk));
+        desk.counters.take(peer.transport, &mut tally);
         let silent = matches!(outcome, Outcome::Silent(_));
         if !silent {
             push_message(&mut batch, &reply);

@@ -36,7 +36,7 @@ fn settings(address: SocketAddr) -> config::Dns {
 }
 
 fn serve(wildcard: &str, view: View) -> Served {
-    let server = DnsServer::bind(&settings(wildcard.parse().unwrap())).unwrap();
+    let server = DnsServer::bind(&settings(wildcard.parse().unwrap()), "north").unwrap();
     start(server, view)
 }
 
@@ -138,7 +138,7 @@ fn serve_tls(view: View) -> (SocketAddr, Served, tokio_rustls::TlsConnector, tem
     std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
     let loopback = SocketAddr::from(([127, 0, 0, 1], 0));
     let tls = Some(config::DnsTls { listen: vec![loopback], certificate, key });
-    let server = DnsServer::bind(&config::Dns { tls, ..settings(loopback) }).unwrap();
+    let server = DnsServer::bind(&config::Dns { tls, ..settings(loopback) }, "north").unwrap();
     let address = server.tls_addrs().unwrap()[0];
     let mut roots = rustls::RootCertStore::empty();
     roots.add(made.cert.der().clone()).unwrap();
@@ -189,7 +189,7 @@ async fn many_clients_are_served_side_by_side_however_slow_one_is() {
 #[tokio::test]
 async fn every_worker_of_an_address_answers() {
     let loopback = SocketAddr::from(([127, 0, 0, 1], 0));
-    let server = DnsServer::bind(&config::Dns { workers: std::num::NonZero::new(4), ..settings(loopback) }).unwrap();
+    let server = DnsServer::bind(&config::Dns { workers: std::num::NonZero::new(4), ..settings(loopback) }, "north").unwrap();
     let address = server.local_addrs().unwrap()[0];
     let served = start(server, view(7, 1));
     // The kernel chooses the worker by the client's port: forty of them miss none of four but by a chance of one in a hundred thousand.
@@ -229,6 +229,6 @@ async fn noise_over_tcp_ends_the_connection_after_the_replies_before_it() {
 async fn an_address_that_is_taken_is_named() {
     let taken = Client::bind("127.0.0.1:0").await.unwrap();
     let address = taken.local_addr().unwrap();
-    let wrong = DnsServer::bind(&settings(address)).unwrap_err().to_string();
+    let wrong = DnsServer::bind(&settings(address), "north").unwrap_err().to_string();
     assert!(wrong.starts_with(&format!("DNS cannot bind {address}: ")), "{wrong}");
 }

@@ -1,13 +1,15 @@
 //! UDP: one thread for each socket, and for each batch one view.
 
-use super::counters::Counters;
-use super::{REST_AFTER_ERROR, unix_now};
-use holdfast_proto::dns::{Peer, Transport, answer};
-use holdfast_proto::net::batch::{Batch, BatchSocket};
+use super::REST_AFTER_ERROR;
+use super::desk::{Desk, udp_peer};
+use super::tally::Tally;
+use holdfast_proto::dns::Transport;
+use holdfast_proto::net::batch::{Batch, BatchSocket, TICK};
 use holdfast_proto::snapshot::Reader;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
+use std::time::Instant;
 use tokio::sync::mpsc;
 
 /// The threads that answer over UDP. They end when this is dropped, at the latest a tick of their sockets after it.
@@ -30,8 +32,8 @@ impl Workers {
     ///
     /// # Panics
     /// When the system has no room for a thread: the service cannot be what it was configured to be.
-    pub(super) fn start(&mut self, socket: BatchSocket, zone: Reader, counters: Arc<Counters>) {
-        let worker = Worker { socket, zone, counters, stop: Arc::clone(&self.stop), _last_words: LastWords(self.last_words.clone()) };
+    pub(super) fn start(&mut self, socket: BatchSocket, zone: Reader, desk: Arc<Desk>) {
+        let worker = Worker { socket, zone, desk, stop: Arc::clone(&self.stop), _last_words: LastWords(self.last_words.clone()) };
         let thread = std::thread::Builder::new().name(format!("dns-udp-{}", self.threads.len())).spawn(move || worker.run());
         self.threads.push(thread.expect("the system has room for a thread"));
     }
@@ -67,35 +69,40 @@ impl Drop for LastWords {
 struct Worker {
     socket: BatchSocket,
     zone: Reader,
-    counters: Arc<Counters>,
+    desk: Arc<Desk>,
     stop: Arc<AtomicBool>,
     _last_words: LastWords,
 }
 
 impl Worker {
     fn run(self) {
-        let mut batch = self.socket.batch();
+        let (mut batch, mut tally, mut handed_in) = (self.socket.batch(), Tally::default(), Instant::now());
         while !self.stop.load(Ordering::Relaxed) {
             match self.socket.receive(&mut batch) {
                 Ok(0) => {}
-                Ok(_) => self.answer_all(&mut batch),
+                Ok(count) => self.answer_all(&mut batch, count, &mut tally),
                 Err(wrong) => {
-                    self.counters.fault("receive", &wrong);
+                    self.desk.counters.fault("receive", &wrong);
                     std::thread::sleep(REST_AFTER_ERROR);
                 }
+            }
+            if handed_in.elapsed() >= TICK {
+                self.desk.counters.take(Transport::Udp, &mut tally);
+                handed_in = Instant::now();
             }
         }
     }
 
-    fn answer_all(&self, batch: &mut Batch) {
-        let (view, now) = (self.zone.current(), unix_now());
+    fn answer_all(&self, batch: &mut Batch, count: usize, tally: &mut Tally) {
+        let (view, moment) = (self.zone.current(), self.desk.moment());
         for (packet, received, reply) in batch.packets() {
-            let peer = Peer { address: received.from, transport: Transport::Udp };
-            let outcome = answer(&view, packet, peer, now, reply);
-            self.counters.count(Transport::Udp, outcome);
+            self.desk.answer(&view, packet, udp_peer(received.from), &moment, reply, tally);
         }
         let sent = self.socket.send(batch);
-        self.counters.unsent.increment(sent.unsent as u64);
-        sent.faults.iter().for_each(|wrong| self.counters.fault("send", wrong));
+        tally.spent(count, moment.age_us(&self.desk));
+        if sent.unsent > 0 {
+            self.desk.counters.unsent.increment(sent.unsent as u64);
+        }
+        sent.faults.iter().for_each(|wrong| self.desk.counters.fault("send", wrong));
     }
 }

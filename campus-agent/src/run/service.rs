@@ -11,13 +11,15 @@ use metrics_exporter_prometheus::PrometheusHandle;
 /// Answers names until SIGTERM, from the zone snapshot alone.
 pub async fn dns(config: Config, metrics: PrometheusHandle) -> anyhow::Result<()> {
     let mut process = Process::begin("dns", config, metrics)?;
+    // A card that cannot be read costs the box its label, and nothing else.
+    let name = Identity::read_name(&process.folders.state).unwrap_or_default();
     let mut settings = process.config.dns.clone();
     settings.listen = usable(&settings.listen);
     if let Some(tls) = &mut settings.tls {
         tls.listen = usable(&tls.listen);
     }
     // Bound first: whoever reads what this process serves may ask it.
-    let port = Port::new("DNS", &process.spool, move || DnsServer::bind(&settings));
+    let port = Port::new("DNS", &process.spool, move || DnsServer::bind(&settings, &name));
     let (zone, stop) = (process.follow(Feed::ZONE), process.stopped());
     process.tasks.spawn(async move { port.bound().await.serve(zone, stop).await });
     process.serve().await

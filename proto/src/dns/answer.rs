@@ -5,9 +5,13 @@
 //! speak EDNS why (RFC 8914). How: RFC 1034 section 4.3.2 with the later rules named where they apply. An existing
 //! name costs one probe; a missing one a probe per label up to its closest encloser, and one for the wildcard.
 
+use super::cookie::CookieState;
+use super::edns::{ExtendedError, Opt};
 use super::message::{CLASS_IN, HEADER_BYTES, Malformed, Query, Rcode};
 use super::name::Name;
-use super::reply::{self, ExtendedError, Owner, QUESTION_OWNER, Reply, Section, Stop, TCP_MESSAGE_LIMIT_BYTES};
+use super::order::SORT_LIMIT;
+use super::policy::Policy;
+use super::reply::{self, Owner, QUESTION_OWNER, Reply, Section, Stop, TCP_MESSAGE_LIMIT_BYTES};
 use super::{NODE, NodeRef, Place, RrSetRef, rtype};
 use crate::snapshot::View;
 use crate::words::{Generation, UnixMillis};
@@ -54,9 +58,48 @@ pub struct Peer {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
     /// The reply stands in the lent buffer.
-    Replied(Rcode),
+    Replied(Told),
     /// No reply: the buffer is empty.
     Silent(Reason),
+}
+
+/// What a reply says, for counters and limits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Told {
+    /// Its code.
+    pub rcode: Rcode,
+    /// The type that was asked for; 0 where the question could not be read.
+    pub qtype: u16,
+    /// Whether it was cut because it did not fit.
+    pub truncated: bool,
+    /// What the client's cookie says of it.
+    pub cookie: CookieState,
+    /// What sort of answer it is.
+    pub kind: Kind,
+    /// Which row of the view the answer comes from: the same for all answers that differ only in the question's name. It has no
+    /// other meaning, and none in another view.
+    pub source: u64,
+}
+
+impl Told {
+    /// Of a packet of which nothing more can be said.
+    fn error(rcode: Rcode) -> Self {
+        Self { rcode, qtype: 0, truncated: false, cookie: CookieState::Without, kind: Kind::Error, source: 0 }
+    }
+}
+
+/// What sort of answer a reply is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Kind {
+    /// Records of ours.
+    Data,
+    /// Where to ask instead.
+    Referral,
+    /// No such name, or no such data.
+    Missing,
+    /// No answer.
+    Error,
 }
 
 /// Why there is no reply.
@@ -86,21 +129,34 @@ impl Reason {
 
 /// Answers a packet into a lent buffer, which is emptied first and grows at most to what the transport takes.
 ///
-/// Time changes no answer yet; it is here because it is the one shape of every core.
-pub fn answer(view: &View, packet: &[u8], peer: Peer, _now: UnixMillis, out: &mut Vec<u8>) -> Outcome {
+/// Time decides what a cookie is worth and nothing else: no answer hangs on a clock being right.
+pub fn answer(view: &View, packet: &[u8], peer: Peer, policy: &Policy, now: UnixMillis, out: &mut Vec<u8>) -> Outcome {
     out.clear();
     if let Some(reason) = silence(packet, peer) {
         return Outcome::Silent(reason);
     }
-    let rcode = if reply::has_other_opcode(packet) {
+    let told = if reply::has_other_opcode(packet) {
         reply_with_error(packet, Malformed { readable_end: HEADER_BYTES }, Rcode::NotImp, out)
     } else {
         match Query::read(packet) {
-            Ok(query) => reply_to(view, &query, peer.transport, out),
+            Ok(query) => reply_to(view, &Asked::of(&query, peer, policy, now), out),
             Err(malformed) => reply_with_error(packet, malformed, Rcode::FormErr, out),
         }
     };
-    Outcome::Replied(rcode)
+    Outcome::Replied(told)
+}
+
+/// Cuts the reply to a packet that [`answer`] replied to, because its client heard too much: whoever speaks cookies is to come
+/// again with the one that it is given, all others by TCP.
+pub fn cut(packet: &[u8], peer: Peer, policy: &Policy, now: UnixMillis, out: &mut Vec<u8>) {
+    let Ok(query) = Query::read(packet) else { return out.clear() };
+    let asked = Asked::of(&query, peer, policy, now);
+    let mut reply = Reply::begin(&query, asked.opt, asked.limit_bytes(), out);
+    let rcode = if asked.cookie == CookieState::Unproven { Rcode::BadCookie } else { Rcode::NoError };
+    if rcode == Rcode::NoError {
+        reply.truncate();
+    }
+    reply.finish(rcode, None);
 }
 
 fn silence(packet: &[u8], peer: Peer) -> Option<Reason> {
@@ -113,43 +169,87 @@ fn silence(packet: &[u8], peer: Peer) -> Option<Reason> {
     (peer.address.port() == 0).then_some(Reason::NoReturnPort)
 }
 
-fn reply_with_error(packet: &[u8], readable: Malformed, rcode: Rcode, out: &mut Vec<u8>) -> Rcode {
+fn reply_with_error(packet: &[u8], readable: Malformed, rcode: Rcode, out: &mut Vec<u8>) -> Told {
     reply::put_error(packet, readable, rcode, out);
-    rcode
+    Told::error(rcode)
 }
 
-fn reply_to(view: &View, query: &Query<'_>, transport: Transport, out: &mut Vec<u8>) -> Rcode {
-    let limit_bytes = match transport {
-        Transport::Udp => reply::udp_limit_bytes(query.edns),
-        Transport::Tcp | Transport::Tls => TCP_MESSAGE_LIMIT_BYTES,
+/// A query, who asks it, and what that means for the reply's form.
+struct Asked<'a> {
+    query: &'a Query<'a>,
+    peer: Peer,
+    policy: &'a Policy,
+    cookie: CookieState,
+    opt: Option<Opt<'a>>,
+}
+
+impl<'a> Asked<'a> {
+    fn of(query: &'a Query<'a>, peer: Peer, policy: &'a Policy, now: UnixMillis) -> Self {
+        let Some(edns) = query.edns else { return Self { query, peer, policy, cookie: CookieState::Without, opt: None } };
+        let judged = edns.options.cookie.map(|cookie| policy.cookies.judge(cookie, peer.address.ip(), now));
+        let (cookie, ours) = judged.map_or((CookieState::Without, None), |(state, ours)| (state, Some(ours)));
+        Self { query, peer, policy, cookie, opt: Some(Opt::to(edns, ours, peer.transport, policy)) }
+    }
+
+    fn limit_bytes(&self) -> usize {
+        match self.peer.transport {
+            Transport::Udp => reply::udp_limit_bytes(self.query.edns),
+            Transport::Tcp | Transport::Tls => TCP_MESSAGE_LIMIT_BYTES,
+        }
+    }
+
+    fn is_udp(&self) -> bool {
+        self.peer.transport == Transport::Udp
+    }
+}
+
+fn reply_to(view: &View, asked: &Asked<'_>, out: &mut Vec<u8>) -> Told {
+    let mut reply = Reply::begin(asked.query, asked.opt, asked.limit_bytes(), out);
+    let written = match refusal(view, asked) {
+        Some((rcode, why)) => Ok(Verdict { rcode, why, kind: Kind::Error, source: 0 }),
+        None => follow(view, asked, &mut reply),
     };
-    let mut reply = Reply::begin(query, limit_bytes, out);
-    let written = match refusal(view, query) {
-        Some((rcode, why)) => Ok((rcode, why)),
-        None => follow(view, query, &mut reply),
-    };
-    let (rcode, why) = match (written, transport) {
+    let verdict = match (written, asked.is_udp()) {
         (Ok(verdict), _) => verdict,
-        (Err(Stop::Full), Transport::Udp) => {
+        (Err(Stop::Full), true) => {
             reply.truncate();
-            (Rcode::NoError, None)
+            Verdict { rcode: Rcode::NoError, why: None, kind: Kind::Data, source: 0 }
         }
         (Err(_), _) => {
             reply.clear();
             reply.authoritative = false;
-            (Rcode::ServFail, Some(ExtendedError::InvalidData))
+            Verdict { rcode: Rcode::ServFail, why: Some(ExtendedError::InvalidData), kind: Kind::Error, source: 0 }
         }
     };
+    let Verdict { rcode, why, kind, source } = verdict;
+    let told = Told { rcode, qtype: asked.query.qtype, truncated: reply.truncated, cookie: asked.cookie, kind, source };
     reply.finish(rcode, why);
-    rcode
+    told
 }
 
-type Verdict = (Rcode, Option<ExtendedError>);
+/// What an answer comes to.
+struct Verdict {
+    rcode: Rcode,
+    why: Option<ExtendedError>,
+    kind: Kind,
+    source: u64,
+}
+
+impl Verdict {
+    /// An answer that comes from this row.
+    fn of(rcode: Rcode, kind: Kind, row: &[u8]) -> Self {
+        Self { rcode, why: None, kind, source: row.as_ptr() as u64 }
+    }
+}
 
 /// What is decided before any name is looked up.
-fn refusal(view: &View, query: &Query<'_>) -> Option<Verdict> {
+fn refusal(view: &View, asked: &Asked<'_>) -> Option<(Rcode, Option<ExtendedError>)> {
+    let query = asked.query;
     if query.edns.is_some_and(|edns| edns.version > 0) {
         return Some((Rcode::BadVers, None));
+    }
+    if asked.policy.demands_cookies && asked.is_udp() && asked.cookie == CookieState::Unproven {
+        return Some((Rcode::BadCookie, None));
     }
     match (query.qclass, query.qtype) {
         (_, rtype::OPT) => Some((Rcode::FormErr, None)),
@@ -162,22 +262,27 @@ fn refusal(view: &View, query: &Query<'_>) -> Option<Verdict> {
 
 /// Answers for the question's name and for the names that its aliases lead to. The last of them gives the code (RFC 6604 section 3),
 /// the first the AA bit (RFC 1035 section 4.1.1).
-fn follow(view: &View, query: &Query<'_>, reply: &mut Reply<'_>) -> Result<Verdict, Stop> {
+fn follow(view: &View, asked: &Asked<'_>, reply: &mut Reply<'_>) -> Result<Verdict, Stop> {
+    let query = asked.query;
     let mut passed: [Option<*const u8>; ALIAS_LIMIT] = [None; ALIAS_LIMIT];
     let (mut alias, mut owner) = (None, QUESTION_OWNER);
+    let mut verdict = Verdict { rcode: Rcode::NoError, why: None, kind: Kind::Data, source: 0 };
     for step in 0..=ALIAS_LIMIT {
         let name: &Name = alias.as_ref().unwrap_or(&query.name);
         let found = find(view, name, query.qtype)?;
         reply.authoritative |= step == 0 && matches!(found, Found::Missing { .. } | Found::Here { .. });
         let (row, node, apex_labels) = match found {
-            Found::Outside if step == 0 => return Ok((Rcode::Refused, Some(ExtendedError::NotAuthoritative))),
+            Found::Outside if step == 0 => {
+                return Ok(Verdict { rcode: Rcode::Refused, why: Some(ExtendedError::NotAuthoritative), kind: Kind::Error, source: 0 });
+            }
             Found::Outside => break,
             Found::Missing { apex_labels } => return put_negative(view, name, apex_labels, Rcode::NxDomain, reply),
             Found::Delegated { cut_labels, node } => return put_referral(view, name, cut_labels, node, reply),
             Found::Here { row, node, apex_labels } => (row, node, apex_labels),
         };
+        verdict = Verdict::of(Rcode::NoError, Kind::Data, row);
         if let Some(rrset) = wanted(node, query.qtype)? {
-            reply.put_rrset(Section::Answer, owner, rrset, rrset.ttl)?;
+            put_answer(asked, owner, rrset, reply)?;
             break;
         }
         let Some(cname) = node.rrset(rtype::CNAME)? else { return put_negative(view, name, apex_labels, Rcode::NoError, reply) };
@@ -191,7 +296,16 @@ fn follow(view: &View, query: &Query<'_>, reply: &mut Reply<'_>) -> Result<Verdi
         alias = Some(Name::read(target).ok_or(Stop::Damaged)?);
         owner = reply::owner_at(target_at).ok_or(Stop::Full)?;
     }
-    Ok((Rcode::NoError, None))
+    Ok(verdict)
+}
+
+/// Writes the records that were asked for, addresses in the order that the site wishes.
+fn put_answer(asked: &Asked<'_>, owner: Owner<'_>, rrset: RrSetRef<'_>, reply: &mut Reply<'_>) -> Result<(), Stop> {
+    let turn = u16::from_be_bytes([asked.query.packet[0], asked.query.packet[1]]);
+    match asked.policy.order.of(rrset, asked.peer.address.ip(), turn, &mut [0; SORT_LIMIT]) {
+        Some(places) => reply.put_sorted(Section::Answer, owner, rrset, places),
+        None => reply.put_rrset(Section::Answer, owner, rrset, rrset.ttl).map(drop),
+    }
 }
 
 /// The records that answer a type: of ANY, the first set alone (RFC 8482 section 4.1).
@@ -288,12 +402,12 @@ fn node_at<'v>(view: &'v View, name: &[u8]) -> Result<Option<(&'v [u8], NodeRef<
 /// No such name, or no such data: the SOA says for how long (RFC 2308 section 3).
 fn put_negative(view: &View, name: &Name, apex_labels: usize, rcode: Rcode, reply: &mut Reply<'_>) -> Result<Verdict, Stop> {
     let apex = name.ancestor(apex_labels);
-    let (_, node) = node_at(view, apex)?.ok_or(Stop::Damaged)?;
+    let (row, node) = node_at(view, apex)?.ok_or(Stop::Damaged)?;
     let soa = node.rrset(rtype::SOA)?.ok_or(Stop::Damaged)?;
     let rdata = soa.rdatas().next().ok_or(Stop::Damaged)??;
     let minimum_s = reply::soa_minimum_s(rdata).ok_or(Stop::Damaged)?;
     reply.put_rrset(Section::Authority, Owner::Wire(apex), soa, soa.ttl.min(minimum_s))?;
-    Ok((rcode, None))
+    Ok(Verdict::of(rcode, Kind::Missing, row))
 }
 
 /// The servers of another's zone, with the addresses that are known here. Those within the delegated zone must fit (RFC 9471);
@@ -313,7 +427,7 @@ fn put_referral(view: &View, name: &Name, cut_labels: usize, node: NodeRef<'_>, 
             }
         }
     }
-    Ok((Rcode::NoError, None))
+    Ok(Verdict::of(Rcode::NoError, Kind::Referral, ns.first_bytes()))
 }
 
 fn put_addresses(view: &View, target: &Name, reply: &mut Reply<'_>) -> Result<(), Stop> {

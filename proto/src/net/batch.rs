@@ -233,7 +233,7 @@ mod tests {
     fn a_reply_that_cannot_go_holds_up_no_other() {
         let server = BatchSocket::bind("127.0.0.1:0".parse().unwrap(), 1, UdpOptions::default()).unwrap().remove(0);
         let clients = [UdpSocket::bind("127.0.0.1:0").unwrap(), UdpSocket::bind("127.0.0.1:0").unwrap()];
-        clients.iter().for_each(|client| drop(client.send_to(b"x", server.local_addr().unwrap()).unwrap()));
+        clients.iter().for_each(|client| assert_eq!(client.send_to(b"x", server.local_addr().unwrap()).unwrap(), 1));
         let mut batch = server.batch();
         assert_eq!(server.receive(&mut batch).unwrap(), 2);
         for (number, (_, _, reply)) in batch.packets().enumerate() {

@@ -1,5 +1,6 @@
 //! The answers, asked as a client asks and read by another's parser (hickory-proto).
 
+mod edns;
 mod examples;
 mod model;
 mod packets;
@@ -10,6 +11,9 @@ use crate::snapshot::{Change, Feed, State, View};
 use crate::words::{DomainName, UnixMillis};
 use hickory_proto::op::Message;
 use std::collections::{BTreeMap, BTreeSet};
+
+/// In 2027.
+const NOW: UnixMillis = UnixMillis(1_800_000_000_000);
 
 /// A record as a zone file has it: owner, type, TTL, rdata.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -126,14 +130,28 @@ fn peer(transport: Transport) -> Peer {
     Peer { address: "192.0.2.1:5353".parse().unwrap(), transport }
 }
 
-fn send(view: &View, packet: &[u8], transport: Transport) -> (Outcome, Vec<u8>) {
+/// A policy that tells nothing of the box, with secrets that everybody knows.
+fn policy() -> Policy {
+    Policy::new(Cookies::of_period(&[7; 32], 1))
+}
+
+fn send(view: &View, packet: &[u8], transport: Transport) -> (Result<Rcode, Reason>, Vec<u8>) {
+    let (outcome, reply) = send_to(view, packet, peer(transport), &policy());
+    let rcode = match outcome {
+        Outcome::Replied(told) => Ok(told.rcode),
+        Outcome::Silent(reason) => Err(reason),
+    };
+    (rcode, reply)
+}
+
+fn send_to(view: &View, packet: &[u8], peer: Peer, policy: &Policy) -> (Outcome, Vec<u8>) {
     let mut out = b"left from before".to_vec();
-    (answer(view, packet, peer(transport), UnixMillis(0), &mut out), out)
+    (answer(view, packet, peer, policy, NOW, &mut out), out)
 }
 
 /// Sends and lets hickory-proto read the reply.
 fn exchange(view: &View, packet: &[u8], transport: Transport) -> Message {
     let (outcome, reply) = send(view, packet, transport);
-    assert!(matches!(outcome, Outcome::Replied(_)), "{outcome:?}");
+    assert!(outcome.is_ok(), "{outcome:?}");
     Message::from_vec(&reply).unwrap()
 }
