@@ -15,6 +15,8 @@ const QUESTION_TAIL_BYTES: usize = 4;
 const RECORD_TAIL_BYTES: usize = 10;
 /// The class of everything that is ours.
 pub(super) const CLASS_IN: u16 = 1;
+/// The class in which servers are asked for themselves (RFC 4892).
+pub(super) const CLASS_CH: u16 = 3;
 
 /// The response codes that we send (RFC 1035 section 4.1.1, RFC 6891 section 9).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -32,6 +34,8 @@ pub enum Rcode {
     NotImp = 4,
     /// Not ours to answer.
     Refused = 5,
+    /// A DNAME makes a name that is too long (RFC 6672 section 2.2).
+    YxDomain = 6,
     /// An EDNS version that we do not speak.
     BadVers = 16,
     /// A client whose address is in doubt shall ask again with the cookie that comes with this (RFC 7873 section 8).
@@ -51,6 +55,7 @@ impl Rcode {
             Self::NxDomain => "nxdomain",
             Self::NotImp => "notimp",
             Self::Refused => "refused",
+            Self::YxDomain => "yxdomain",
             Self::BadVers => "badvers",
             Self::BadCookie => "badcookie",
         }

@@ -4,8 +4,11 @@
 //! wire, so `answer` looks up, copies and compresses, and neither allocates nor parses records.
 
 mod answer;
+mod compose;
 mod cookie;
+mod denial;
 mod edns;
+mod follow;
 mod limit;
 mod message;
 mod name;
@@ -15,12 +18,15 @@ pub mod probe;
 pub mod rdata;
 mod reply;
 pub mod rtype;
+mod search;
 #[cfg(test)]
 mod tests;
 mod zones;
 
 pub use answer::{Kind, Outcome, Peer, Reason, Told, Transport, answer, cut};
+pub use compose::{Record, Zone, rows};
 pub use cookie::{CookieState, Cookies};
+pub use denial::{DENIAL, denial_key};
 pub use limit::{Limiter, Limits, Verdict};
 pub use message::Rcode;
 pub use order::Order;

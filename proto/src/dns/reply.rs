@@ -1,5 +1,5 @@
 use super::edns::{Edns, ExtendedError, Opt};
-use super::message::{CLASS_IN, HEADER_BYTES, Malformed, Query, Rcode, number_at};
+use super::message::{CLASS_CH, CLASS_IN, HEADER_BYTES, Malformed, Query, Rcode, number_at};
 use super::name::Name;
 use super::{RowError, RrSetRef, rtype};
 
@@ -121,7 +121,8 @@ impl<'a> Reply<'a> {
         Ok(())
     }
 
-    fn put_record(&mut self, section: Section, owner: Owner<'_>, rtype: u16, ttl_s: u32, rdata: &[u8]) -> Result<usize, Stop> {
+    /// Writes one record; gives the offset of its rdata.
+    pub(super) fn put_record(&mut self, section: Section, owner: Owner<'_>, rtype: u16, ttl_s: u32, rdata: &[u8]) -> Result<usize, Stop> {
         self.put_owner(owner)?;
         self.put_fields(rtype, ttl_s, rdata.len())?;
         let rdata_at = self.out.len();
@@ -131,6 +132,17 @@ impl<'a> Reply<'a> {
         // A message has 65535 bytes at most, so it never has that many records.
         self.counts[section as usize] += 1;
         Ok(rdata_at)
+    }
+
+    /// Writes what a server says of itself: a TXT record of class CH at the question's name (RFC 4892 section 3).
+    pub(super) fn put_own_text(&mut self, text: &[u8]) -> Result<(), Stop> {
+        self.put_owner(QUESTION_OWNER)?;
+        let [t0, t1] = rtype::TXT.to_be_bytes();
+        let len = u8::try_from(text.len()).map_err(|_| Stop::Full)?;
+        self.put(&[t0, t1, 0, CLASS_CH as u8, 0, 0, 0, 0, 0, len + 1, len])?;
+        self.put(text)?;
+        self.counts[Section::Answer as usize] += 1;
+        Ok(())
     }
 
     fn put_owner(&mut self, owner: Owner<'_>) -> Result<(), Stop> {
@@ -193,7 +205,11 @@ impl<'a> Reply<'a> {
             opt.put(self.out, rcode, why);
             additionals += 1;
         }
-        let mut flags = FLAG_RESPONSE | (self.query.packet[2] & FLAG_RECURSION_DESIRED);
+        let opcode = self.query.packet[2] & OPCODE_MASK;
+        let mut flags = FLAG_RESPONSE | opcode;
+        if opcode == 0 {
+            flags |= self.query.packet[2] & FLAG_RECURSION_DESIRED;
+        }
         if self.authoritative {
             flags |= FLAG_AUTHORITATIVE;
         }
@@ -236,9 +252,9 @@ pub(super) fn is_response(packet: &[u8]) -> bool {
     packet[2] & FLAG_RESPONSE != 0
 }
 
-/// Whether a packet asks for something else than a query: its opcode is not zero.
-pub(super) fn has_other_opcode(packet: &[u8]) -> bool {
-    packet[2] & OPCODE_MASK != 0
+/// What a packet asks for (RFC 1035 section 4.1.1).
+pub(super) fn opcode(packet: &[u8]) -> u8 {
+    (packet[2] & OPCODE_MASK) >> 3
 }
 
 /// The minimum field of an SOA's rdata, its last number.
