@@ -48,7 +48,7 @@ impl Desk {
         }
         let policy = Policy {
             demands_cookies: settings.cookies == config::DnsCookies::Demanded,
-            nsid: Some(label.as_bytes().into()).filter(|label: &Box<[u8]>| !label.is_empty()),
+            nsid: (!label.is_empty()).then(|| label.as_bytes().into()),
             idle_timeout_100ms: (super::tcp::IDLE_TIMEOUT.as_millis() / 100) as u16,
             order: match settings.order {
                 config::DnsOrder::Fixed => Order::Fixed,

@@ -72,7 +72,7 @@ impl Limiter {
             return Verdict::Pass;
         }
         let number = self.held_back.fetch_add(1, Relaxed);
-        if self.limits.slip > 0 && number % self.limits.slip == 0 { Verdict::Slip } else { Verdict::Drop }
+        if self.limits.slip > 0 && number.is_multiple_of(self.limits.slip) { Verdict::Slip } else { Verdict::Drop }
     }
 
     /// Takes one answer's worth from a count; `false` where it is spent. Two workers that come at once may let one answer too many

@@ -44,7 +44,8 @@ pub enum Rcode {
 
 impl Rcode {
     /// All of them, for counters.
-    pub const ALL: [Self; 8] = [Self::NoError, Self::FormErr, Self::ServFail, Self::NxDomain, Self::NotImp, Self::Refused, Self::BadVers, Self::BadCookie];
+    pub const ALL: [Self; 9] =
+        [Self::NoError, Self::FormErr, Self::ServFail, Self::NxDomain, Self::NotImp, Self::Refused, Self::YxDomain, Self::BadVers, Self::BadCookie];
 
     /// The name in the IANA registry, in lower case.
     pub fn name(self) -> &'static str {

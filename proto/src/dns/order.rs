@@ -23,7 +23,7 @@ impl Order {
     /// Fills `places` with the order in which a set is to be told; `None` where it is told as it stands.
     pub(super) fn of<'p>(self, rrset: RrSetRef<'_>, client: IpAddr, turn: u16, places: &'p mut [u8; SORT_LIMIT]) -> Option<&'p [u8]> {
         let count = usize::from(rrset.count);
-        if self == Self::Fixed || count < 2 || count > SORT_LIMIT || !matches!(rrset.rtype, rtype::A | rtype::AAAA) {
+        if self == Self::Fixed || !(2..=SORT_LIMIT).contains(&count) || !matches!(rrset.rtype, rtype::A | rtype::AAAA) {
             return None;
         }
         let places = &mut places[..count];

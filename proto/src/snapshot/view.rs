@@ -1,4 +1,4 @@
-use super::base::{Base, Damaged};
+use super::base::{Base, Damaged, KeyAndValue};
 use super::row::{RowRef, Rows, RowsError, Table};
 use super::{Change, Feed};
 use crate::words::{Epoch, Generation};
@@ -80,7 +80,7 @@ impl View {
     ///
     /// # Panics
     /// In debug builds, for a table that keeps no order.
-    pub fn floor(&self, table: Table, key: &[u8]) -> Result<Option<(&[u8], &[u8])>, Damaged> {
+    pub fn floor(&self, table: Table, key: &[u8]) -> Result<Option<KeyAndValue<'_>>, Damaged> {
         debug_assert!(table.is_ordered(), "only a table from 128 on can be asked for neighbours");
         let changed = |up_to: Bound<&[u8]>| {
             let (key, value) = self.ordered.range::<_, [u8]>((Bound::Included(&[table.0][..]), up_to)).next_back()?;

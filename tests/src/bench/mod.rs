@@ -3,7 +3,7 @@
 //! Why it exists: numbers in a README are believed when one command prints them again. What it refuses: it never runs in CI,
 //! where a busy machine would make it lie, and it knows no bars; it prints, and people judge. How: [`edit`] times edits
 //! through the real API on a lab on the loopback, with one agent and with two, [`fleet`] with a thousand; [`agent`] starts the real agent on a store
-//! that [`store`] writes for a hundred thousand hosts, and [`load`] asks it as fast as it answers.
+//! that [`store`] writes for a hundred thousand hosts, and [`load`] asks it as fast as it answers; [`dns`] asks it and Knot in turn.
 //!
 //! As root everything happens in a network box of its own, so that a demo on the same machine is not in the way.
 
@@ -11,6 +11,7 @@ mod agent;
 mod base;
 mod bind;
 mod cores;
+mod dns;
 mod edit;
 mod figures;
 mod fleet;
@@ -56,7 +57,7 @@ pub struct Settings {
 type Part = fn(&Settings) -> Result<Vec<Section>>;
 
 /// What can be measured, in its order.
-const PARTS: [(&str, Part); 8] = [
+const PARTS: [(&str, Part); 9] = [
     ("edit", edit::measure),
     ("bind", bind::measure),
     ("fleet", fleet::measure),
@@ -65,6 +66,7 @@ const PARTS: [(&str, Part); 8] = [
     ("writers", writers::measure),
     ("base", base::measure),
     ("agent", agent::measure),
+    ("dns", dns::measure),
 ];
 
 /// The names of what can be measured.

@@ -43,6 +43,9 @@ pub trait BlockSource: Send + Sync + fmt::Debug {
     fn index(&self, number: usize) -> Option<Vec<u8>>;
 }
 
+/// A row of a table that is known.
+pub type KeyAndValue<'a> = (&'a [u8], &'a [u8]);
+
 /// A whole snapshot at one generation. Immutable; blocks of a base on a disk are read as they are touched.
 pub struct Base {
     head: Head,
@@ -221,7 +224,7 @@ impl Base {
     }
 
     /// The last row of a table at or below a key, or strictly below it.
-    pub(super) fn floor(&self, table: Table, key: &[u8], strictly: bool) -> Result<Option<(&[u8], &[u8])>, Damaged> {
+    pub(super) fn floor(&self, table: Table, key: &[u8], strictly: bool) -> Result<Option<KeyAndValue<'_>>, Damaged> {
         if self.blocks.is_empty() {
             return Ok(None);
         }
