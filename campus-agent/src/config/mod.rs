@@ -3,6 +3,7 @@
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::num::NonZero;
 use std::path::{Path, PathBuf};
 
 const STATE_DIR: &str = "/var/lib/holdfast-agent";
@@ -61,6 +62,79 @@ pub struct Uplink {
 pub struct Dns {
     /// UDP and TCP. Wildcards need no address to be there yet.
     pub listen: Vec<SocketAddr>,
+    /// Threads for UDP on each address; as many as the machine has cores without it.
+    pub workers: Option<NonZero<usize>>,
+    /// DNS over TLS; nowhere without it.
+    pub tls: Option<DnsTls>,
+    /// A short label that tells this box from others to who asks (RFC 5001, RFC 4892); its name without it, and "" for none.
+    pub nsid: Option<String>,
+    /// What becomes of clients that speak cookies and have no good one (RFC 7873).
+    pub cookies: DnsCookies,
+    /// In which order the addresses of a name are told.
+    pub order: DnsOrder,
+    /// How much a network may hear over UDP.
+    pub rate_limit: DnsRateLimit,
+}
+
+/// What becomes of clients that speak cookies and have no good one.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum DnsCookies {
+    /// They are answered, and given one.
+    #[default]
+    Offered,
+    /// They are given one, and answered when they come with it.
+    Demanded,
+}
+
+/// In which order the addresses of a name are told.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum DnsOrder {
+    /// Ascending.
+    #[default]
+    Fixed,
+    /// The one nearest to the client's address first.
+    Near,
+    /// Another one first each time.
+    Rotated,
+}
+
+/// How much a network (/24, /56) may hear over UDP without a cookie. The box itself is not limited.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct DnsRateLimit {
+    /// One and the same answer, so often in a second; 0 for no limit.
+    pub same_per_second: u32,
+    /// Answers in all, so often in a second; 0 for no limit.
+    pub all_per_second: u32,
+    /// For how many seconds' worth of answers nobody has to wait.
+    pub burst_seconds: u32,
+    /// Every so many of those that are held back go out cut, so that who is real comes again by TCP or with a cookie.
+    pub slip: u32,
+}
+
+/// Where names are answered over TLS (RFC 7858).
+///
+/// ```
+/// let text = "[dns.tls]\ncertificate = \"/etc/holdfast-agent/dns.pem\"\nkey = \"/etc/holdfast-agent/dns.key\"\n";
+/// let config: holdfast_agent::config::Config = toml::from_str(text).unwrap();
+/// assert_eq!(config.dns.tls.unwrap().listen[0].port(), 853);
+/// ```
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DnsTls {
+    /// TCP. Port 853 of the wildcards without it.
+    #[serde(default = "dns_over_tls")]
+    pub listen: Vec<SocketAddr>,
+    /// PEM chain, the server's own first. Both files are read anew when they change.
+    pub certificate: PathBuf,
+    /// PEM.
+    pub key: PathBuf,
+}
+
+fn dns_over_tls() -> Vec<SocketAddr> {
+    wildcards(853)
 }
 
 /// Where BOOTP and DHCP are answered.
@@ -146,7 +220,22 @@ impl Default for Config {
 
 impl Default for Dns {
     fn default() -> Self {
-        Self { listen: wildcards(53) }
+        Self {
+            listen: wildcards(53),
+            workers: None,
+            tls: None,
+            nsid: None,
+            cookies: DnsCookies::default(),
+            order: DnsOrder::default(),
+            rate_limit: DnsRateLimit::default(),
+        }
+    }
+}
+
+impl Default for DnsRateLimit {
+    fn default() -> Self {
+        // A campus's own resolvers and machines do not come near it; a forger gets ten megabits a second out of us, not a line's worth.
+        Self { same_per_second: 200, all_per_second: 1000, burst_seconds: 5, slip: 2 }
     }
 }
 

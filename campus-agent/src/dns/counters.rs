@@ -1,56 +1,108 @@
-use holdfast_proto::dns::{Outcome, Rcode, Reason, Transport};
+use super::tally::{OTHER_TYPES, SPANS_US, TYPES, Tally};
+use holdfast_proto::dns::{CookieState, Rcode, Reason, Transport};
 use metrics::{Counter, Gauge, counter, gauge};
 use std::collections::HashSet;
 use std::io;
 use std::sync::{Mutex, PoisonError};
 
+/// Which of the two planes this is; the other one recurses.
+const PLANE: &str = "authoritative";
+
 /// Handles to everything that is counted, taken once: a look-up by name would cost more than an answer.
 pub(super) struct Counters {
-    udp_queries: Counter,
-    tcp_queries: Counter,
-    replies: [Counter; Rcode::ALL.len()],
-    silent: [Counter; Reason::ALL.len()],
+    transports: [Counted; Transport::ALL.len()],
     /// Replies given up because the socket had no room: the client asks again, the others are not held up.
     pub(super) unsent: Counter,
-    /// TCP connections that are open.
+    /// Connections that are open, over TCP and TLS.
     pub(super) connections: Gauge,
-    /// TCP connections that were closed at once because there were too many.
+    /// Connections that were closed at once because there were too many.
     pub(super) turned_away: Counter,
+    /// Clients that came to the TLS port and did not get through the handshake.
+    pub(super) handshakes_failed: Counter,
     faults_told: Mutex<HashSet<(&'static str, io::ErrorKind)>>,
+}
+
+/// What is counted for each transport by itself: a [`Tally`] as the world sees it.
+struct Counted {
+    queries: [Counter; OTHER_TYPES + 1],
+    replies: [Counter; Rcode::ALL.len()],
+    silent: [Counter; Reason::ALL.len()],
+    cookies: [Counter; CookieState::ALL.len()],
+    truncated: Counter,
+    slipped: Counter,
+    dropped: Counter,
+    /// As Prometheus has it: each holds those of the spans before it, too.
+    spans: [Counter; SPANS_US.len() + 1],
+    spent_us: Counter,
+    timed: Counter,
+}
+
+impl Counted {
+    fn of(transport: Transport) -> Self {
+        let (plane, transport) = (PLANE, transport.name());
+        let span = |at: usize| SPANS_US.get(at).map_or_else(|| "+Inf".to_owned(), |us| (*us as f64 / 1e6).to_string());
+        let limited = |how: &'static str| counter!("holdfast_dns_limited_total", "plane" => plane, "transport" => transport, "how" => how);
+        Self {
+            queries: std::array::from_fn(|at| {
+                let name = TYPES.get(at).map_or("other", |(_, name)| name);
+                counter!("holdfast_dns_queries_total", "plane" => plane, "transport" => transport, "type" => name)
+            }),
+            replies: Rcode::ALL.map(|rcode| counter!("holdfast_dns_replies_total", "plane" => plane, "transport" => transport, "rcode" => rcode.name())),
+            silent: Reason::ALL.map(|reason| counter!("holdfast_dns_silent_total", "plane" => plane, "transport" => transport, "reason" => reason.name())),
+            cookies: CookieState::ALL.map(|state| counter!("holdfast_dns_cookies_total", "plane" => plane, "transport" => transport, "state" => state.name())),
+            truncated: counter!("holdfast_dns_truncated_total", "plane" => plane, "transport" => transport),
+            slipped: limited("slip"),
+            dropped: limited("drop"),
+            spans: std::array::from_fn(|at| counter!("holdfast_dns_answer_seconds_bucket", "plane" => plane, "transport" => transport, "le" => span(at))),
+            spent_us: counter!("holdfast_dns_answer_microseconds_sum", "plane" => plane, "transport" => transport),
+            timed: counter!("holdfast_dns_answer_seconds_count", "plane" => plane, "transport" => transport),
+        }
+    }
+
+    fn add(&self, tally: &Tally) {
+        let add_all = |counters: &[Counter], numbers: &[u64]| {
+            for (counter, number) in counters.iter().zip(numbers).filter(|(_, number)| **number > 0) {
+                counter.increment(*number);
+            }
+        };
+        add_all(&self.queries, &tally.queries);
+        add_all(&self.replies, &tally.replies);
+        add_all(&self.silent, &tally.silent);
+        add_all(&self.cookies, &tally.cookies);
+        let mut up_to = 0;
+        let cumulative = tally.spans.map(|number| {
+            up_to += number;
+            up_to
+        });
+        add_all(&self.spans, &cumulative);
+        let singles = [&self.truncated, &self.slipped, &self.dropped, &self.spent_us, &self.timed];
+        for (counter, number) in singles.into_iter().zip([tally.truncated, tally.slipped, tally.dropped, tally.spent_us, up_to]) {
+            counter.increment(number);
+        }
+    }
 }
 
 impl Counters {
     pub(super) fn new() -> Self {
         Self {
-            udp_queries: counter!("holdfast_dns_queries_total", "transport" => "udp"),
-            tcp_queries: counter!("holdfast_dns_queries_total", "transport" => "tcp"),
-            replies: Rcode::ALL.map(|rcode| counter!("holdfast_dns_replies_total", "rcode" => rcode.name())),
-            silent: Reason::ALL.map(|reason| counter!("holdfast_dns_silent_total", "reason" => reason.name())),
-            unsent: counter!("holdfast_dns_unsent_total"),
-            connections: gauge!("holdfast_dns_tcp_connections"),
-            turned_away: counter!("holdfast_dns_tcp_turned_away_total"),
+            transports: Transport::ALL.map(Counted::of),
+            unsent: counter!("holdfast_dns_unsent_total", "plane" => PLANE),
+            connections: gauge!("holdfast_dns_connections", "plane" => PLANE),
+            turned_away: counter!("holdfast_dns_turned_away_total", "plane" => PLANE),
+            handshakes_failed: counter!("holdfast_dns_handshakes_failed_total", "plane" => PLANE),
             faults_told: Mutex::default(),
         }
     }
 
-    /// One packet and what became of it.
-    pub(super) fn count(&self, transport: Transport, outcome: Outcome) {
-        match transport {
-            Transport::Udp => self.udp_queries.increment(1),
-            Transport::Tcp => self.tcp_queries.increment(1),
-        }
-        let place = match outcome {
-            Outcome::Replied(rcode) => Rcode::ALL.iter().position(|one| *one == rcode).map(|at| &self.replies[at]),
-            Outcome::Silent(reason) => Reason::ALL.iter().position(|one| *one == reason).map(|at| &self.silent[at]),
-        };
-        if let Some(counter) = place {
-            counter.increment(1);
-        }
+    /// Takes in what was counted, and leaves nothing.
+    pub(super) fn take(&self, transport: Transport, tally: &mut Tally) {
+        self.transports[transport as usize].add(tally);
+        *tally = Tally::default();
     }
 
     /// A fault of a socket: counted always, told once per kind.
     pub(super) fn fault(&self, verb: &'static str, wrong: &io::Error) {
-        counter!("holdfast_dns_socket_errors_total", "while" => verb).increment(1);
+        counter!("holdfast_dns_socket_errors_total", "plane" => PLANE, "while" => verb).increment(1);
         let first = self.faults_told.lock().unwrap_or_else(PoisonError::into_inner).insert((verb, wrong.kind()));
         if first {
             tracing::warn!(event = "dns_socket_error", %wrong, "the DNS socket failed to {verb}: {wrong}; serving goes on, and further faults of this kind are only counted");

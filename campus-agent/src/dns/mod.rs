@@ -1,28 +1,36 @@
-//! The DNS service: sockets, connections and counters around the core in `proto`.
+//! The DNS service: sockets, threads, connections and counters around the core in `proto`.
 //!
 //! It sees one reader and nothing else, so no answer depends on whether the master is reachable. What it refuses: to end
 //! because a socket failed, to let one client fill the connections or hold up the others, and to log what a packet says.
 //!
-//! How: one task per UDP socket and one per TCP connection; each takes the newest view for every query, so a new
-//! generation shows in the next answer. Sockets are bound once, to wildcards, before there is a carrier or an address.
+//! How: UDP on threads of their own, one socket each, in batches; TCP and TLS as one task per connection. A batch, and each
+//! query of a connection, is answered from the newest view, so a new generation shows in the next answer. Sockets are bound
+//! once, to wildcards, before there is a carrier or an address.
 
+mod certificate;
 mod counters;
+mod desk;
+mod tally;
 mod tcp;
+#[cfg(test)]
+mod tests;
+mod tls;
 mod udp;
 
-use counters::Counters;
-use holdfast_proto::net::udp::{UdpOptions, UdpSocket};
+use crate::config;
+use desk::Desk;
+use holdfast_proto::net::batch::BatchSocket;
+use holdfast_proto::net::udp::UdpOptions;
 use holdfast_proto::snapshot::Reader;
-use holdfast_proto::words::UnixMillis;
 use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
-/// Room for a burst while the loop is not scheduled: 10 000 queries.
+/// Room for a burst while a worker is not scheduled: 10 000 queries.
 const RECEIVE_BUFFER_BYTES: usize = 1 << 20;
 /// How long a loop rests after its socket failed, so that a lasting fault does not eat a core.
 const REST_AFTER_ERROR: Duration = Duration::from_millis(20);
@@ -32,60 +40,78 @@ const PORT_TRIES: usize = 16;
 /// The service with its sockets bound and nothing served yet.
 #[derive(Debug)]
 pub struct DnsServer {
-    sockets: Vec<(UdpSocket, TcpListener)>,
+    plain: Vec<(Vec<BatchSocket>, TcpListener)>,
+    encrypted: Vec<TcpListener>,
+    certificate: Option<Arc<certificate::Certificate>>,
+    desk: Desk,
 }
 
 impl DnsServer {
-    /// Binds UDP and TCP on each address: usually the wildcards `0.0.0.0:53` and `[::]:53`. Must be called inside a tokio runtime.
-    /// Without an address nothing is served, and that is no error.
+    /// Binds UDP and TCP on each address: usually the wildcards `0.0.0.0:53` and `[::]:53`, and TLS where the settings have it.
+    /// Must be called inside a tokio runtime. Without an address nothing is served, and that is no error; nor is a certificate
+    /// that cannot be read, which is told and tried again. `name` is the box's, the label that it is told by where the settings have none.
     ///
     /// # Errors
     /// Names the address that could not be bound and why.
-    pub fn bind(addresses: &[SocketAddr]) -> io::Result<Self> {
-        let bind = |address: &SocketAddr| bind_both(*address).map_err(|wrong| io::Error::new(wrong.kind(), format!("DNS cannot bind {address}: {wrong}")));
-        Ok(Self { sockets: addresses.iter().map(bind).collect::<io::Result<_>>()? })
+    pub fn bind(settings: &config::Dns, name: &str) -> io::Result<Self> {
+        let named = |address: SocketAddr, wrong: io::Error| io::Error::new(wrong.kind(), format!("DNS cannot bind {address}: {wrong}"));
+        let workers = settings.workers.unwrap_or_else(|| std::thread::available_parallelism().unwrap_or(std::num::NonZero::<usize>::MIN)).get();
+        let plain = settings.listen.iter().map(|address| bind_both(*address, workers).map_err(|wrong| named(*address, wrong)));
+        let plain = plain.collect::<io::Result<_>>()?;
+        let tls = settings.tls.as_ref();
+        let encrypted = tls.map_or(&[][..], |tls| &tls.listen).iter().map(|address| tcp::bind(*address).map_err(|wrong| named(*address, wrong)));
+        let encrypted = encrypted.collect::<io::Result<_>>()?;
+        let certificate = tls.map(|tls| Arc::new(certificate::Certificate::of(&tls.certificate, &tls.key)));
+        Ok(Self { plain, encrypted, certificate, desk: Desk::new(settings, name)? })
     }
 
-    /// What was bound, with the ports that the kernel chose for port 0: the same for UDP and TCP.
+    /// What was bound for UDP and TCP, with the ports that the kernel chose for port 0: the same for both.
     pub fn local_addrs(&self) -> io::Result<Vec<SocketAddr>> {
-        self.sockets.iter().map(|(udp, _)| udp.local_addr()).collect()
+        self.plain.iter().map(|(_, tcp)| tcp.local_addr()).collect()
     }
 
-    /// Serves until `cancelled` resolves; returns earlier only where one of its own tasks panicked, which is logged. The reader is of the zone feed.
+    /// What was bound for TLS.
+    pub fn tls_addrs(&self) -> io::Result<Vec<SocketAddr>> {
+        self.encrypted.iter().map(TcpListener::local_addr).collect()
+    }
+
+    /// Serves until `cancelled` resolves; returns earlier only where one of its own tasks or threads panicked, which is logged.
+    /// The reader is of the zone feed.
     pub async fn serve(self, zone: Reader, cancelled: impl Future<Output = ()>) {
-        let counters = Arc::new(Counters::new());
+        let desk = Arc::new(self.desk);
         let door = Arc::new(tcp::Door::default());
         let mut tasks = JoinSet::<Infallible>::new();
-        for (socket, listener) in self.sockets {
-            tasks.spawn(udp::serve(socket, zone.clone(), Arc::clone(&counters)));
-            tasks.spawn(tcp::serve(listener, zone.clone(), Arc::clone(&door), Arc::clone(&counters)));
+        let mut workers = udp::Workers::default();
+        tasks.spawn(desk::turn_secrets(Arc::clone(&desk)));
+        for (sockets, listener) in self.plain {
+            for socket in sockets {
+                workers.start(socket, zone.clone(), Arc::clone(&desk));
+            }
+            tasks.spawn(tcp::serve(listener, zone.clone(), Arc::clone(&door), Arc::clone(&desk)));
+        }
+        for (listener, certificate) in self.encrypted.into_iter().zip(self.certificate.iter().cycle()) {
+            tasks.spawn(tls::serve(listener, Arc::clone(certificate), zone.clone(), Arc::clone(&door), Arc::clone(&desk)));
         }
         // Dropping the set ends the tasks, and the connections with the task that owns them.
         tokio::select! {
             () = cancelled => {}
             Some(ended) = tasks.join_next() => tracing::error!(event = "dns_ended", ?ended, "DNS stopped serving: one of its tasks ended, which is a bug"),
+            () = workers.one_ended() => tracing::error!(event = "dns_ended", "DNS stopped serving: one of its threads ended, which is a bug"),
         }
+        workers.stop().await;
     }
 }
 
-/// UDP and TCP on one address and one port.
-fn bind_both(address: SocketAddr) -> io::Result<(UdpSocket, TcpListener)> {
+/// UDP, with a socket for each worker, and TCP on one address and one port.
+fn bind_both(address: SocketAddr, workers: usize) -> io::Result<(Vec<BatchSocket>, TcpListener)> {
     let options = UdpOptions { receive_buffer_bytes: Some(RECEIVE_BUFFER_BYTES), ..UdpOptions::default() };
     let mut tries = if address.port() == 0 { PORT_TRIES } else { 1 };
     loop {
-        let udp = UdpSocket::bind(address, options)?;
+        let udp = BatchSocket::bind(address, workers, options)?;
         tries -= 1;
-        match tcp::bind(udp.local_addr()?) {
+        match tcp::bind(udp[0].local_addr()?) {
             Err(wrong) if wrong.kind() == io::ErrorKind::AddrInUse && tries > 0 => {}
             bound => return Ok((udp, bound?)),
         }
     }
 }
-
-/// The core asks for time and uses it for nothing yet; no answer may ever hang on this clock being right.
-fn unix_now() -> UnixMillis {
-    UnixMillis(SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64))
-}
-
-#[cfg(test)]
-mod tests;

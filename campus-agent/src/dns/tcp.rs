@@ -1,11 +1,12 @@
-//! DNS over TCP (RFC 7766): many queries on a connection, answered in the order they came.
+//! DNS over a stream, TCP (RFC 7766) or TLS: many queries on a connection, answered in the order they came.
 //!
 //! Queries that came together are answered together in one write. A client that does not read holds up itself alone:
 //! nothing more is read from it until it takes its replies, and after a while it is let go.
 
-use super::counters::Counters;
-use super::{REST_AFTER_ERROR, unix_now};
-use holdfast_proto::dns::{Outcome, Peer, Transport, answer};
+use super::REST_AFTER_ERROR;
+use super::desk::Desk;
+use super::tally::Tally;
+use holdfast_proto::dns::{Outcome, Peer, Transport};
 use holdfast_proto::snapshot::Reader;
 use nix::sys::socket::{setsockopt, sockopt};
 use std::collections::HashMap;
@@ -14,13 +15,13 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 /// How long a client may take for its next whole query: seconds, says RFC 7766 section 6.2.3.
-const IDLE_TIMEOUT: Duration = Duration::from_secs(10);
+pub(super) const IDLE_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a client may take to read what it asked for.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 /// All connections together: each takes a few KiB, and a campus's resolvers need a handful.
@@ -46,16 +47,34 @@ pub(super) fn bind(address: SocketAddr) -> io::Result<TcpListener> {
 }
 
 /// Accepts until it is dropped; its connections end with it.
-pub(super) async fn serve(listener: TcpListener, zone: Reader, door: Arc<Door>, counters: Arc<Counters>) -> Infallible {
+pub(super) async fn serve(listener: TcpListener, zone: Reader, door: Arc<Door>, desk: Arc<Desk>) -> Infallible {
+    let converse = move |stream: TcpStream, client, pass, desk| {
+        // Replies are gathered here already, so the kernel need not wait for more.
+        let _ = stream.set_nodelay(true);
+        converse(stream, client, Transport::Tcp, zone.clone(), pass, desk)
+    };
+    accept(listener, door, desk, converse).await
+}
+
+/// Accepts until it is dropped, and lets `converse` have each connection for which there is a place.
+pub(super) async fn accept<C>(
+    listener: TcpListener,
+    door: Arc<Door>,
+    desk: Arc<Desk>,
+    converse: impl Fn(TcpStream, SocketAddr, Pass, Arc<Desk>) -> C,
+) -> Infallible
+where
+    C: Future<Output = ()> + Send + 'static,
+{
     let mut connections = JoinSet::new();
     loop {
         match listener.accept().await {
             Ok((stream, client)) => match door.enter(client.ip()) {
-                Some(pass) => drop(connections.spawn(converse(stream, client, zone.clone(), pass, Arc::clone(&counters)))),
-                None => counters.turned_away.increment(1),
+                Some(pass) => drop(connections.spawn(converse(stream, client, pass, Arc::clone(&desk)))),
+                None => desk.counters.turned_away.increment(1),
             },
             Err(wrong) => {
-                counters.fault("accept", &wrong);
+                desk.counters.fault("accept", &wrong);
                 tokio::time::sleep(REST_AFTER_ERROR).await;
             }
         }
@@ -64,29 +83,35 @@ pub(super) async fn serve(listener: TcpListener, zone: Reader, door: Arc<Door>, 
 }
 
 /// One connection, to its end. How it ends is the client's business and nobody else's.
-async fn converse(mut stream: TcpStream, client: SocketAddr, zone: Reader, _pass: Pass, counters: Arc<Counters>) {
-    counters.connections.increment(1.0);
-    // Replies are gathered here already, so the kernel need not wait for more.
-    let _ = stream.set_nodelay(true);
-    let peer = Peer { address: client, transport: Transport::Tcp };
-    let _ = answer_all(&mut stream, peer, &zone, &counters).await;
-    counters.connections.decrement(1.0);
+pub(super) async fn converse<S>(stream: S, client: SocketAddr, transport: Transport, zone: Reader, _pass: Pass, desk: Arc<Desk>)
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    desk.counters.connections.increment(1.0);
+    let peer = Peer { address: client, transport };
+    let _ = answer_all(stream, peer, &zone, &desk).await;
+    desk.counters.connections.decrement(1.0);
 }
 
-async fn answer_all(stream: &mut TcpStream, peer: Peer, zone: &Reader, counters: &Counters) -> io::Result<()> {
-    let (read_half, mut write_half) = stream.split();
-    let mut reader = BufReader::with_capacity(QUERY_LIMIT_BYTES, read_half);
-    let (mut query, mut reply, mut batch) = (Vec::new(), Vec::new(), Vec::new());
+async fn answer_all<S: AsyncRead + AsyncWrite + Unpin>(stream: S, peer: Peer, zone: &Reader, desk: &Desk) -> io::Result<()> {
+    let mut stream = BufReader::with_capacity(QUERY_LIMIT_BYTES, stream);
+    let (mut query, mut reply, mut batch, mut tally) = (Vec::new(), Vec::new(), Vec::new(), Tally::default());
     loop {
-        timeout(IDLE_TIMEOUT, read_message(&mut reader, &mut query)).await??;
-        let outcome = answer(&zone.current(), &query, peer, unix_now(), &mut reply);
-        counters.count(Transport::Tcp, outcome);
+        timeout(IDLE_TIMEOUT, read_message(&mut stream, &mut query)).await??;
+        let moment = desk.moment();
+        let outcome = desk.answer(&zone.current(), &query, peer, &moment, &mut reply, &mut tally);
+        tally.spent(1, moment.age_us(desk));
+        desk.counters.take(peer.transport, &mut tally);
         let silent = matches!(outcome, Outcome::Silent(_));
         if !silent {
             push_message(&mut batch, &reply);
         }
-        if silent || batch.len() >= BATCH_LIMIT_BYTES || !has_message(reader.buffer()) {
-            timeout(WRITE_TIMEOUT, write_half.write_all(&batch)).await??;
+        if silent || batch.len() >= BATCH_LIMIT_BYTES || !has_message(stream.buffer()) {
+            timeout(WRITE_TIMEOUT, async {
+                stream.write_all(&batch).await?;
+                stream.flush().await
+            })
+            .await??;
             batch.clear();
         }
         if silent {

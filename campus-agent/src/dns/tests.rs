@@ -31,8 +31,16 @@ struct Served {
     task: tokio::task::JoinHandle<()>,
 }
 
+fn settings(address: SocketAddr) -> config::Dns {
+    config::Dns { listen: vec![address], ..config::Dns::default() }
+}
+
 fn serve(wildcard: &str, view: View) -> Served {
-    let server = DnsServer::bind(&[wildcard.parse().unwrap()]).unwrap();
+    let server = DnsServer::bind(&settings(wildcard.parse().unwrap()), "north").unwrap();
+    start(server, view)
+}
+
+fn start(server: DnsServer, view: View) -> Served {
     let mut address = server.local_addrs().unwrap()[0];
     address.set_ip(if address.is_ipv6() { std::net::Ipv6Addr::LOCALHOST.into() } else { std::net::Ipv4Addr::LOCALHOST.into() });
     let (writer, zone) = reader(Feed::ZONE);
@@ -121,6 +129,79 @@ async fn tcp_takes_many_queries_at_once_and_in_pieces() {
     assert_eq!(timeout(PATIENCE, stream.read(&mut [0; 8])).await.unwrap().unwrap_or(0), 0, "connections end with the service");
 }
 
+/// The service over TLS alone, and a connector that believes its certificate and no other.
+fn serve_tls(view: View) -> (SocketAddr, Served, tokio_rustls::TlsConnector, tempfile::TempDir) {
+    let folder = tempfile::tempdir().unwrap();
+    let made = rcgen::generate_simple_self_signed(vec!["ns.example".to_owned()]).unwrap();
+    let [certificate, key] = ["chain", "key"].map(|name| folder.path().join(name));
+    std::fs::write(&certificate, made.cert.pem()).unwrap();
+    std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
+    let loopback = SocketAddr::from(([127, 0, 0, 1], 0));
+    let tls = Some(config::DnsTls { listen: vec![loopback], certificate, key });
+    let server = DnsServer::bind(&config::Dns { tls, ..settings(loopback) }, "north").unwrap();
+    let address = server.tls_addrs().unwrap()[0];
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add(made.cert.der().clone()).unwrap();
+    let builder = rustls::ClientConfig::builder_with_provider(holdfast_proto::net::tls::provider()).with_safe_default_protocol_versions().unwrap();
+    let client = builder.with_root_certificates(roots).with_no_client_auth();
+    (address, start(server, view), tokio_rustls::TlsConnector::from(Arc::new(client)), folder)
+}
+
+#[tokio::test]
+async fn tls_answers_as_tcp_does_and_who_speaks_no_tls_is_let_go() {
+    let (address, served, connector, _folder) = serve_tls(view(7, 100));
+    let mut plain = TcpStream::connect(address).await.unwrap();
+    plain.write_all(&framed(&query(1))).await.unwrap();
+    let mut said = Vec::new();
+    let _ = timeout(PATIENCE, plain.read_to_end(&mut said)).await.unwrap();
+    assert!(!said.ends_with(&[10, 0, 99, 7]), "an answer in the clear");
+    let stream = TcpStream::connect(address).await.unwrap();
+    let mut stream = connector.connect("ns.example".try_into().unwrap(), stream).await.unwrap();
+    let pipelined: Vec<u8> = (0..100).flat_map(|id| framed(&query(id))).collect();
+    stream.write_all(&pipelined).await.unwrap();
+    for id in 0..100u16 {
+        let len = timeout(PATIENCE, stream.read_u16()).await.unwrap().unwrap();
+        let mut reply = vec![0; usize::from(len)];
+        timeout(PATIENCE, stream.read_exact(&mut reply)).await.unwrap().unwrap();
+        assert_eq!((&reply[..2], &reply[6..8]), (&id.to_be_bytes()[..], &100u16.to_be_bytes()[..]));
+    }
+    served.stop.send(()).unwrap();
+    timeout(PATIENCE, served.task).await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn many_clients_are_served_side_by_side_however_slow_one_is() {
+    let served = serve("0.0.0.0:0", view(7, 1));
+    let mut dawdler = TcpStream::connect(served.address).await.unwrap();
+    dawdler.write_all(&framed(&query(1))[..5]).await.unwrap();
+    let mut streams = Vec::new();
+    for _ in 0..50 {
+        streams.push(TcpStream::connect(served.address).await.unwrap());
+    }
+    for (id, stream) in streams.iter_mut().enumerate().rev() {
+        stream.write_all(&framed(&query(id as u16))).await.unwrap();
+        assert_eq!(read_reply(stream).await[..2], (id as u16).to_be_bytes());
+    }
+    dawdler.write_all(&framed(&query(1))[5..]).await.unwrap();
+    assert_eq!(read_reply(&mut dawdler).await[..2], [0, 1]);
+}
+
+#[tokio::test]
+async fn every_worker_of_an_address_answers() {
+    let loopback = SocketAddr::from(([127, 0, 0, 1], 0));
+    let server = DnsServer::bind(&config::Dns { workers: std::num::NonZero::new(4), ..settings(loopback) }, "north").unwrap();
+    let address = server.local_addrs().unwrap()[0];
+    let served = start(server, view(7, 1));
+    // The kernel chooses the worker by the client's port: forty of them miss none of four but by a chance of one in a hundred thousand.
+    for id in 0..40 {
+        let client = Client::bind("127.0.0.1:0").await.unwrap();
+        client.connect(address).await.unwrap();
+        assert!(ask_udp(&client, id).await.ends_with(&[10, 0, 0, 7]));
+    }
+    served.stop.send(()).unwrap();
+    timeout(PATIENCE, served.task).await.unwrap().unwrap();
+}
+
 #[tokio::test]
 async fn udp_says_that_tcp_has_the_whole_answer() {
     let served = serve("0.0.0.0:0", view(7, 100));
@@ -148,6 +229,6 @@ async fn noise_over_tcp_ends_the_connection_after_the_replies_before_it() {
 async fn an_address_that_is_taken_is_named() {
     let taken = Client::bind("127.0.0.1:0").await.unwrap();
     let address = taken.local_addr().unwrap();
-    let wrong = DnsServer::bind(&[address]).unwrap_err().to_string();
+    let wrong = DnsServer::bind(&settings(address), "north").unwrap_err().to_string();
     assert!(wrong.starts_with(&format!("DNS cannot bind {address}: ")), "{wrong}");
 }

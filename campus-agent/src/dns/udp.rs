@@ -1,44 +1,108 @@
-//! One UDP socket's loop: receive, ask the core, send.
+//! UDP: one thread for each socket, and for each batch one view.
 
-use super::counters::Counters;
-use super::{REST_AFTER_ERROR, unix_now};
-use futures_util::FutureExt;
-use holdfast_proto::dns::{Outcome, Peer, Transport, UDP_PAYLOAD_LIMIT_BYTES, answer};
-use holdfast_proto::net::udp::{Received, UdpSocket};
+use super::REST_AFTER_ERROR;
+use super::desk::{Desk, udp_peer};
+use super::tally::Tally;
+use holdfast_proto::dns::Transport;
+use holdfast_proto::net::batch::{Batch, BatchSocket, TICK};
 use holdfast_proto::snapshot::Reader;
-use std::convert::Infallible;
 use std::sync::Arc;
-use tokio::task::coop::unconstrained;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::Instant;
+use tokio::sync::mpsc;
 
-/// No query comes near it; a longer packet is cut, and so malformed.
-const QUERY_LIMIT_BYTES: usize = 4096;
+/// The threads that answer over UDP. They end when this is dropped, at the latest a tick of their sockets after it.
+pub(super) struct Workers {
+    stop: Arc<AtomicBool>,
+    threads: Vec<JoinHandle<()>>,
+    last_words: mpsc::UnboundedSender<()>,
+    ended: mpsc::UnboundedReceiver<()>,
+}
 
-/// Runs until it is dropped.
-pub(super) async fn serve(socket: UdpSocket, zone: Reader, counters: Arc<Counters>) -> Infallible {
-    let mut packet = vec![0; QUERY_LIMIT_BYTES];
-    let mut reply = Vec::with_capacity(UDP_PAYLOAD_LIMIT_BYTES);
-    loop {
-        match socket.recv(&mut packet).await {
-            Ok(received) => on_packet(&socket, &packet[..received.len], received, &zone, &mut reply, &counters),
-            Err(wrong) => {
-                counters.fault("receive", &wrong);
-                tokio::time::sleep(REST_AFTER_ERROR).await;
-            }
-        }
+impl Default for Workers {
+    fn default() -> Self {
+        let (last_words, ended) = mpsc::unbounded_channel();
+        Self { stop: Arc::default(), threads: Vec::new(), last_words, ended }
     }
 }
 
-fn on_packet(socket: &UdpSocket, packet: &[u8], received: Received, zone: &Reader, reply: &mut Vec<u8>, counters: &Counters) {
-    let peer = Peer { address: received.from, transport: Transport::Udp };
-    let outcome = answer(&zone.current(), packet, peer, unix_now(), reply);
-    counters.count(Transport::Udp, outcome);
-    if matches!(outcome, Outcome::Silent(_)) {
-        return;
+impl Workers {
+    /// Starts one more.
+    ///
+    /// # Panics
+    /// When the system has no room for a thread: the service cannot be what it was configured to be.
+    pub(super) fn start(&mut self, socket: BatchSocket, zone: Reader, desk: Arc<Desk>) {
+        let worker = Worker { socket, zone, desk, stop: Arc::clone(&self.stop), _last_words: LastWords(self.last_words.clone()) };
+        let thread = std::thread::Builder::new().name(format!("dns-udp-{}", self.threads.len())).spawn(move || worker.run());
+        self.threads.push(thread.expect("the system has room for a thread"));
     }
-    // Sent now or not at all: while packets for a host that is down fill the socket, the others must not wait for them.
-    match unconstrained(socket.send(reply, received.from, received.via)).now_or_never() {
-        Some(Ok(())) => {}
-        Some(Err(wrong)) => counters.fault("send", &wrong),
-        None => counters.unsent.increment(1),
+
+    /// Resolves when one of them ended by itself.
+    pub(super) async fn one_ended(&mut self) {
+        let _ = self.ended.recv().await;
+    }
+
+    /// Ends them all and waits for it.
+    pub(super) async fn stop(mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        let threads = std::mem::take(&mut self.threads);
+        let _ = tokio::task::spawn_blocking(move || threads.into_iter().for_each(|thread| drop(thread.join()))).await;
+    }
+}
+
+impl Drop for Workers {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Says, when it is dropped, that its thread ended.
+struct LastWords(mpsc::UnboundedSender<()>);
+
+impl Drop for LastWords {
+    fn drop(&mut self) {
+        let _ = self.0.send(());
+    }
+}
+
+struct Worker {
+    socket: BatchSocket,
+    zone: Reader,
+    desk: Arc<Desk>,
+    stop: Arc<AtomicBool>,
+    _last_words: LastWords,
+}
+
+impl Worker {
+    fn run(self) {
+        let (mut batch, mut tally, mut handed_in) = (self.socket.batch(), Tally::default(), Instant::now());
+        while !self.stop.load(Ordering::Relaxed) {
+            match self.socket.receive(&mut batch) {
+                Ok(0) => {}
+                Ok(count) => self.answer_all(&mut batch, count, &mut tally),
+                Err(wrong) => {
+                    self.desk.counters.fault("receive", &wrong);
+                    std::thread::sleep(REST_AFTER_ERROR);
+                }
+            }
+            if handed_in.elapsed() >= TICK {
+                self.desk.counters.take(Transport::Udp, &mut tally);
+                handed_in = Instant::now();
+            }
+        }
+    }
+
+    fn answer_all(&self, batch: &mut Batch, count: usize, tally: &mut Tally) {
+        let (view, moment) = (self.zone.current(), self.desk.moment());
+        for (packet, received, reply) in batch.packets() {
+            self.desk.answer(&view, packet, udp_peer(received.from), &moment, reply, tally);
+        }
+        let sent = self.socket.send(batch);
+        tally.spent(count, moment.age_us(&self.desk));
+        if sent.unsent > 0 {
+            self.desk.counters.unsent.increment(sent.unsent as u64);
+        }
+        sent.faults.iter().for_each(|wrong| self.desk.counters.fault("send", wrong));
     }
 }

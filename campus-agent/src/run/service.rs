@@ -15,9 +15,15 @@ use tokio::sync::watch;
 /// Answers names until SIGTERM, from the zone snapshot alone.
 pub async fn dns(config: Config, metrics: PrometheusHandle) -> anyhow::Result<()> {
     let mut process = Process::begin("dns", config, metrics)?;
-    let listen = usable(&process.config.dns.listen);
+    // A card that cannot be read costs the box its label, and nothing else.
+    let name = Identity::read_name(&process.folders.state).unwrap_or_default();
+    let mut settings = process.config.dns.clone();
+    settings.listen = usable(&settings.listen);
+    if let Some(tls) = &mut settings.tls {
+        tls.listen = usable(&tls.listen);
+    }
     // Bound first: whoever reads what this process serves may ask it.
-    let port = Port::new("DNS", &process.spool, move || DnsServer::bind(&listen));
+    let port = Port::new("DNS", &process.spool, move || DnsServer::bind(&settings, &name));
     let (zone, stop) = (process.follow(Feed::ZONE), process.stopped());
     process.tasks.spawn(async move { port.bound().await.serve(zone, stop).await });
     process.serve().await

@@ -3,6 +3,7 @@
 //! Why by hand: answering copies ready rdata, so building a message tree would cost more than everything else together.
 //! What it refuses: anything that RFC 9619 and RFC 6891 call malformed; it says how much of the question can still be echoed.
 
+use super::edns::{Edns, Options};
 use super::name::Name;
 use super::rtype;
 
@@ -14,6 +15,8 @@ const QUESTION_TAIL_BYTES: usize = 4;
 const RECORD_TAIL_BYTES: usize = 10;
 /// The class of everything that is ours.
 pub(super) const CLASS_IN: u16 = 1;
+/// The class in which servers are asked for themselves (RFC 4892).
+pub(super) const CLASS_CH: u16 = 3;
 
 /// The response codes that we send (RFC 1035 section 4.1.1, RFC 6891 section 9).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -31,13 +34,18 @@ pub enum Rcode {
     NotImp = 4,
     /// Not ours to answer.
     Refused = 5,
+    /// A DNAME makes a name that is too long (RFC 6672 section 2.2).
+    YxDomain = 6,
     /// An EDNS version that we do not speak.
     BadVers = 16,
+    /// A client whose address is in doubt shall ask again with the cookie that comes with this (RFC 7873 section 8).
+    BadCookie = 23,
 }
 
 impl Rcode {
     /// All of them, for counters.
-    pub const ALL: [Self; 7] = [Self::NoError, Self::FormErr, Self::ServFail, Self::NxDomain, Self::NotImp, Self::Refused, Self::BadVers];
+    pub const ALL: [Self; 9] =
+        [Self::NoError, Self::FormErr, Self::ServFail, Self::NxDomain, Self::NotImp, Self::Refused, Self::YxDomain, Self::BadVers, Self::BadCookie];
 
     /// The name in the IANA registry, in lower case.
     pub fn name(self) -> &'static str {
@@ -48,18 +56,11 @@ impl Rcode {
             Self::NxDomain => "nxdomain",
             Self::NotImp => "notimp",
             Self::Refused => "refused",
+            Self::YxDomain => "yxdomain",
             Self::BadVers => "badvers",
+            Self::BadCookie => "badcookie",
         }
     }
-}
-
-/// What the client said of itself by EDNS.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Edns {
-    /// The largest UDP payload it takes.
-    pub(super) payload_bytes: u16,
-    pub(super) version: u8,
-    pub(super) dnssec_ok: bool,
 }
 
 /// A query with one question.
@@ -71,7 +72,7 @@ pub(super) struct Query<'a> {
     pub(super) name: Name,
     pub(super) qtype: u16,
     pub(super) qclass: u16,
-    pub(super) edns: Option<Edns>,
+    pub(super) edns: Option<Edns<'a>>,
 }
 
 /// A packet that is no query. The bytes up to here are a header and perhaps a question, which a FORMERR may echo.
@@ -97,7 +98,7 @@ impl<'a> Query<'a> {
 }
 
 /// Walks all that follows the question and gives the OPT record, if there is one. `None` where the packet is malformed.
-fn read_records(packet: &[u8], start: usize) -> Option<Option<Edns>> {
+fn read_records(packet: &[u8], start: usize) -> Option<Option<Edns<'_>>> {
     let [answers, authorities, additionals] = [6, 8, 10].map(|at| usize::from(number_at(packet, at).unwrap_or(0)));
     let (mut at, mut edns) = (start, None);
     // Each record takes eleven bytes or more, so the packet ends long before a forged count does.
@@ -108,24 +109,16 @@ fn read_records(packet: &[u8], start: usize) -> Option<Option<Edns>> {
         let rdata = packet.get(rdata_start..rdata_start + usize::from(number_at(packet, owner_end + 8)?))?;
         if rtype == rtype::OPT {
             let alone_in_its_place = edns.is_none() && index >= answers + authorities && owner_end == at + 1;
-            if !alone_in_its_place || !are_options(rdata) {
+            if !alone_in_its_place {
                 return None;
             }
             let payload_bytes = number_at(packet, owner_end + 2)?;
-            edns = Some(Edns { payload_bytes, version: packet[owner_end + 5], dnssec_ok: packet[owner_end + 6] & 0x80 != 0 });
+            let (version, dnssec_ok) = (packet[owner_end + 5], packet[owner_end + 6] & 0x80 != 0);
+            edns = Some(Edns { payload_bytes, version, dnssec_ok, options: Options::read(rdata)? });
         }
         at = rdata_start + rdata.len();
     }
     Some(edns)
-}
-
-/// Whether an OPT's rdata is a list of whole options (RFC 6891 section 6.1.2). Which ones does not matter: none changes an answer.
-fn are_options(mut rdata: &[u8]) -> bool {
-    while !rdata.is_empty() {
-        let Some(rest) = number_at(rdata, 2).and_then(|len| rdata.get(4 + usize::from(len)..)) else { return false };
-        rdata = rest;
-    }
-    true
 }
 
 /// Where a name ends that may be compressed; it is not followed.

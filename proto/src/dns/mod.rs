@@ -4,17 +4,32 @@
 //! wire, so `answer` looks up, copies and compresses, and neither allocates nor parses records.
 
 mod answer;
+mod compose;
+mod cookie;
+mod denial;
+mod edns;
+mod follow;
+mod limit;
 mod message;
 mod name;
+mod order;
+mod policy;
 pub mod probe;
 pub mod rdata;
 mod reply;
 pub mod rtype;
+mod search;
 #[cfg(test)]
 mod tests;
 mod zones;
 
-pub use answer::{Outcome, Peer, Reason, Transport, answer};
+pub use answer::{Kind, Outcome, Peer, Reason, Told, Transport, answer, cut};
+pub use compose::{Record, Zone, rows};
+pub use cookie::{CookieState, Cookies};
+pub use denial::{DENIAL, denial_key};
+pub use limit::{Limiter, Limits, Verdict};
 pub use message::Rcode;
+pub use order::Order;
+pub use policy::Policy;
 pub use reply::{TCP_MESSAGE_LIMIT_BYTES, UDP_PAYLOAD_LIMIT_BYTES};
 pub use zones::{NODE, Node, NodeRef, Place, RdataRefs, RowError, RrSet, RrSetRef, RrSetRefs, ZONE, ZoneRow};

@@ -71,8 +71,17 @@ impl Name {
     }
 
     /// The label that is this many from the right, with its length.
-    fn label(&self, from_right: usize) -> &[u8] {
+    pub(super) fn label(&self, from_right: usize) -> &[u8] {
         &self.wire[self.start_of(from_right + 1)..self.start_of(from_right)]
+    }
+
+    /// The same labels below another ancestor in place of the one that has this many labels. `None` where that is too long.
+    pub(super) fn below(&self, labels: usize, ancestor: &Self) -> Option<Self> {
+        let mut wire = [0; 2 * NAME_LIMIT_BYTES];
+        let own = self.start_of(labels);
+        wire[..own].copy_from_slice(&self.wire[..own]);
+        wire[own..own + ancestor.len()].copy_from_slice(ancestor.ancestor(ancestor.labels()));
+        Self::read(&wire[..own + ancestor.len()])
     }
 
     /// Calls `ask` with the wildcard below the ancestor that has this many labels, fewer than [`Name::labels`] (RFC 4592 section 2.1.1).
@@ -109,6 +118,7 @@ mod tests {
         assert_eq!(www.ancestor(1), b"\x07example\x00");
         assert_eq!(www.ancestor(0), b"\x00");
         assert_eq!(www.with_wildcard(1, <[u8]>::to_vec), b"\x01*\x07example\x00");
+        assert_eq!(www.below(1, &name("a.b")).unwrap().ancestor(4), b"\x03www\x03uni\x01a\x01b\x00");
         assert_eq!(www.shared_labels(&name("ftp.uni.example")), 2);
         assert_eq!(www.shared_labels(&name("www.muni.example")), 1);
         assert_eq!(www.shared_labels(&name("uni.example")), 2);

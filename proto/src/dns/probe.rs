@@ -33,7 +33,7 @@ pub fn is_answer(question: &[u8], reply: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dns::{Node, Outcome, Peer, Place, RrSet, Transport, ZoneRow, answer};
+    use crate::dns::{Cookies, Node, Outcome, Peer, Place, Policy, RrSet, Transport, ZoneRow, answer};
     use crate::snapshot::{Change, Feed, State};
     use crate::words::{DomainName, Serial, UnixMillis};
 
@@ -52,7 +52,8 @@ mod tests {
         let question = question(&view, 0x4711).unwrap();
         let mut reply = Vec::new();
         let peer = Peer { address: ([127, 0, 0, 1], 4000).into(), transport: Transport::Udp };
-        let outcome = answer(&view, &question, peer, UnixMillis(0), &mut reply);
+        let policy = Policy::new(Cookies::of_period(&[0; 32], 0));
+        let outcome = answer(&view, &question, peer, &policy, UnixMillis(0), &mut reply);
         assert!(matches!(outcome, Outcome::Replied(_)), "{outcome:?}");
         assert!(is_answer(&question, &reply));
         for (at, value) in [(0, 1), (2, 0x80), (3, 5), (7, 0)] {

@@ -1,4 +1,5 @@
-use super::message::{CLASS_IN, Edns, HEADER_BYTES, Malformed, Query, Rcode, number_at};
+use super::edns::{Edns, ExtendedError, Opt};
+use super::message::{CLASS_CH, CLASS_IN, HEADER_BYTES, Malformed, Query, Rcode, number_at};
 use super::name::Name;
 use super::{RowError, RrSetRef, rtype};
 
@@ -8,10 +9,6 @@ pub const UDP_PAYLOAD_LIMIT_BYTES: usize = 1232;
 const PLAIN_PAYLOAD_LIMIT_BYTES: usize = 512;
 /// What the length before a message on TCP can say, RFC 1035 section 4.2.2.
 pub const TCP_MESSAGE_LIMIT_BYTES: usize = u16::MAX as usize;
-/// An OPT record without options.
-const OPT_BYTES: usize = 11;
-/// The option code of an extended error, RFC 8914.
-const EXTENDED_ERROR_OPTION: u16 = 15;
 /// The first offset that a compression pointer cannot name, RFC 1035 section 4.1.4.
 const POINTER_LIMIT: usize = 0x4000;
 
@@ -20,15 +17,6 @@ const FLAG_AUTHORITATIVE: u8 = 0x04;
 const FLAG_TRUNCATED: u8 = 0x02;
 const FLAG_RECURSION_DESIRED: u8 = 0x01;
 const OPCODE_MASK: u8 = 0x78;
-
-/// Why we answer as we do, for clients that speak EDNS (RFC 8914 section 5.2).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum ExtendedError {
-    NotReady = 14,
-    Prohibited = 18,
-    NotAuthoritative = 20,
-    InvalidData = 24,
-}
 
 /// What ends the writing of a reply before its time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,20 +57,22 @@ pub(super) const QUESTION_OWNER: Owner<'static> = Owner::At(HEADER_BYTES as u16)
 pub(super) struct Reply<'a> {
     out: &'a mut Vec<u8>,
     query: &'a Query<'a>,
+    opt: Option<Opt<'a>>,
     /// What records may fill; an OPT fits behind it.
     limit_bytes: usize,
     counts: [u16; 3],
     pub(super) authoritative: bool,
-    truncated: bool,
+    pub(super) truncated: bool,
 }
 
 impl<'a> Reply<'a> {
     /// Starts with header and question, the question as it came, to the last bit of its case.
-    pub(super) fn begin(query: &'a Query<'a>, transport_limit_bytes: usize, out: &'a mut Vec<u8>) -> Self {
+    pub(super) fn begin(query: &'a Query<'a>, opt: Option<Opt<'a>>, transport_limit_bytes: usize, out: &'a mut Vec<u8>) -> Self {
         out.clear();
         out.extend_from_slice(&query.packet[..query.question_end]);
-        let limit_bytes = transport_limit_bytes - query.edns.map_or(0, |_| OPT_BYTES);
-        Self { out, query, limit_bytes, counts: [0; 3], authoritative: false, truncated: false }
+        // A question of 255 bytes and every option of ours fit into the smallest of limits, with some room to spare.
+        let limit_bytes = transport_limit_bytes - opt.map_or(0, |opt| opt.len());
+        Self { out, query, opt, limit_bytes, counts: [0; 3], authoritative: false, truncated: false }
     }
 
     /// Takes all records back.
@@ -117,17 +107,42 @@ impl<'a> Reply<'a> {
     pub(super) fn put_rrset(&mut self, section: Section, owner: Owner<'_>, rrset: RrSetRef<'_>, ttl_s: u32) -> Result<usize, Stop> {
         let mut rdata_at = 0;
         for rdata in rrset.rdatas() {
-            let rdata = rdata?;
-            self.put_owner(owner)?;
-            self.put_fields(rrset.rtype, ttl_s, rdata.len())?;
-            rdata_at = self.out.len();
-            self.put_rdata(rrset.rtype, rdata)?;
-            let written = (self.out.len() - rdata_at) as u16;
-            self.out[rdata_at - 2..rdata_at].copy_from_slice(&written.to_be_bytes());
-            // A message has 65535 bytes at most, so it never has that many records.
-            self.counts[section as usize] += 1;
+            rdata_at = self.put_record(section, owner, rrset.rtype, ttl_s, rdata?)?;
         }
         Ok(rdata_at)
+    }
+
+    /// Writes all records of a set in the order of these places.
+    pub(super) fn put_sorted(&mut self, section: Section, owner: Owner<'_>, rrset: RrSetRef<'_>, places: &[u8]) -> Result<(), Stop> {
+        for place in places {
+            let rdata = rrset.rdatas().nth(usize::from(*place)).ok_or(Stop::Damaged)??;
+            self.put_record(section, owner, rrset.rtype, rrset.ttl, rdata)?;
+        }
+        Ok(())
+    }
+
+    /// Writes one record; gives the offset of its rdata.
+    pub(super) fn put_record(&mut self, section: Section, owner: Owner<'_>, rtype: u16, ttl_s: u32, rdata: &[u8]) -> Result<usize, Stop> {
+        self.put_owner(owner)?;
+        self.put_fields(rtype, ttl_s, rdata.len())?;
+        let rdata_at = self.out.len();
+        self.put_rdata(rtype, rdata)?;
+        let written = (self.out.len() - rdata_at) as u16;
+        self.out[rdata_at - 2..rdata_at].copy_from_slice(&written.to_be_bytes());
+        // A message has 65535 bytes at most, so it never has that many records.
+        self.counts[section as usize] += 1;
+        Ok(rdata_at)
+    }
+
+    /// Writes what a server says of itself: a TXT record of class CH at the question's name (RFC 4892 section 3).
+    pub(super) fn put_own_text(&mut self, text: &[u8]) -> Result<(), Stop> {
+        self.put_owner(QUESTION_OWNER)?;
+        let [t0, t1] = rtype::TXT.to_be_bytes();
+        let len = u8::try_from(text.len()).map_err(|_| Stop::Full)?;
+        self.put(&[t0, t1, 0, CLASS_CH as u8, 0, 0, 0, 0, 0, len + 1, len])?;
+        self.put(text)?;
+        self.counts[Section::Answer as usize] += 1;
+        Ok(())
     }
 
     fn put_owner(&mut self, owner: Owner<'_>) -> Result<(), Stop> {
@@ -186,11 +201,15 @@ impl<'a> Reply<'a> {
     /// Writes OPT and header: the reply is ready to go.
     pub(super) fn finish(self, rcode: Rcode, why: Option<ExtendedError>) {
         let mut additionals = self.counts[Section::Additional as usize];
-        if let Some(edns) = self.query.edns {
-            put_opt(self.out, edns, rcode, why);
+        if let Some(opt) = self.opt {
+            opt.put(self.out, rcode, why);
             additionals += 1;
         }
-        let mut flags = FLAG_RESPONSE | (self.query.packet[2] & FLAG_RECURSION_DESIRED);
+        let opcode = self.query.packet[2] & OPCODE_MASK;
+        let mut flags = FLAG_RESPONSE | opcode;
+        if opcode == 0 {
+            flags |= self.query.packet[2] & FLAG_RECURSION_DESIRED;
+        }
         if self.authoritative {
             flags |= FLAG_AUTHORITATIVE;
         }
@@ -202,7 +221,7 @@ impl<'a> Reply<'a> {
 }
 
 /// How long a reply by UDP may be.
-pub(super) fn udp_limit_bytes(edns: Option<Edns>) -> usize {
+pub(super) fn udp_limit_bytes(edns: Option<Edns<'_>>) -> usize {
     edns.map_or(PLAIN_PAYLOAD_LIMIT_BYTES, |edns| usize::from(edns.payload_bytes).clamp(PLAIN_PAYLOAD_LIMIT_BYTES, UDP_PAYLOAD_LIMIT_BYTES))
 }
 
@@ -228,28 +247,14 @@ fn put_header(out: &mut [u8], flags: u8, rcode: Rcode, counts: [u16; 4]) {
     }
 }
 
-/// RFC 6891 section 6.1.2; the DO bit is given back (RFC 3225 section 3).
-fn put_opt(out: &mut Vec<u8>, edns: Edns, rcode: Rcode, why: Option<ExtendedError>) {
-    let [p0, p1] = (UDP_PAYLOAD_LIMIT_BYTES as u16).to_be_bytes();
-    let [t0, t1] = rtype::OPT.to_be_bytes();
-    let do_bit = if edns.dnssec_ok { 0x80 } else { 0 };
-    let option_bytes = if why.is_some() { 6 } else { 0 };
-    out.extend_from_slice(&[0, t0, t1, p0, p1, rcode as u8 >> 4, 0, do_bit, 0, 0, option_bytes]);
-    if let Some(why) = why {
-        for number in [EXTENDED_ERROR_OPTION, 2, why as u16] {
-            out.extend_from_slice(&number.to_be_bytes());
-        }
-    }
-}
-
 /// Whether a packet is a reply already.
 pub(super) fn is_response(packet: &[u8]) -> bool {
     packet[2] & FLAG_RESPONSE != 0
 }
 
-/// Whether a packet asks for something else than a query: its opcode is not zero.
-pub(super) fn has_other_opcode(packet: &[u8]) -> bool {
-    packet[2] & OPCODE_MASK != 0
+/// What a packet asks for (RFC 1035 section 4.1.1).
+pub(super) fn opcode(packet: &[u8]) -> u8 {
+    (packet[2] & OPCODE_MASK) >> 3
 }
 
 /// The minimum field of an SOA's rdata, its last number.

@@ -22,10 +22,18 @@ pub const RP: u16 = 17;
 pub const AAAA: u16 = 28;
 /// A service's place, RFC 2782.
 pub const SRV: u16 = 33;
+/// Another name for all that lies below one, RFC 6672.
+pub const DNAME: u16 = 39;
 /// EDNS's pseudo-record, RFC 6891: never a question.
 pub const OPT: u16 = 41;
 /// The parent's side of a signed delegation, RFC 4034.
 pub const DS: u16 = 43;
+/// A signature over a set of records, RFC 4034.
+pub const RRSIG: u16 = 46;
+/// A name, what it has, and the next name, RFC 4034.
+pub const NSEC: u16 = 47;
+/// A zone's key, RFC 4034.
+pub const DNSKEY: u16 = 48;
 /// A part of a zone, RFC 1995: a transfer, not a question.
 pub const IXFR: u16 = 251;
 /// A whole zone, RFC 5936: a transfer, not a question.

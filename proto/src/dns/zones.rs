@@ -252,6 +252,11 @@ pub struct RrSetRef<'a> {
 }
 
 impl<'a> RrSetRef<'a> {
+    /// Its bytes, of which only the place says something: which set it is.
+    pub(super) fn first_bytes(&self) -> &'a [u8] {
+        self.body
+    }
+
     /// The rdatas, ascending.
     pub fn rdatas(&self) -> RdataRefs<'a> {
         RdataRefs(self.body)

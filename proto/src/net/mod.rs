@@ -3,6 +3,7 @@
 
 pub mod accept;
 pub mod ask;
+pub mod batch;
 pub mod clock;
 pub mod datagrams;
 pub mod forward;

@@ -52,27 +52,9 @@ pub struct Via {
 impl UdpSocket {
     /// Binds; must be called inside a tokio runtime. An IPv6 wildcard takes IPv6 only, so that both families can be bound side by side.
     pub fn bind(address: SocketAddr, options: UdpOptions) -> io::Result<Self> {
-        let ipv6 = address.is_ipv6();
-        let family = if ipv6 { AddressFamily::Inet6 } else { AddressFamily::Inet };
-        let fd = socket(family, SockType::Datagram, SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC, None)?;
-        if ipv6 {
-            set(&fd, sockopt::Ipv6V6Only, &true)?;
-            set(&fd, sockopt::Ipv6RecvPacketInfo, &true)?;
-        } else {
-            set(&fd, sockopt::Ipv4PacketInfo, &true)?;
-        }
-        if options.broadcast {
-            set(&fd, sockopt::Broadcast, &true)?;
-        }
-        if let Some(bytes) = options.receive_buffer_bytes {
-            // Root may pass the system's limit; anyone else takes what the limit gives.
-            if set(&fd, sockopt::RcvBufForce, &bytes).is_err() {
-                set(&fd, sockopt::RcvBuf, &bytes)?;
-            }
-        }
-        bind(fd.as_raw_fd(), &SockaddrStorage::from(address))?;
+        let fd = open(address, options, SockFlag::SOCK_NONBLOCK, |_| Ok(()))?;
         let socket = tokio::net::UdpSocket::from_std(std::net::UdpSocket::from(fd))?;
-        Ok(Self { socket, ipv6 })
+        Ok(Self { socket, ipv6: address.is_ipv6() })
     }
 
     /// The address that was bound, with the port that the kernel chose for port 0.
@@ -114,11 +96,35 @@ impl UdpSocket {
     }
 }
 
-fn set<O: SetSockOpt>(fd: &OwnedFd, option: O, value: &O::Val) -> io::Result<()> {
+/// A socket bound to an address, that tells where each packet came in. `before_bind` sets what must be set by then.
+pub(super) fn open(address: SocketAddr, options: UdpOptions, flags: SockFlag, before_bind: impl FnOnce(&OwnedFd) -> io::Result<()>) -> io::Result<OwnedFd> {
+    let family = if address.is_ipv6() { AddressFamily::Inet6 } else { AddressFamily::Inet };
+    let fd = socket(family, SockType::Datagram, flags | SockFlag::SOCK_CLOEXEC, None)?;
+    if address.is_ipv6() {
+        set(&fd, sockopt::Ipv6V6Only, &true)?;
+        set(&fd, sockopt::Ipv6RecvPacketInfo, &true)?;
+    } else {
+        set(&fd, sockopt::Ipv4PacketInfo, &true)?;
+    }
+    if options.broadcast {
+        set(&fd, sockopt::Broadcast, &true)?;
+    }
+    if let Some(bytes) = options.receive_buffer_bytes {
+        // Root may pass the system's limit; anyone else takes what the limit gives.
+        if set(&fd, sockopt::RcvBufForce, &bytes).is_err() {
+            set(&fd, sockopt::RcvBuf, &bytes)?;
+        }
+    }
+    before_bind(&fd)?;
+    bind(fd.as_raw_fd(), &SockaddrStorage::from(address))?;
+    Ok(fd)
+}
+
+pub(super) fn set<O: SetSockOpt>(fd: &OwnedFd, option: O, value: &O::Val) -> io::Result<()> {
     Ok(setsockopt(fd, option, value)?)
 }
 
-fn via_of(message: ControlMessageOwned) -> Option<Via> {
+pub(super) fn via_of(message: ControlMessageOwned) -> Option<Via> {
     match message {
         ControlMessageOwned::Ipv4PacketInfo(info) => {
             // `ipi_spec_dst` is ours even when the packet was broadcast, where `ipi_addr` is not.
@@ -133,7 +139,7 @@ fn via_of(message: ControlMessageOwned) -> Option<Via> {
     }
 }
 
-fn in_addr(address: Option<IpAddr>) -> nix::libc::in_addr {
+pub(super) fn in_addr(address: Option<IpAddr>) -> nix::libc::in_addr {
     let bits = match address {
         Some(IpAddr::V4(v4)) => v4.to_bits(),
         _ => 0,
@@ -141,7 +147,7 @@ fn in_addr(address: Option<IpAddr>) -> nix::libc::in_addr {
     nix::libc::in_addr { s_addr: bits.to_be() }
 }
 
-fn in6_addr(address: Option<IpAddr>) -> nix::libc::in6_addr {
+pub(super) fn in6_addr(address: Option<IpAddr>) -> nix::libc::in6_addr {
     let octets = match address {
         Some(IpAddr::V6(v6)) => v6.octets(),
         _ => [0; 16],
@@ -149,7 +155,7 @@ fn in6_addr(address: Option<IpAddr>) -> nix::libc::in6_addr {
     nix::libc::in6_addr { s6_addr: octets }
 }
 
-fn socket_addr(storage: &SockaddrStorage) -> Option<SocketAddr> {
+pub(super) fn socket_addr(storage: &SockaddrStorage) -> Option<SocketAddr> {
     let v4 = storage.as_sockaddr_in().map(|v4: &SockaddrIn| SocketAddr::from((v4.ip(), v4.port())));
     v4.or_else(|| storage.as_sockaddr_in6().map(|v6: &SockaddrIn6| SocketAddr::from((v6.ip(), v6.port()))))
 }

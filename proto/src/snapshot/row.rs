@@ -14,6 +14,13 @@ const DELETED: u32 = u32::MAX;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Table(pub u8);
 
+impl Table {
+    /// Whether rows are looked for by their neighbours, too ([`View::floor`](super::View::floor)): from 128 on.
+    pub const fn is_ordered(self) -> bool {
+        self.0 >= 128
+    }
+}
+
 /// One row, borrowed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RowRef<'a> {

@@ -447,14 +447,34 @@ fn a_state_out_of_a_store_goes_on_as_one_that_was_never_put_away() {
     assert!(matches!(kept.replay(&opened(2), [&all[2].1[..]]).unwrap().audited(), Err(ApplyError::OtherDigest { .. })));
 }
 
+#[test]
+fn neighbours_are_found_across_blocks_and_not_across_tables() {
+    let ordered = Table(200);
+    let key = |number: u16| number.to_be_bytes().to_vec();
+    let rows = (0..3000).map(|number| Change::put(ordered, key(number * 10), vec![7; 50]));
+    let beside = [Change::put(Table(199), key(9), b"before".to_vec()), Change::put(Table(201), key(9), b"behind".to_vec())];
+    let view = State::empty(Feed::ZONE).compose(rows.chain(beside).collect()).unwrap().unwrap().seal(&self::key(), stamp()).unwrap().2.rebased().unwrap();
+    let state = view.compose(vec![Change::delete(ordered, key(500)), Change::put(ordered, key(505), b"new".to_vec())]).unwrap().unwrap();
+    let view = state.into_view();
+    assert!(view.base().parts() > 5, "more than a block");
+    let floor = |number: u16| view.floor(ordered, &key(number)).unwrap().map(|(key, _)| u16::from_be_bytes([key[0], key[1]]));
+    for (asked, found) in [(0, 0), (7, 0), (509, 505), (505, 505), (504, 490), (500, 490), (29_990, 29_990), (65_535, 29_990)] {
+        assert_eq!(floor(asked), Some(found), "{asked}");
+    }
+    for number in (0..3000).filter(|number| *number != 50) {
+        assert_eq!((floor(number * 10), floor(number * 10 + 3)), (Some(number * 10), Some(number * 10)));
+    }
+    assert_eq!(view.floor(ordered, b"").unwrap(), None, "the row before it is another table's");
+}
+
 proptest! {
     /// A view after any history equals a plain map, over any mix of base and overlay.
     #[test]
-    fn a_view_is_a_map(history in proptest::collection::vec(proptest::collection::vec((0u8..12, proptest::option::of(0u8..4)), 1..6), 1..12), rebase_every in 1usize..5) {
+    fn a_view_is_a_map(history in proptest::collection::vec(proptest::collection::vec((0u8..12, proptest::option::of(0u8..4)), 1..6), 1..12), rebase_every in 1usize..5, table in prop_oneof![Just(T), Just(Table(200))]) {
         let site_key = key();
         let (mut state, mut model) = (State::empty(Feed::ZONE), BTreeMap::new());
         for (step, changes) in history.into_iter().enumerate() {
-            let wishes = changes.iter().map(|(key, value)| Change { table: T, key: vec![*key], value: value.map(|v| vec![v]) }).collect();
+            let wishes = changes.iter().map(|(key, value)| Change { table, key: vec![*key], value: value.map(|v| vec![v]) }).collect();
             for (key, value) in changes {
                 match value { Some(value) => model.insert(vec![key], vec![value]), None => model.remove(&vec![key]) };
             }
@@ -464,10 +484,14 @@ proptest! {
             if step % rebase_every == 0 {
                 state = state.rebased().unwrap();
             }
-            let seen: BTreeMap<_, _> = state.view().iter(T).map(|row| row.map(|(k, v)| (k.to_vec(), v.to_vec())).unwrap()).collect();
+            let seen: BTreeMap<_, _> = state.view().iter(table).map(|row| row.map(|(k, v)| (k.to_vec(), v.to_vec())).unwrap()).collect();
             prop_assert_eq!(&seen, &model);
             prop_assert_eq!(state.view().row_count(), model.len() as u64);
-            prop_assert_eq!((0u8..12).filter(|key| state.view().get(T, &[*key]).unwrap().is_some()).count(), model.len());
+            prop_assert_eq!((0u8..12).filter(|key| state.view().get(table, &[*key]).unwrap().is_some()).count(), model.len());
+            for key in (0u8..12).filter(|_| table.is_ordered()) {
+                let floor = model.range(..=vec![key]).next_back().map(|(key, value)| (&key[..], &value[..]));
+                prop_assert_eq!(state.view().floor(table, &[key]).unwrap(), floor);
+            }
         }
     }
 }

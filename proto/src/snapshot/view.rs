@@ -1,9 +1,10 @@
-use super::base::{Base, Damaged};
+use super::base::{Base, Damaged, KeyAndValue};
 use super::row::{RowRef, Rows, RowsError, Table};
 use super::{Change, Feed};
 use crate::words::{Epoch, Generation};
 use foldhash::fast::FixedState;
 use std::collections::BTreeMap;
+use std::ops::Bound;
 use std::sync::Arc;
 
 /// One generation of one feed, as a service reads it. Cheap to clone, never edited; the next generation is another view.
@@ -16,10 +17,13 @@ pub struct View {
     generation: Generation,
     base: Arc<Base>,
     overlay: Overlay,
+    /// Of the tables that keep their order.
+    ordered: Ordered,
     row_count: u64,
 }
 
 type Overlay = imbl::GenericHashMap<OverlayKey, Option<Arc<[u8]>>, FixedState, imbl::shared_ptr::DefaultSharedPtr>;
+type Ordered = imbl::OrdMap<OverlayKey, Option<Arc<[u8]>>>;
 /// The table's number, then the key: one slice, so that a look-up can borrow it.
 type OverlayKey = Box<[u8]>;
 
@@ -47,12 +51,22 @@ impl View {
     /// The view of exactly this base.
     pub fn of(base: Arc<Base>) -> Self {
         let head = base.head();
-        Self { epoch: head.epoch, generation: head.generation, row_count: head.row_count, overlay: Overlay::with_hasher(FixedState::default()), base }
+        Self {
+            epoch: head.epoch,
+            generation: head.generation,
+            row_count: head.row_count,
+            overlay: Overlay::with_hasher(FixedState::default()),
+            ordered: Ordered::new(),
+            base,
+        }
     }
 
     /// The value of a row.
     #[inline]
     pub fn get(&self, table: Table, key: &[u8]) -> Result<Option<&[u8]>, Damaged> {
+        if table.is_ordered() {
+            return Ok(self.floor(table, key)?.filter(|(found, _)| *found == key).map(|(_, value)| value));
+        }
         if !self.overlay.is_empty() {
             let (mut stack, mut heap) = ([0; STACK_KEY_BYTES], Vec::new());
             if let Some(value) = self.overlay.get(overlay_key(table, key, &mut stack, &mut heap)) {
@@ -60,6 +74,36 @@ impl View {
             }
         }
         self.base.get(table, key)
+    }
+
+    /// The row of an ordered table at a key or, where there is none, the last before it.
+    ///
+    /// # Panics
+    /// In debug builds, for a table that keeps no order.
+    pub fn floor(&self, table: Table, key: &[u8]) -> Result<Option<KeyAndValue<'_>>, Damaged> {
+        debug_assert!(table.is_ordered(), "only a table from 128 on can be asked for neighbours");
+        let changed = |up_to: Bound<&[u8]>| {
+            let (key, value) = self.ordered.range::<_, [u8]>((Bound::Included(&[table.0][..]), up_to)).next_back()?;
+            Some((&key[1..], value.as_deref()))
+        };
+        let (mut stack, mut heap) = ([0; STACK_KEY_BYTES], Vec::new());
+        let mut overlaid = changed(Bound::Included(overlay_key(table, key, &mut stack, &mut heap)));
+        let mut based = self.base.floor(table, key, false)?;
+        loop {
+            match (overlaid, based) {
+                (None, _) => return Ok(based),
+                (Some((above, Some(value))), _) if based.is_none_or(|(below, _)| above >= below) => return Ok(Some((above, value))),
+                // A row that was taken away hides the base's of the same key, and leads on to what is before it.
+                (Some((gone, None)), _) if based.is_none_or(|(below, _)| gone >= below) => {
+                    if based.is_some_and(|(below, _)| gone == below) {
+                        based = self.base.floor(table, gone, true)?;
+                    }
+                    let (mut stack, mut heap) = ([0; STACK_KEY_BYTES], Vec::new());
+                    overlaid = changed(Bound::Excluded(overlay_key(table, gone, &mut stack, &mut heap)));
+                }
+                (Some(_), _) => return Ok(based),
+            }
+        }
     }
 
     /// Every row of a table in ascending order of its key.
@@ -98,7 +142,7 @@ impl View {
 
     /// What changed since the base, in no order.
     fn changed_rows(&self) -> impl Iterator<Item = ((Table, &[u8]), Option<&[u8]>)> {
-        self.overlay.iter().map(|(key, value)| ((Table(key[0]), &key[1..]), value.as_deref()))
+        self.overlay.iter().chain(self.ordered.iter()).map(|(key, value)| ((Table(key[0]), &key[1..]), value.as_deref()))
     }
 
     /// What changed since the base, ascending: applied to any generation from the base's on, it leads to this one.
@@ -136,7 +180,7 @@ impl View {
 
     /// How many rows stand in the overlay: what a new base would fold in.
     pub fn overlay_len(&self) -> usize {
-        self.overlay.len()
+        self.overlay.len() + self.ordered.len()
     }
 
     pub(super) fn at(mut self, epoch: Epoch, generation: Generation) -> Self {
@@ -165,7 +209,11 @@ impl View {
         let mut key = Vec::with_capacity(row.key.len() + 1);
         key.push(row.table.0);
         key.extend_from_slice(row.key);
-        self.overlay.insert(key.into(), row.value.map(Arc::from));
+        if row.table.is_ordered() {
+            self.ordered.insert(key.into(), row.value.map(Arc::from));
+        } else {
+            self.overlay.insert(key.into(), row.value.map(Arc::from));
+        }
     }
 
     /// Sets rows whose sum somebody else vouches for; nothing below is looked at, so it costs the same on any base.

@@ -109,13 +109,14 @@ fn start(name: &str, home: &Path, address: SocketAddr, tuning: &str, zone: &str,
 }
 
 /// A dynamic update (RFC 2136) that gives the bench's host another address.
-struct Update {
+pub(super) struct Update {
     socket: UdpSocket,
     number: u16,
 }
 
 impl Update {
-    fn new(primary: SocketAddr) -> Result<Self> {
+    /// Towards a primary.
+    pub fn new(primary: SocketAddr) -> Result<Self> {
         let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
         socket.connect(primary)?;
         socket.set_read_timeout(Some(SERVED_LIMIT))?;
@@ -123,7 +124,7 @@ impl Update {
     }
 
     /// Sends it and waits until it is acknowledged.
-    fn send(&mut self, address: Ipv4Addr) -> Result<()> {
+    pub fn send(&mut self, address: Ipv4Addr) -> Result<()> {
         self.number += 1;
         let (apex, host): (DomainName, DomainName) = (APEX.parse()?, HOST.parse()?);
         let id = self.number.to_be_bytes();
@@ -135,8 +136,8 @@ impl Update {
         let new = [host.wire(), &[0, 1, 0, 1, 0, 0, 0, 60, 0, 4], &address.octets()].concat();
         self.socket.send(&[header, zone, gone, new].concat())?;
         let mut reply = [0; 512];
-        let len = self.socket.recv(&mut reply).context("BIND did not acknowledge an update")?;
-        ensure!(len >= 12 && reply[..2] == id && reply[3] & 15 == 0, "BIND refused an update with RCODE {}", reply[3] & 15);
+        let len = self.socket.recv(&mut reply).context("the primary did not acknowledge an update")?;
+        ensure!(len >= 12 && reply[..2] == id && reply[3] & 15 == 0, "the primary refused an update with RCODE {}", reply[3] & 15);
         Ok(())
     }
 }

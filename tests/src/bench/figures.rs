@@ -37,6 +37,11 @@ impl Samples {
         Line { what: what.into(), unit, samples: self }
     }
 
+    /// The middle one.
+    pub fn median(&self) -> f64 {
+        self.quantile(0.5)
+    }
+
     /// The value that this share of all values does not exceed (nearest rank).
     pub fn quantile(&self, share: f64) -> f64 {
         let mut sorted = self.0.clone();

@@ -3,7 +3,8 @@
 //! Why it exists: numbers in a README are believed when one command prints them again. What it refuses: it never runs in CI,
 //! where a busy machine would make it lie, and it knows no bars; it prints, and people judge. How: [`edit`] times edits
 //! through the real API on a lab on the loopback, with one agent and with two, [`fleet`] with a thousand; [`agent`] starts the real agent on a store
-//! that [`store`] writes for a hundred thousand hosts, and [`load`] asks it as fast as it answers; [`dhcp`] does so as relays do, with peers beside it.
+//! that [`store`] writes for a hundred thousand hosts, and [`load`] asks it as fast as it answers; [`dns`] asks it and Knot in turn,
+//! [`dhcp`] asks as relays do, with peers beside it.
 //!
 //! As root everything happens in a network box of its own, so that a demo on the same machine is not in the way.
 
@@ -13,6 +14,7 @@ mod bind;
 mod cores;
 mod database;
 mod dhcp;
+mod dns;
 mod edit;
 mod figures;
 mod fleet;
@@ -58,7 +60,7 @@ pub struct Settings {
 type Part = fn(&Settings) -> Result<Vec<Section>>;
 
 /// What can be measured, in its order.
-const PARTS: [(&str, Part); 10] = [
+const PARTS: [(&str, Part); 11] = [
     ("edit", edit::measure),
     ("bind", bind::measure),
     ("fleet", fleet::measure),
@@ -68,6 +70,7 @@ const PARTS: [(&str, Part); 10] = [
     ("database", database::measure),
     ("base", base::measure),
     ("agent", agent::measure),
+    ("dns", dns::measure),
     ("dhcp", dhcp::measure),
 ];
 

@@ -78,6 +78,6 @@ fn login(number: u32, secret: &Secret) -> Result<Vec<u8>> {
     encode_request(code::ACCESS_REQUEST, number as u8, &authenticator, &attributes, secret).ok().context("a short request")
 }
 
-fn scattered(hosts: u32) -> impl Iterator<Item = Host> {
+pub(super) fn scattered(hosts: u32) -> impl Iterator<Item = Host> {
     (0..u64::from(hosts)).map(move |number| Host((number * STRIDE % u64::from(hosts)) as u32))
 }

@@ -81,7 +81,8 @@ pub(super) fn write(state_dir: &Path, hosts: u32) -> Result<()> {
     publisher.keep(state_dir, Feed::ZONE, names(hosts)?)?;
     publisher.keep(state_dir, Feed::BOOTPTAB, boot_entries(hosts))?;
     publisher.keep(state_dir, Feed::PEOPLE, people(&data_key, &public)?)?;
-    publisher.keep(state_dir, Feed::ACCESS, access(&data_key, &public)?)
+    publisher.keep(state_dir, Feed::ACCESS, access(&data_key, &public)?)?;
+    Ok(())
 }
 
 /// Signs every feed: a real institution has two keys for that.
@@ -140,24 +141,54 @@ impl Publisher {
     }
 
     /// Publishes the rows, the last ones in generations of their own, and has the agent's keeper keep them.
-    fn keep(&self, state_dir: &Path, feed: Feed, mut rows: Vec<Change>) -> Result<()> {
+    fn keep(&self, state_dir: &Path, feed: Feed, mut rows: Vec<Change>) -> Result<(Keeper, State)> {
         let run_dir = state_dir.join("run");
         std::fs::create_dir_all(&run_dir)?;
         let (mut keeper, _) = Keeper::open(&feed_dir(state_dir, feed), &run_dir, feed, &self.trust.clone().into(), &store_key(state_dir))?;
         let later = rows.split_off(rows.len().saturating_sub(LATER_GENERATIONS).max(1));
         let mut state = State::empty(feed);
         for changes in [rows].into_iter().chain(later.into_iter().map(|row| vec![row])) {
-            let is_first = state.sealed().is_none();
-            let (sealed, payload, next) = self.publish(&state, changes)?;
-            let trust = &self.trust;
-            let kept = if is_first { keeper.take_rows(trust, None, &sealed, &payload) } else { keeper.take_frame(trust, &sealed, false, &payload) };
-            if let Some(wrong) = kept?.disk_error {
-                return Err(wrong).with_context(|| format!("keeping {feed}"));
-            }
-            state = next;
+            state = self.keep_next(&mut keeper, &state, changes)?;
             keeper.settle()?;
         }
-        Ok(())
+        Ok((keeper, state))
+    }
+
+    fn keep_next(&self, keeper: &mut Keeper, state: &State, changes: Vec<Change>) -> Result<State> {
+        let (sealed, payload, next) = self.publish(state, changes)?;
+        let is_first = state.sealed().is_none();
+        let kept = if is_first { keeper.take_rows(&self.trust, None, &sealed, &payload) } else { keeper.take_frame(&self.trust, &sealed, false, &payload) };
+        kept?.disk_error.map_or(Ok(next), |wrong| Err(wrong).with_context(|| format!("keeping {}", state.view().feed())))
+    }
+}
+
+/// The names of an institution on an agent's disk, and the one who may change them.
+pub(super) struct Names {
+    publisher: Publisher,
+    keeper: Keeper,
+    state: State,
+}
+
+impl Names {
+    /// Writes the folder of a box that answers names alone.
+    pub fn write(state_dir: &Path, hosts: u32) -> Result<Self> {
+        let publisher = Publisher::new()?;
+        publisher.keep_identity(state_dir, NODE_ID, "bench")?;
+        let (keeper, state) = publisher.keep(state_dir, Feed::ZONE, names(hosts)?)?;
+        Ok(Self { publisher, keeper, state })
+    }
+
+    /// The next generation, in which these hosts have another address; kept as what comes over the line is. The rows are sealed before
+    /// the clock starts: what is measured is the agent's part.
+    pub fn change(&mut self, hosts: impl Iterator<Item = Host>, address: Ipv4Addr) -> Result<std::time::Instant> {
+        let row = |host: Host| node(&host.name(), Place::Inside, &domain(FORWARD), &[(rtype::A, address.octets().to_vec())]);
+        let (sealed, payload, next) = self.publisher.publish(&self.state, hosts.map(row).collect())?;
+        let begun = std::time::Instant::now();
+        if let Some(wrong) = self.keeper.take_frame(&self.publisher.trust, &sealed, false, &payload)?.disk_error {
+            return Err(wrong).context("keeping an edit");
+        }
+        self.state = next;
+        Ok(begun)
     }
 }
 

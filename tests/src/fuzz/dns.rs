@@ -1,6 +1,8 @@
 //! DNS: no packet and no row may panic the core, and whatever it replies must be a whole message, within its limit, to that query.
 
-use holdfast_proto::dns::{NODE, Node, NodeRef, Outcome, Peer, Place, RrSet, TCP_MESSAGE_LIMIT_BYTES, Transport, UDP_PAYLOAD_LIMIT_BYTES, answer, rtype};
+use holdfast_proto::dns::{
+    Cookies, NODE, Node, NodeRef, Order, Outcome, Peer, Place, Policy, RrSet, TCP_MESSAGE_LIMIT_BYTES, Transport, UDP_PAYLOAD_LIMIT_BYTES, answer, cut, rtype,
+};
 use holdfast_proto::snapshot::{Change, Feed, State, View};
 use holdfast_proto::words::{DomainName, UnixMillis};
 use std::sync::LazyLock;
@@ -10,6 +12,10 @@ const HEADER_BYTES: usize = 12;
 const NAME_LIMIT_BYTES: usize = 255;
 
 static WORLD: LazyLock<View> = LazyLock::new(|| view(nodes()));
+
+/// A box that tells all that it can tell.
+static POLICY: LazyLock<Policy> =
+    LazyLock::new(|| Policy { nsid: Some([b'n'; 32].into()), order: Order::Near, ..Policy::new(Cookies::of_period(&[0; 32], 0)) });
 
 fn name(text: &str) -> DomainName {
     text.parse().expect("a name")
@@ -61,6 +67,7 @@ fn query(owner: &str, qtype: u16, opt: &[u8]) -> Vec<u8> {
 pub fn seeds() -> Vec<Vec<u8>> {
     let plain_opt = [0, 0, 41, 0x04, 0xd0, 0, 0, 0, 0, 0, 0];
     let cookie_opt = [0, 0, 41, 0x02, 0x00, 0, 0, 0x80, 0, 0, 12, 0, 10, 0, 8, 1, 2, 3, 4, 5, 6, 7, 8];
+    let every_opt = [0, 0, 41, 0x02, 0x00, 0, 0, 0x80, 0, 0, 24, 0, 10, 0, 8, 1, 2, 3, 4, 5, 6, 7, 8, 0, 3, 0, 0, 0, 11, 0, 0, 0, 12, 0, 0];
     let owners = [
         "a.b.example",
         "A.b.EXAMPLE",
@@ -77,7 +84,7 @@ pub fn seeds() -> Vec<Vec<u8>> {
     ];
     let types = [rtype::A, rtype::MX, rtype::DS, rtype::SOA, rtype::ANY, rtype::AXFR, 65400];
     let questions = owners.iter().flat_map(|owner| types.map(|qtype| (*owner, qtype)));
-    let queries = questions.flat_map(|(owner, qtype)| [&[][..], &plain_opt, &cookie_opt].map(|opt| query(owner, qtype, opt)));
+    let queries = questions.flat_map(|(owner, qtype)| [&[][..], &plain_opt, &cookie_opt, &every_opt].map(|opt| query(owner, qtype, opt)));
     queries.chain(nodes().into_iter().map(|(_, row)| row)).collect()
 }
 
@@ -101,15 +108,21 @@ pub fn target(bytes: &[u8]) {
 }
 
 fn ask(view: &View, packet: &[u8]) {
-    for (transport, limit_bytes) in [(Transport::Udp, UDP_PAYLOAD_LIMIT_BYTES), (Transport::Tcp, TCP_MESSAGE_LIMIT_BYTES)] {
+    for transport in Transport::ALL {
+        let limit_bytes = if transport == Transport::Udp { UDP_PAYLOAD_LIMIT_BYTES } else { TCP_MESSAGE_LIMIT_BYTES };
         let peer = Peer { address: ([192, 0, 2, 1], 5353).into(), transport };
         let mut reply = vec![0xff; 7];
-        match answer(view, packet, peer, UnixMillis(0), &mut reply) {
+        match answer(view, packet, peer, &POLICY, UnixMillis(0), &mut reply) {
             Outcome::Silent(_) => assert!(reply.is_empty(), "a silent core left bytes"),
-            Outcome::Replied(rcode) => {
+            Outcome::Replied(told) => {
                 assert!(reply.len() <= limit_bytes, "a reply of {} bytes", reply.len());
-                assert_eq!(reply[3], rcode as u8 & 15, "RA, AD and CD are clear, and the code is the one that is counted");
+                assert_eq!(reply[3], told.rcode as u8 & 15, "RA, AD and CD are clear, and the code is the one that is counted");
                 check(packet, &reply);
+                cut(packet, peer, &POLICY, UnixMillis(0), &mut reply);
+                if transport == Transport::Udp && !reply.is_empty() {
+                    assert!(reply.len() <= packet.len() + 100, "what is cut is of no use to who forges");
+                    check(packet, &reply);
+                }
             }
         }
     }

@@ -2,6 +2,7 @@
 
 use super::*;
 use std::fmt::Write;
+use std::net::SocketAddr;
 
 const ZONES: &str = "
     uni.example 3600 SOA ns1.uni.example hostmaster.uni.example 2026112101 7200 900 1209600 600
@@ -36,6 +37,9 @@ const ZONES: &str = "
     med.uni.example 1800 TYPE43 0001080201020304
     law.uni.example 1800 NS ns.law.uni.example
     ns.law.uni.example 1800 A 10.8.0.53
+    moved.uni.example 900 DNAME dyn.uni.example
+    moved.uni.example 900 TXT still here
+    under.moved.uni.example 900 A 10.1.1.1
     lib.uni.example 3600 SOA ns1.uni.example hostmaster.uni.example 1 7200 900 1209600 60
     lib.uni.example 3600 NS ns1.uni.example
     www.lib.uni.example 3600 A 10.1.6.7
@@ -77,13 +81,19 @@ fn data_is_answered_with_authority() {
     check("www.cs.uni.example", rtype::A, "NOERROR aa\n www.cs.uni.example. 300 A 10.1.4.7\n www.cs.uni.example. 300 A 10.1.4.8");
     check("ns1.uni.example", rtype::AAAA, "NOERROR aa\n ns1.uni.example. 3600 AAAA 2001:db8:1::53");
     check("7.4.1.10.in-addr.arpa", rtype::PTR, "NOERROR aa\n 7.4.1.10.in-addr.arpa. 300 PTR www.cs.uni.example.");
-    check("uni.example", rtype::MX, "NOERROR aa\n uni.example. 3600 MX 10 mail.uni.example.");
-    check("uni.example", rtype::NS, "NOERROR aa\n uni.example. 3600 NS ns.elsewhere.example.\n uni.example. 3600 NS ns1.uni.example.");
+    check("uni.example", rtype::MX, "NOERROR aa\n uni.example. 3600 MX 10 mail.uni.example.\n + mail.uni.example. 3600 A 10.1.0.25");
+    let servers = "NOERROR aa\n uni.example. 3600 NS ns.elsewhere.example.\n uni.example. 3600 NS ns1.uni.example.
+        + ns1.uni.example. 3600 A 10.1.0.53\n + ns1.uni.example. 3600 AAAA 2001:db8:1::53";
+    check("uni.example", rtype::NS, servers);
     let soa = "NOERROR aa\n uni.example. 3600 SOA ns1.uni.example. hostmaster.uni.example. 2026112101 7200 900 1209600 600";
     check("uni.example", rtype::SOA, soa);
     check("www.cs.uni.example", rtype::TXT, "NOERROR aa\n www.cs.uni.example. 600 TXT helloworld");
     check("www.cs.uni.example", rtype::HINFO, "NOERROR aa\n www.cs.uni.example. 600 HINFO PC UNIX");
-    check("_ldap._tcp.uni.example", rtype::SRV, "NOERROR aa\n _ldap._tcp.uni.example. 600 SRV 0 5 389 www.cs.uni.example.");
+    check(
+        "_ldap._tcp.uni.example",
+        rtype::SRV,
+        "NOERROR aa\n _ldap._tcp.uni.example. 600 SRV 0 5 389 www.cs.uni.example.\n + www.cs.uni.example. 300 A 10.1.4.7\n + www.cs.uni.example. 300 A 10.1.4.8",
+    );
     check("uni.example", rtype::CAA, "NOERROR aa\n uni.example. 600 CAA 0 issue \"ca.example\"");
 }
 
@@ -150,6 +160,49 @@ fn wildcards_stand_for_names_that_do_not_exist() {
 }
 
 #[test]
+fn a_dname_moves_all_that_lies_below_it() {
+    // hickory-proto shows the rdata of what it does not know in base64.
+    let moved = "moved.uni.example. 900 DNAME A2R5bgN1bmkHZXhhbXBsZQA=";
+    let made = "x.moved.uni.example. 900 CNAME x.dyn.uni.example.\n x.dyn.uni.example. 60 A 10.1.9.9";
+    check("x.moved.uni.example", rtype::A, &format!("NOERROR aa\n {moved}\n {made}"));
+    check("x.moved.uni.example", rtype::CNAME, &format!("NOERROR aa\n {moved}\n x.moved.uni.example. 900 CNAME x.dyn.uni.example."));
+    check("moved.uni.example", rtype::TXT, "NOERROR aa\n moved.uni.example. 900 TXT stillhere");
+    check("moved.uni.example", rtype::A, &format!("NOERROR aa\n{SOA}"));
+    let hidden = exchange(&university(), &query(&name("under.moved.uni.example"), rtype::A), Transport::Udp);
+    assert!(written(&hidden).contains("under.moved.uni.example. 900 CNAME under.dyn.uni.example."), "what lies below is not there");
+    let long = [&[63; 1][..], &[b'x'; 63]].concat().repeat(3);
+    let below = |labels: &[u8]| DomainName::from_wire(&[labels, &[60], &[b'y'; 60], name("moved.uni.example").wire()].concat()).unwrap();
+    let view = compose(&records(&format!("{ZONES}\n far.uni.example 5 DNAME {}", below(&[]))));
+    let deep = DomainName::from_wire(&[&long, name("far.uni.example").wire()].concat()).unwrap();
+    assert_eq!(send(&view, &query(&deep, rtype::A), Transport::Udp).0, Ok(Rcode::YxDomain));
+}
+
+#[test]
+fn the_nearest_address_comes_first_where_the_site_wishes() {
+    let view = compose(&records(
+        "uni.example 9 SOA ns.uni.example admin.uni.example 1 2 3 4 5
+         gate.uni.example 9 A 10.1.1.100\n gate.uni.example 9 A 10.2.1.100\n gate.uni.example 9 A 10.3.1.100
+         gate.uni.example 9 AAAA 2001:db8:1::1\n gate.uni.example 9 AAAA 2001:db8:2::1",
+    ));
+    let order = |order, client: &str, id: u8, rtype| {
+        let peer = Peer { address: SocketAddr::new(client.parse().unwrap(), 5353), transport: Transport::Udp };
+        let mut packet = query(&name("gate.uni.example"), rtype);
+        packet[1] = id;
+        let (_, reply) = send_to(&view, &packet, peer, &Policy { order, ..policy() });
+        let addresses = Message::from_vec(&reply).unwrap().answers.iter().map(|record| record.data.to_string()).collect::<Vec<_>>();
+        addresses.join(" ")
+    };
+    for (client, first) in
+        [("10.1.1.7", "10.1.1.100 10.2.1.100 10.3.1.100"), ("10.3.9.9", "10.3.1.100 10.2.1.100 10.1.1.100"), ("192.0.2.1", "10.1.1.100 10.2.1.100 10.3.1.100")]
+    {
+        assert_eq!(order(Order::Near, client, 0, rtype::A), first);
+    }
+    assert_eq!(order(Order::Near, "2001:db8:2::77", 0, rtype::AAAA), "2001:db8:2::1 2001:db8:1::1");
+    assert_eq!(order(Order::Fixed, "10.3.9.9", 1, rtype::A), "10.1.1.100 10.2.1.100 10.3.1.100");
+    assert_eq!(order(Order::Rotated, "10.3.9.9", 1, rtype::A), "10.2.1.100 10.3.1.100 10.1.1.100");
+}
+
+#[test]
 fn delegations_are_referred_with_glue_and_without_authority() {
     let servers = "~ med.uni.example. 1800 NS ns.law.uni.example.\n ~ med.uni.example. 1800 NS ns.med.uni.example.
         ~ med.uni.example. 1800 NS ns1.uni.example.\n + ns.med.uni.example. 1800 A 10.7.0.53\n + ns.law.uni.example. 1800 A 10.8.0.53
@@ -170,7 +223,7 @@ fn delegations_are_referred_with_glue_and_without_authority() {
 #[test]
 fn the_parent_answers_for_ds() {
     let (outcome, reply) = send(&university(), &query(&name("med.uni.example"), rtype::DS), Transport::Udp);
-    assert_eq!((outcome, reply[2], &reply[6..12]), (Outcome::Replied(Rcode::NoError), 0x85, &[0, 1, 0, 0, 0, 0][..]));
+    assert_eq!((outcome, reply[2], &reply[6..12]), (Ok(Rcode::NoError), 0x85, &[0, 1, 0, 0, 0, 0][..]));
     assert!(reply.ends_with(&[0, 1, 8, 2, 1, 2, 3, 4]));
     check("law.uni.example", rtype::DS, &format!("NOERROR aa\n{SOA}"));
     check("lib.uni.example", rtype::DS, &format!("NOERROR aa\n{SOA}"));
@@ -181,7 +234,7 @@ fn the_parent_answers_for_ds() {
 fn before_the_first_generation_everything_is_refused_with_a_reason() {
     let view = View::empty(Feed::ZONE);
     let (outcome, reply) = send(&view, &with_edns(query(&name("www.cs.uni.example"), rtype::A), 1232), Transport::Udp);
-    assert_eq!(outcome, Outcome::Replied(Rcode::Refused));
+    assert_eq!(outcome, Ok(Rcode::Refused));
     assert!(reply.ends_with(&[0, 6, 0, 15, 0, 2, 0, 14]), "EDE 14, Not Ready");
     assert_eq!(written(&exchange(&view, &query(&name("www.cs.uni.example"), rtype::A), Transport::Udp)), "REFUSED");
 }

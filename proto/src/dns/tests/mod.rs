@@ -1,30 +1,20 @@
 //! The answers, asked as a client asks and read by another's parser (hickory-proto).
 
+mod dnssec;
+mod edns;
 mod examples;
 mod model;
 mod packets;
 
-use super::answer::ALIAS_LIMIT;
+use super::follow::ALIAS_LIMIT;
 use super::*;
 use crate::snapshot::{Change, Feed, State, View};
 use crate::words::{DomainName, UnixMillis};
 use hickory_proto::op::Message;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// A record as a zone file has it: owner, type, TTL, rdata.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
-struct Record {
-    owner: DomainName,
-    rtype: u16,
-    ttl: u32,
-    rdata: Vec<u8>,
-}
-
-impl std::fmt::Debug for Record {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} {} {} {}", self.owner, self.ttl, self.rtype, String::from_utf8_lossy(&self.rdata).escape_debug())
-    }
-}
+/// In 2027.
+const NOW: UnixMillis = UnixMillis(1_800_000_000_000);
 
 fn name(text: &str) -> DomainName {
     text.parse().unwrap()
@@ -44,6 +34,7 @@ fn rdata(rtype: &str, words: &[&str]) -> (u16, Vec<u8>) {
     match rtype {
         "A" => (rtype::A, words[0].parse::<std::net::Ipv4Addr>().unwrap().octets().to_vec()),
         "AAAA" => (rtype::AAAA, words[0].parse::<std::net::Ipv6Addr>().unwrap().octets().to_vec()),
+        "DNAME" => (rtype::DNAME, wire(words[0])),
         "NS" => (rtype::NS, wire(words[0])),
         "CNAME" => (rtype::CNAME, wire(words[0])),
         "PTR" => (rtype::PTR, wire(words[0])),
@@ -78,6 +69,16 @@ fn apex_of(records: &[Record], owner: &DomainName) -> Option<DomainName> {
     upward(owner).find(|name| has_type(records, name, rtype::SOA))
 }
 
+/// The zones that these records make up, each with what lies in it.
+fn zones(records: &[Record]) -> Vec<Zone> {
+    let apexes: BTreeSet<DomainName> = records.iter().filter(|record| record.rtype == rtype::SOA).map(|record| record.owner.clone()).collect();
+    let of = |apex: &DomainName| Zone {
+        apex: apex.clone(),
+        records: records.iter().filter(|record| apex_of(records, &record.owner).as_ref() == Some(apex)).cloned().collect(),
+    };
+    apexes.iter().map(of).collect()
+}
+
 /// What the master's composer does, in short: a row for every name that exists, with its place.
 fn compose(records: &[Record]) -> View {
     let mut names: BTreeSet<DomainName> = BTreeSet::new();
@@ -99,9 +100,10 @@ fn node(records: &[Record], owner: &DomainName) -> Node {
     let apex = apex_of(records, owner).unwrap();
     let mut above = upward(owner).take_while(|name| *name != apex);
     let is_cut = |name: &DomainName| has_type(records, name, rtype::NS);
+    let hides = |name: &DomainName| is_cut(name) || has_type(records, name, rtype::DNAME);
     let place = match above.next() {
         None => Place::Apex,
-        Some(_) if above.any(|name| is_cut(&name)) => Place::BelowCut,
+        Some(_) if above.any(|name| hides(&name)) || has_type(records, &apex, rtype::DNAME) => Place::BelowCut,
         Some(own) if is_cut(&own) => Place::Cut,
         Some(_) => Place::Inside,
     };
@@ -126,14 +128,28 @@ fn peer(transport: Transport) -> Peer {
     Peer { address: "192.0.2.1:5353".parse().unwrap(), transport }
 }
 
-fn send(view: &View, packet: &[u8], transport: Transport) -> (Outcome, Vec<u8>) {
+/// A policy that tells nothing of the box, with secrets that everybody knows.
+fn policy() -> Policy {
+    Policy::new(Cookies::of_period(&[7; 32], 1))
+}
+
+fn send(view: &View, packet: &[u8], transport: Transport) -> (Result<Rcode, Reason>, Vec<u8>) {
+    let (outcome, reply) = send_to(view, packet, peer(transport), &policy());
+    let rcode = match outcome {
+        Outcome::Replied(told) => Ok(told.rcode),
+        Outcome::Silent(reason) => Err(reason),
+    };
+    (rcode, reply)
+}
+
+fn send_to(view: &View, packet: &[u8], peer: Peer, policy: &Policy) -> (Outcome, Vec<u8>) {
     let mut out = b"left from before".to_vec();
-    (answer(view, packet, peer(transport), UnixMillis(0), &mut out), out)
+    (answer(view, packet, peer, policy, NOW, &mut out), out)
 }
 
 /// Sends and lets hickory-proto read the reply.
 fn exchange(view: &View, packet: &[u8], transport: Transport) -> Message {
     let (outcome, reply) = send(view, packet, transport);
-    assert!(matches!(outcome, Outcome::Replied(_)), "{outcome:?}");
+    assert!(outcome.is_ok(), "{outcome:?}");
     Message::from_vec(&reply).unwrap()
 }

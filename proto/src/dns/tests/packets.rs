@@ -3,7 +3,7 @@
 use super::*;
 use hickory_proto::op::ResponseCode;
 
-fn host() -> View {
+pub(super) fn host() -> View {
     compose(&records(
         "example 3600 SOA ns.example admin.example 1 7200 900 1209600 600
          example 3600 NS ns.example
@@ -11,14 +11,14 @@ fn host() -> View {
     ))
 }
 
-fn ask_www() -> Vec<u8> {
+pub(super) fn ask_www() -> Vec<u8> {
     query(&name("www.example"), rtype::A)
 }
 
 /// The reply's code and header bytes behind the id, for a packet that is no good query.
 fn check(packet: &[u8], rcode: Rcode, header_hex: &str) {
     let (outcome, reply) = send(&host(), packet, Transport::Udp);
-    assert_eq!(outcome, Outcome::Replied(rcode), "{}", hex::encode(packet));
+    assert_eq!(outcome, Ok(rcode), "{}", hex::encode(packet));
     assert_eq!((&reply[..2], hex::encode(&reply[2..12]).as_str()), (&packet[..2], header_hex), "{}", hex::encode(packet));
     Message::from_vec(&reply).unwrap();
 }
@@ -47,7 +47,7 @@ fn the_question_comes_back_to_the_bit() {
     packet[13..16].copy_from_slice(b"wWw");
     packet[17..24].copy_from_slice(b"eXAMplE");
     let (outcome, reply) = send(&host(), &packet, Transport::Udp);
-    assert_eq!((outcome, &reply[12..29]), (Outcome::Replied(Rcode::NoError), &packet[12..29]));
+    assert_eq!((outcome, &reply[12..29]), (Ok(Rcode::NoError), &packet[12..29]));
 }
 
 #[test]
@@ -55,10 +55,10 @@ fn silence_has_a_reason() {
     let mut response = ask_www();
     response[2] |= 0x80;
     for (packet, reason) in [(&b""[..], Reason::Short), (&[0; 11], Reason::Short), (&response, Reason::Response)] {
-        assert_eq!(send(&host(), packet, Transport::Udp), (Outcome::Silent(reason), Vec::new()));
+        assert_eq!(send(&host(), packet, Transport::Udp), (Err(reason), Vec::new()));
     }
     let nowhere = Peer { address: "192.0.2.1:0".parse().unwrap(), transport: Transport::Udp };
-    assert_eq!(answer(&host(), &ask_www(), nowhere, UnixMillis(0), &mut Vec::new()), Outcome::Silent(Reason::NoReturnPort));
+    assert_eq!(send_to(&host(), &ask_www(), nowhere, &policy()), (Outcome::Silent(Reason::NoReturnPort), Vec::new()));
 }
 
 #[test]
@@ -73,11 +73,46 @@ fn recursion_is_neither_offered_nor_are_other_flags_given_back() {
 
 #[test]
 fn other_opcodes_are_not_implemented() {
-    for opcode in 1..16u8 {
+    for opcode in (1..16u8).filter(|opcode| ![4, 5].contains(opcode)) {
         let mut packet = ask_www();
         (packet[2], packet[3]) = (opcode << 3 | 0x07, 0xff);
         check(&packet, Rcode::NotImp, &format!("{:02x}040000000000000000", 0x80 | opcode << 3));
         check(&packet[..12], Rcode::NotImp, &format!("{:02x}040000000000000000", 0x80 | opcode << 3));
+    }
+}
+
+#[test]
+fn who_notifies_or_updates_is_refused_with_a_reason() {
+    for opcode in [4u8, 5] {
+        let mut packet = query(&name("example"), rtype::SOA);
+        (packet[2], packet[3]) = (opcode << 3 | 0x07, 0xff);
+        check(&packet, Rcode::Refused, &format!("{:02x}050001000000000000", 0x80 | opcode << 3));
+        // An update has records behind its question; nothing of them comes back.
+        let mut update = packet.clone();
+        update[9] = 1;
+        update.extend_from_slice(b"\x01x\xc0\x0c\0\x01\0\x01\0\0\0\0\0\x04\x0a\0\0\x01");
+        check(&update, Rcode::Refused, &format!("{:02x}050001000000000000", 0x80 | opcode << 3));
+        let (_, reply) = send(&host(), &with_edns(packet.clone(), 1232), Transport::Tcp);
+        assert!(reply.ends_with(&[0, 6, 0, 15, 0, 2, 0, 18]), "EDE 18, Prohibited");
+        check(&packet[..20], Rcode::FormErr, &format!("{:02x}010000000000000000", 0x80 | opcode << 3));
+    }
+}
+
+#[test]
+fn a_box_says_its_label_and_never_its_version() {
+    let labelled = Policy { nsid: Some(b"north"[..].into()), ..policy() };
+    let ask = |owner: &str, policy: &Policy| {
+        let mut packet = query(&name(owner), rtype::TXT);
+        *packet.last_mut().unwrap() = 3;
+        send_to(&host(), &packet, peer(Transport::Udp), policy).1
+    };
+    for owner in ["id.server", "hostname.bind", "HostName.BIND"] {
+        let reply = ask(owner, &labelled);
+        assert_eq!((reply[3], &reply[reply.len() - 18..]), (0, &b"\xc0\x0c\0\x10\0\x03\0\0\0\0\0\x06\x05north"[..]), "{owner}");
+        assert_eq!(ask(owner, &policy())[3], 5, "{owner}");
+    }
+    for owner in ["version.bind", "version.server", "authors.bind", "example"] {
+        assert_eq!(ask(owner, &labelled)[3], 5, "{owner}");
     }
 }
 

@@ -43,6 +43,9 @@ pub trait BlockSource: Send + Sync + fmt::Debug {
     fn index(&self, number: usize) -> Option<Vec<u8>>;
 }
 
+/// A row of a table that is known.
+pub type KeyAndValue<'a> = (&'a [u8], &'a [u8]);
+
 /// A whole snapshot at one generation. Immutable; blocks of a base on a disk are read as they are touched.
 pub struct Base {
     head: Head,
@@ -218,6 +221,29 @@ impl Base {
             Ok(row) => (row.table, row.key) < (table, &wanted[..]),
             Err(_) => false,
         })
+    }
+
+    /// The last row of a table at or below a key, or strictly below it.
+    pub(super) fn floor(&self, table: Table, key: &[u8], strictly: bool) -> Result<Option<KeyAndValue<'_>>, Damaged> {
+        if self.blocks.is_empty() {
+            return Ok(None);
+        }
+        let first = self.first_block_with(table, key)?;
+        // Where the wanted row is the last of the block before, this one starts with the key itself.
+        for number in [Some(first), first.checked_sub(1)].into_iter().flatten() {
+            let mut found = None;
+            for row in BlockRows::new(self.block(number)) {
+                let row = row?;
+                if (row.table, row.key) > (table, key) || strictly && (row.table, row.key) == (table, key) {
+                    break;
+                }
+                found = Some(row);
+            }
+            if let Some(row) = found {
+                return Ok(row.value.filter(|_| row.table == table).map(|value| (row.key, value)));
+            }
+        }
+        Ok(None)
     }
 
     /// The last block that starts at or below (table, key).
