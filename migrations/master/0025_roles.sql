@@ -3,6 +3,15 @@
 --
 -- A fault in the publisher cannot change a host, and a fault behind a door cannot change a generation or the past.
 
+-- Who publishes is who holds the lock. Of a session only its owner is told more than its number, so this is asked as the owner.
+create function publish.leader() returns table (session integer, since timestamptz, host text)
+language sql stable security definer set search_path = pg_catalog as $$
+  -- The two halves of the lock's number.
+  select a.pid, a.backend_start, host(a.client_addr) from pg_locks l join pg_stat_activity a on a.pid = l.pid
+  where l.locktype = 'advisory' and l.granted and l.classid = x'686f6c64'::int::oid and l.objid = x'66617374'::int::oid and l.objsubid = 1
+    and l.database = (select oid from pg_database where datname = current_database()) limit 1
+$$;
+
 do $$
 declare
   role text;

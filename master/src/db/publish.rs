@@ -63,14 +63,7 @@ pub struct LeaderRow {
 
 /// Who leads; `None` where nobody does.
 pub async fn leader(connection: &mut PgConnection) -> Result<Option<LeaderRow>, DbError> {
-    // The two halves of the lock's number.
-    let sql = sqlx::query_as!(
-        LeaderRow,
-        r#"select a.pid as "session!", a.backend_start as "since!", host(a.client_addr) as "host?"
-           from pg_locks l join pg_stat_activity a on a.pid = l.pid
-           where l.locktype = 'advisory' and l.granted and l.classid = x'686f6c64'::int::oid and l.objid = x'66617374'::int::oid and l.objsubid = 1
-             and l.database = (select oid from pg_database where datname = current_database()) limit 1"#
-    );
+    let sql = sqlx::query_as!(LeaderRow, r#"select session as "session!", since as "since!", host as "host?" from publish.leader()"#);
     Ok(sql.fetch_optional(connection).await?)
 }
 
