@@ -5,7 +5,7 @@ use clap_complete::Shell;
 use holdfast_agent::config::Config;
 use holdfast_agent::reports::{Spool, caller};
 use holdfast_agent::store::FloorFile;
-use holdfast_agent::{run, status, telemetry, uplink};
+use holdfast_agent::{dns, run, status, telemetry, uplink};
 use holdfast_proto::control::EnrolToken;
 use holdfast_proto::net::clock::TrustedClock;
 use metrics_exporter_prometheus::PrometheusHandle;
@@ -54,6 +54,12 @@ enum Command {
         #[command(subcommand)]
         command: SnapshotCommand,
     },
+    /// Who asked this box most since its midnight: address, questions at most, and how many of those may be others'.
+    Top {
+        /// What they asked.
+        #[command(subcommand)]
+        command: TopCommand,
+    },
     /// Print the build.
     Version,
     /// Print a completion script for a shell.
@@ -63,6 +69,11 @@ enum Command {
     },
 }
 
+#[derive(Subcommand)]
+enum TopCommand {
+    /// DNS clients, the loudest first.
+    Clients,
+}
 #[derive(Subcommand)]
 enum SnapshotCommand {
     /// Every snapshot with its generation, digest and signer.
@@ -103,6 +114,7 @@ fn dispatch(arguments: Arguments) -> anyhow::Result<ExitCode> {
             print!("{status}");
             return Ok(ExitCode::from(u8::from(!status.is_well())));
         }
+        Command::Top { command: TopCommand::Clients } => print!("{}", dns::read_talkers(&config.folders().run)?),
         Command::Version => println!("holdfast-agent {}", telemetry::BUILD),
         Command::Completion { shell } => clap_complete::generate(shell, &mut Arguments::command(), "holdfast-agent", &mut std::io::stdout()),
     }

@@ -19,12 +19,14 @@ mod udp;
 
 use crate::config;
 use desk::Desk;
+pub use desk::read_talkers;
 use holdfast_proto::net::batch::BatchSocket;
 use holdfast_proto::net::udp::UdpOptions;
 use holdfast_proto::snapshot::Reader;
 use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
@@ -76,13 +78,14 @@ impl DnsServer {
     }
 
     /// Serves until `cancelled` resolves; returns earlier only where one of its own tasks or threads panicked, which is logged.
-    /// The reader is of the zone feed.
-    pub async fn serve(self, zone: Reader, cancelled: impl Future<Output = ()>) {
+    /// The reader is of the zone feed. Who asked most is written into `run_dir`, see [`read_talkers`].
+    pub async fn serve(self, zone: Reader, run_dir: PathBuf, cancelled: impl Future<Output = ()>) {
         let desk = Arc::new(self.desk);
         let door = Arc::new(tcp::Door::default());
         let mut tasks = JoinSet::<Infallible>::new();
         let mut workers = udp::Workers::default();
         tasks.spawn(desk::turn_secrets(Arc::clone(&desk)));
+        tasks.spawn(desk::show_talkers(Arc::clone(&desk), run_dir));
         for (sockets, listener) in self.plain {
             for socket in sockets {
                 workers.start(socket, zone.clone(), Arc::clone(&desk));

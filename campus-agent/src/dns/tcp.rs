@@ -102,6 +102,7 @@ async fn answer_all<S: AsyncRead + AsyncWrite + Unpin>(stream: S, peer: Peer, zo
         let outcome = desk.answer(&zone.current(), &query, peer, &moment, &mut reply, &mut tally);
         tally.spent(1, moment.age_us(desk));
         desk.counters.take(peer.transport, &mut tally);
+        desk.hear(peer.address.ip());
         let silent = matches!(outcome, Outcome::Silent(_));
         if !silent {
             push_message(&mut batch, &reply);

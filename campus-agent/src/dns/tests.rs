@@ -29,6 +29,7 @@ struct Served {
     writer: Writer,
     stop: oneshot::Sender<()>,
     task: tokio::task::JoinHandle<()>,
+    _folder: tempfile::TempDir,
 }
 
 fn settings(address: SocketAddr) -> config::Dns {
@@ -46,8 +47,10 @@ fn start(server: DnsServer, view: View) -> Served {
     let (writer, zone) = reader(Feed::ZONE);
     writer.publish(view);
     let (stop, stopped) = oneshot::channel();
-    let task = tokio::spawn(async move { server.serve(zone, async { drop(stopped.await) }).await });
-    Served { address, writer, stop, task }
+    let folder = tempfile::tempdir().unwrap();
+    let run_dir = folder.path().to_owned();
+    let task = tokio::spawn(async move { server.serve(zone, run_dir, async { drop(stopped.await) }).await });
+    Served { address, writer, stop, task, _folder: folder }
 }
 
 async fn ask_udp(client: &Client, id: u16) -> Vec<u8> {

@@ -3,14 +3,17 @@
 use super::REST_AFTER_ERROR;
 use super::desk::{Desk, udp_peer};
 use super::tally::Tally;
-use holdfast_proto::dns::Transport;
+use holdfast_proto::dns::{Talkers, Transport};
 use holdfast_proto::net::batch::{Batch, BatchSocket, TICK};
 use holdfast_proto::snapshot::Reader;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
+
+/// How often it is told who asked how often.
+const TELL_EVERY: Duration = Duration::from_secs(1);
 
 /// The threads that answer over UDP. They end when this is dropped, at the latest a tick of their sockets after it.
 pub(super) struct Workers {
@@ -76,11 +79,12 @@ struct Worker {
 
 impl Worker {
     fn run(self) {
-        let (mut batch, mut tally, mut handed_in) = (self.socket.batch(), Tally::default(), Instant::now());
+        let (mut batch, mut tally, mut talkers) = (self.socket.batch(), Tally::default(), Talkers::default());
+        let (mut handed_in, mut told_of) = (Instant::now(), Instant::now());
         while !self.stop.load(Ordering::Relaxed) {
             match self.socket.receive(&mut batch) {
                 Ok(0) => {}
-                Ok(count) => self.answer_all(&mut batch, count, &mut tally),
+                Ok(count) => self.answer_all(&mut batch, count, &mut tally, &mut talkers),
                 Err(wrong) => {
                     self.desk.counters.fault("receive", &wrong);
                     std::thread::sleep(REST_AFTER_ERROR);
@@ -90,12 +94,17 @@ impl Worker {
                 self.desk.counters.take(Transport::Udp, &mut tally);
                 handed_in = Instant::now();
             }
+            if told_of.elapsed() >= TELL_EVERY {
+                self.desk.hear_of(&mut talkers);
+                told_of = Instant::now();
+            }
         }
     }
 
-    fn answer_all(&self, batch: &mut Batch, count: usize, tally: &mut Tally) {
+    fn answer_all(&self, batch: &mut Batch, count: usize, tally: &mut Tally, talkers: &mut Talkers) {
         let (view, moment) = (self.zone.current(), self.desk.moment());
         for (packet, received, reply) in batch.packets() {
+            talkers.count(received.from.ip(), 1);
             self.desk.answer(&view, packet, udp_peer(received.from), &moment, reply, tally);
         }
         let sent = self.socket.send(batch);

@@ -24,8 +24,8 @@ pub async fn dns(config: Config, metrics: PrometheusHandle) -> anyhow::Result<()
     }
     // Bound first: whoever reads what this process serves may ask it.
     let port = Port::new("DNS", &process.spool, move || DnsServer::bind(&settings, &name));
-    let (zone, stop) = (process.follow(Feed::ZONE), process.stopped());
-    process.tasks.spawn(async move { port.bound().await.serve(zone, stop).await });
+    let (zone, stop, run_dir) = (process.follow(Feed::ZONE), process.stopped(), process.folders.run.clone());
+    process.tasks.spawn(async move { port.bound().await.serve(zone, run_dir, stop).await });
     process.serve().await
 }
 

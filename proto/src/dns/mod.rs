@@ -19,6 +19,7 @@ pub mod rdata;
 mod reply;
 pub mod rtype;
 mod search;
+mod talkers;
 #[cfg(test)]
 mod tests;
 mod zones;
@@ -32,4 +33,5 @@ pub use message::Rcode;
 pub use order::Order;
 pub use policy::Policy;
 pub use reply::{TCP_MESSAGE_LIMIT_BYTES, UDP_PAYLOAD_LIMIT_BYTES};
+pub use talkers::{Talker, Talkers};
 pub use zones::{NODE, Node, NodeRef, Place, RdataRefs, RowError, RrSet, RrSetRef, RrSetRefs, ZONE, ZoneRow};
