@@ -9,6 +9,7 @@ mod clients;
 mod clocks;
 mod deployment;
 mod dhcp;
+mod dns_witness;
 mod fuzz;
 mod house;
 mod masters;
