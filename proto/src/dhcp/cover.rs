@@ -56,7 +56,8 @@ impl Sightings {
         if is_taking {
             self.clients.remove(request.chaddr_field);
         }
-        if is_taking || !matches!(request.kind(), Kind::Bootp | Kind::Discover | Kind::Request) {
+        // Who says that it has waited for ever is a probe, which asks for one host over and over in that host's name.
+        if is_taking || request.secs == u16::MAX || !matches!(request.kind(), Kind::Bootp | Kind::Discover | Kind::Request) {
             return 0;
         }
         if self.clients.len() >= SIGHTINGS_LIMIT && !self.clients.contains_key(request.chaddr_field) {
@@ -111,6 +112,14 @@ mod tests {
         assert_eq!(hear(&mut sightings, &packet(7, &[53, 1, 3, 54, 4, 10, 1, 4, 2]), 2000), 0);
         assert_eq!(hear(&mut sightings, &discover, 9000), 0);
         assert_eq!(hear(&mut sightings, &packet(7, &[53, 1, 3, 50, 4, 10, 1, 4, 7]), 12_000), 3, "one that remembers its address asks everybody");
+    }
+
+    #[test]
+    fn a_probe_makes_no_host_look_as_if_it_asked() {
+        let (mut sightings, mut probe) = (Sightings::default(), packet(7, &[]));
+        probe[8..10].copy_from_slice(&[u8::MAX; 2]);
+        assert_eq!(hear(&mut sightings, &probe, 1000), 0);
+        assert_eq!(hear(&mut sightings, &packet(7, &[]), 9000), 0);
     }
 
     #[test]

@@ -10,6 +10,8 @@ use std::time::{Duration, Instant};
 
 /// RFC 951 section 3 with the 64 bytes of vendor area.
 const REQUEST_BYTES: usize = 300;
+/// What a client says that has asked for a minute.
+const LONG_SECS: u16 = 61;
 /// RFC 1497: options follow.
 const COOKIE: [u8; 4] = [99, 130, 83, 99];
 
@@ -34,18 +36,22 @@ pub struct Reply {
 /// called inside the router's box ([`crate::netns::Netns::inside`]). `options` are added behind the cookie: empty is plain BOOTP,
 /// `[53, 1, 1]` a DHCPDISCOVER.
 pub fn ask(giaddr: Ipv4Addr, server: SocketAddrV4, mac: [u8; 6], options: &[u8], limit: Duration) -> Result<Option<Reply>> {
-    ask_at(SocketAddrV4::new(giaddr, 67), giaddr, server, mac, options, limit)
+    exchange(SocketAddrV4::new(giaddr, 67), server, &request(giaddr, mac, 0, options), limit)
 }
 
-/// The same from another address and port, for a plain user: an agent on a high port answers there.
+/// The same from another address and port, for a plain user: an agent on a high port answers there. The client has waited long, so
+/// that the agent of another campus answers, too.
 pub fn ask_at(from: SocketAddrV4, giaddr: Ipv4Addr, server: SocketAddrV4, mac: [u8; 6], options: &[u8], limit: Duration) -> Result<Option<Reply>> {
+    exchange(from, server, &request(giaddr, mac, LONG_SECS, options), limit)
+}
+
+fn exchange(from: SocketAddrV4, server: SocketAddrV4, request: &[u8], limit: Duration) -> Result<Option<Reply>> {
     let socket = bind(from)?;
-    let request = request(giaddr, mac, options);
     socket.set_read_timeout(Some(limit))?;
-    socket.send_to(&request, server)?;
+    socket.send_to(request, server)?;
     let mut reply = [0; 1500];
     match socket.recv_from(&mut reply) {
-        Ok((len, std::net::SocketAddr::V4(from))) => read(&reply[..len], &request, from).map(Some),
+        Ok((len, std::net::SocketAddr::V4(from))) => read(&reply[..len], request, from).map(Some),
         Ok(_) => Ok(None),
         Err(silence) if matches!(silence.kind(), std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut) => Ok(None),
         Err(wrong) => Err(wrong.into()),
@@ -64,10 +70,11 @@ fn bind(from: SocketAddrV4) -> Result<UdpSocket> {
     }
 }
 
-fn request(giaddr: Ipv4Addr, mac: [u8; 6], options: &[u8]) -> Vec<u8> {
+fn request(giaddr: Ipv4Addr, mac: [u8; 6], secs: u16, options: &[u8]) -> Vec<u8> {
     let mut out = vec![1, 1, 6, 1];
     // The transaction's number: any will do, as one request is sent at a time.
     out.extend_from_slice(&[mac[5], 0x5a, mac[4], 0xa5]);
+    out.extend_from_slice(&secs.to_be_bytes());
     out.resize(24, 0);
     out.extend_from_slice(&giaddr.octets());
     out.extend_from_slice(&mac);

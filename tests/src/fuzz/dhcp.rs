@@ -1,13 +1,16 @@
 //! BOOTP and DHCP packets, and the rows that answer them.
 //!
-//! The first byte chooses what the rest is: a packet (three kinds of arrival), a subnet's row, a reservation's row, or a
-//! row and a packet that is answered from it.
+//! The first byte chooses what the rest is: a packet (three kinds of arrival), a subnet's row, a reservation's row, a row and a
+//! packet that is answered from it, a policy's row, a record of the lease log, or a packet for a desk that lends.
 
+use holdfast_proto::dhcp::lease::{Lease, LeaseState, Leases};
 use holdfast_proto::dhcp::message::{HEADER_BYTES, Message, OPTIONS_COOKIE};
+use holdfast_proto::dhcp::policy::{POLICY, PolicyRow, Share};
 use holdfast_proto::dhcp::reply::{LONGEST_REPLY_BYTES, SHORTEST_REPLY_BYTES};
 use holdfast_proto::dhcp::table::{RESERVATION, Reservation, SUBNET, SubnetRow, reservation_key, subnet_key};
-use holdfast_proto::dhcp::{Destination, Kind, Outcome, Peer, Standing, answer};
+use holdfast_proto::dhcp::{Desk, Destination, Kind, Outcome, Peer, Standing, answer};
 use holdfast_proto::snapshot::{Change, Feed, State, View};
+use holdfast_proto::words::{NodeId, UnixMillis};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::OnceLock;
 
@@ -24,18 +27,54 @@ pub fn seeds() -> Vec<Vec<u8>> {
     let tagged = (0..ARRIVALS.len()).flat_map(|arrival| packets.iter().map(move |packet| tag(arrival, packet)));
     let row = reservation().encode();
     let framed = [&(row.len() as u16).to_be_bytes()[..], &row, &packets[1]].concat();
-    tagged.chain([tag(3, &subnet().encode()), tag(4, &row), tag(5, &framed)]).collect()
+    let lent = packets.iter().map(|packet| tag(8, packet));
+    let rows = [tag(3, &subnet().encode()), tag(4, &row), tag(5, &framed), tag(6, &policy().encode()), tag(7, &lease().encode())];
+    tagged.chain(rows).chain(lent).collect()
 }
 
 /// Takes any bytes; a reply must be whole, within its limits and for the one who asked.
 pub fn target(bytes: &[u8]) {
     let Some((reader, body)) = bytes.split_first() else { return };
-    match reader % 6 {
+    match reader % 9 {
         arrival @ 0..=2 => ask(view(), body, ARRIVALS[usize::from(arrival)]),
         3 => read_subnet(body),
         4 => read_reservation(body),
-        _ => ask_of_row(body),
+        5 => ask_of_row(body),
+        6 => read_policy(body),
+        7 => read_lease(body),
+        _ => lend(body),
     }
+}
+
+fn read_policy(bytes: &[u8]) {
+    if let Ok(row) = PolicyRow::decode(bytes) {
+        assert_eq!(row.encode(), bytes, "a policy has one encoding");
+    }
+}
+
+fn read_lease(bytes: &[u8]) {
+    if let Ok(lease) = Lease::decode(bytes) {
+        assert_eq!(Lease::decode(&lease.encode()), Ok(lease), "what was written is read");
+    }
+}
+
+/// A desk that lends: a promise has a record, and the address is in its own share.
+fn lend(packet: &[u8]) {
+    let policy = Change::put(POLICY, subnet_key(net()), policy().encode());
+    let view = compose(vec![Change::put(SUBNET, subnet_key(net()), subnet().encode()), policy]);
+    let mut leases = Leases::default();
+    leases.restore(lease());
+    let (mut desk, mut out) = (Desk::new(Some(NODE), leases), Vec::new());
+    let from = SocketAddr::from(([0, 0, 0, 0], 68));
+    let peer = Peer { from, local: Some(HERE), interface_addresses: ARRIVALS[0], server_name: "", standing: Standing::default() };
+    let outcome = desk.answer(&view, packet, peer, UnixMillis(1_800_000_000_000), &mut out);
+    let Outcome::Replied { kind, to } = outcome else { return };
+    check_reply(packet, &out, kind, to);
+    let given = Message::parse(&out).expect("a reply is readable").yiaddr;
+    let is_own = given.is_unspecified() || policy_of_shares().iter().any(|share| share.owner == NODE && share.contains(given));
+    assert!(is_own, "{given} is not to be lent");
+    let is_promise = kind == Kind::Ack && !given.is_unspecified();
+    assert_eq!(desk.take_record().is_some_and(|record| record.address == given), is_promise, "a promise has a record");
 }
 
 fn tag(reader: usize, body: &[u8]) -> Vec<u8> {
@@ -111,6 +150,24 @@ fn reservation() -> Reservation {
         wait_secs: 0,
         options: vec![(3, None), (17, Some(b"/export/root".to_vec())), (128, Some(vec![b'x'; 300]))],
     }
+}
+
+const NODE: NodeId = NodeId([7; 16]);
+
+fn policy_of_shares() -> Vec<Share> {
+    let share = |first, last, owner| Share { first: Ipv4Addr::new(10, 1, 4, first), last: Ipv4Addr::new(10, 1, 4, last), owner };
+    vec![share(8, 19, NODE), share(20, 29, NodeId([8; 16]))]
+}
+
+fn policy() -> PolicyRow {
+    PolicyRow { shares: policy_of_shares(), ..PolicyRow::default() }
+}
+
+/// The host of the packets has an address of the share.
+fn lease() -> Lease {
+    let (at, until) = (UnixMillis(1_799_999_000_000), UnixMillis(1_800_001_000_000));
+    let client = [&[61, 1][..], &MAC].concat();
+    Lease { state: LeaseState::Active, net: net(), address: HOST, at, until, client, htype: 1, chaddr: MAC.to_vec(), host_name: b"pc".to_vec() }
 }
 
 fn compose(changes: Vec<Change>) -> View {

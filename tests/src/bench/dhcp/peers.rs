@@ -55,7 +55,7 @@ pub fn start_kea(folder: &Folder, boxes: &Boxes, hosts: u32) -> Result<Program> 
     Ok(program)
 }
 
-/// bootpd as it comes, with all hosts in one file.
+/// bootpd with all hosts in one file. It stays in the foreground only while it tells what it does, which is part of its cost here.
 pub fn start_bootpd(folder: &Folder, boxes: &Boxes, hosts: u32) -> Result<Program> {
     let mut table = String::from(".default:ht=ethernet:hn:sm=255.255.252.0:ds=10.16.0.2 10.16.0.3:dn=uni.example:vm=auto:\n");
     for host in (0..hosts).map(Host) {
@@ -63,7 +63,7 @@ pub fn start_bootpd(folder: &Folder, boxes: &Boxes, hosts: u32) -> Result<Progra
         writeln!(table, "host{}:tc=.default:ha={mac}:ip={}:gw={}:", host.0, host.address(), host.gateway())?;
     }
     let table = folder.write("bootptab", &table)?;
-    let recipe = Recipe::new("bootpd", BOOTPD, folder.path()).args(["-s", "-d1"]).args([table]).inside(&boxes.server);
+    let recipe = Recipe::new("bootpd", BOOTPD, folder.path()).args(["-s", "-d4"]).args([table]).inside(&boxes.server);
     let mut program = recipe.start()?;
     program.wait_for_line("read ", START_LIMIT)?;
     Ok(program)
