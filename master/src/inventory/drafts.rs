@@ -233,6 +233,31 @@ pub async fn preview_draft(pool: &PgPool, actor: &Actor, id: Uuid) -> Result<Dra
     preview
 }
 
+/// Tells what edits would do together that are no draft yet, and does nothing.
+pub async fn preview_edits(pool: &PgPool, actor: &Actor, edits: Vec<NewEdit>) -> Result<DraftPreview, Refusal> {
+    authorise_edits(actor, OBJECT)?;
+    refuse_doubles(&[], &edits)?;
+    let now = Utc::now();
+    let edit =
+        |(number, new): (i32, NewEdit)| DraftEdit { number, author: actor.name.clone(), request: new.request, version: new.if_match, edit: Some(new.edit) };
+    let draft = Draft {
+        id: Uuid::now_v7(),
+        version: Version(1),
+        state: DraftState::Draft,
+        author: actor.name.clone(),
+        reason: String::new(),
+        created_at: now,
+        updated_at: now,
+        approved_by: None,
+        change_set: None,
+        edits: (1..).zip(edits).map(edit).collect(),
+    };
+    let mut tx = pool.begin().await.map_err(DbError::from)?;
+    let preview = rehearse(&mut tx, actor, &draft).await;
+    tx.rollback().await.map_err(DbError::from)?;
+    preview
+}
+
 /// Applies a draft as one change set. With `break_glass`, the reason to do without the second person, an administrator goes
 /// over their head; that stands in the audit.
 pub async fn apply_draft(pool: &PgPool, actor: &Actor, id: Uuid, break_glass: Option<&str>) -> Result<DraftApplied, Refusal> {

@@ -31,7 +31,26 @@ use tower::ServiceExt;
 use uuid::Uuid;
 
 /// Where the requests of a draft may go: to handlers that only write by way of `make`.
-const PLACES: [&str; 6] = ["hosts", "subnets", "zones", "campuses", "nas", "approval-rules"];
+const PLACES: [&str; 16] = [
+    "hosts",
+    "subnets",
+    "zones",
+    "records",
+    "campuses",
+    "pools",
+    "containers",
+    "families",
+    "departments",
+    "contacts",
+    "externals",
+    "device-classes",
+    "responsibilities",
+    "mailboxes",
+    "nas",
+    "approval-rules",
+];
+/// The longest list of edits that comes in one request.
+const EDITS_LIMIT_BYTES: usize = 8 * 1024 * 1024;
 /// The longest answer of a handler that is only asked what it would do, in bytes.
 const ANSWER_LIMIT_BYTES: usize = 1024 * 1024;
 const LIMIT_DEFAULT: u32 = 100;
@@ -106,11 +125,15 @@ async fn find(app: &App, visitor: &Visitor, id: &str) -> Result<Draft, Problem> 
 }
 
 /// With its edits at once, where they are given: either all of them are taken or there is no draft.
-async fn begin(State(app): State<App>, visitor: Visitor, headers: HeaderMap, uri: Uri, Body(body): Body<BODY_LIMIT_BYTES>) -> Result<Response, Problem> {
-    Parameters::of(&uri, &[])?;
+/// With `dry_run=true` only what the edits would do is told, and nothing is begun.
+async fn begin(State(app): State<App>, visitor: Visitor, headers: HeaderMap, uri: Uri, Body(body): Body<EDITS_LIMIT_BYTES>) -> Result<Response, Problem> {
+    let dry_run = Parameters::of(&uri, &["dry_run"])?.flag("dry_run")?;
     let begun: Begun = read(body, &[])?;
     let edits = recorded(&app, &headers, begun.edits).await?;
     let actor = visitor.actor("api");
+    if dry_run {
+        return Ok(Json(inventory::preview_edits(&app.pool, &actor, edits).await?).into_response());
+    }
     let mut draft = inventory::begin_draft(&app.pool, &actor, &begun.reason).await?;
     if !edits.is_empty() {
         draft = inventory::add_edits(&app.pool, &actor, draft.id, edits).await?;
@@ -135,7 +158,7 @@ async fn add_edits(
     Path(id): Path<String>,
     headers: HeaderMap,
     uri: Uri,
-    Body(body): Body<BODY_LIMIT_BYTES>,
+    Body(body): Body<EDITS_LIMIT_BYTES>,
 ) -> Result<Response, Problem> {
     Parameters::of(&uri, &[])?;
     let added: Added = read(body, &["edits"])?;

@@ -138,7 +138,8 @@ fn limit(parameters: &Parameters) -> Result<u32, Problem> {
     Ok(parameters.number("limit", 1..=1000)?.unwrap_or(LIMIT_DEFAULT))
 }
 
-fn time(parameters: &Parameters, name: &str) -> Result<Option<DateTime<Utc>>, Problem> {
+/// A parameter that is a time.
+pub(super) fn time(parameters: &Parameters, name: &str) -> Result<Option<DateTime<Utc>>, Problem> {
     let parse = |text: &str| text.parse().map_err(|_| wrong_parameter(name, format!("\"{text}\" is no time such as 2026-11-21T14:00:00Z")));
     parameters.text(name).map(parse).transpose()
 }

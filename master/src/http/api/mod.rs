@@ -8,6 +8,7 @@ mod change_sets;
 mod changes;
 mod checks;
 mod events;
+mod explain;
 mod hosts;
 mod idempotency;
 mod import;
@@ -20,6 +21,7 @@ mod organisation;
 mod places;
 mod principals;
 mod privacy;
+mod records;
 mod request;
 mod snapshots;
 mod space;
@@ -43,11 +45,10 @@ const IMPORT_LIMIT_BYTES: usize = 64 * 1024 * 1024;
 pub fn routes(app: &App) -> Router<App> {
     let v1 = writes()
         .merge(events::routes())
+        .merge(explain::routes())
         .merge(import::routes())
         .merge(boot::routes())
         .merge(checks::routes())
-        .merge(organisation::routes())
-        .merge(places::routes())
         .merge(privacy::routes())
         .merge(snapshots::routes())
         .merge(changes::routes())
@@ -61,7 +62,14 @@ pub fn routes(app: &App) -> Router<App> {
 
 /// What writes the hostname database by way of `write::make` alone, and so can be a part of a change set.
 fn writes() -> Router<App> {
-    Router::new().merge(hosts::routes()).merge(networks::routes()).merge(space::routes()).merge(moves::routes()).merge(change_sets::routes())
+    let places = Router::new().merge(networks::routes()).merge(places::routes()).merge(space::routes());
+    Router::new()
+        .merge(hosts::routes())
+        .merge(places)
+        .merge(records::routes())
+        .merge(moves::routes())
+        .merge(organisation::routes())
+        .merge(change_sets::routes())
 }
 
 /// What may answer with a secret, which is told once and kept nowhere.

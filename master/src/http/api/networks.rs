@@ -123,7 +123,7 @@ async fn campus(State(app): State<App>, visitor: Visitor, Path(name): Path<Strin
     find_campus(&app, &name).await?.map(Json).ok_or_else(|| Problem::not_found(format!("there is no campus {name}")))
 }
 
-async fn find_campus(app: &App, name: &str) -> Result<Option<CampusDraft>, Problem> {
+pub(super) async fn find_campus(app: &App, name: &str) -> Result<Option<CampusDraft>, Problem> {
     Ok(inventory::campuses(&app.pool).await?.into_iter().find(|campus| campus.name == name))
 }
 

@@ -99,11 +99,14 @@ async fn token(State(app): State<App>, visitor: Visitor, Path(name): Path<String
 }
 
 async fn revoke(State(app): State<App>, visitor: Visitor, Path(name): Path<String>, uri: Uri) -> Result<Json<WorkList>, Problem> {
-    let parameters = Parameters::of(&uri, &["reason"])?;
+    let parameters = Parameters::of(&uri, &["reason", "dry_run"])?;
     let actor = visitor.actor("api");
     authorise(&actor, Action::Boxes, "boxes")?;
     let reason = parameters.text("reason").unwrap_or_default();
-    let list = nodes::revoke(&app.pool, &name, &actor.name, reason, actor.via).await?;
+    let list = nodes::revoke(&app.pool, &name, &actor.name, reason, actor.via, parameters.flag("dry_run")?).await?;
+    if list.dry_run {
+        return Ok(Json(list));
+    }
     app.committed.notify_one();
     Ok(Json(nodes::await_rotation(&app.pool, list, ROTATION_LIMIT).await?))
 }

@@ -1,14 +1,14 @@
-//! Changing subnets and zones: `PUT` and `PATCH` of what is there, in the version that was read.
+//! Changing subnets, zones and campuses: `PUT`, `PATCH` and `DELETE` of what is there, in the version that was read.
 
 use super::{
     BODY_LIMIT_BYTES,
-    networks::{find_subnet, find_zone},
+    networks::{find_campus, find_subnet, find_zone},
     request::{Json as Body, check_if_match, merge_patch, read},
     write::{Wish, answer, make},
 };
 use crate::{
     http::{App, Problem, session::Visitor},
-    inventory::{Edit, SubnetDraft, ZoneDraft},
+    inventory::{CampusDraft, Edit, SubnetDraft, SubnetObject, ZoneDraft, ZoneObject},
 };
 use axum::{
     Router,
@@ -22,7 +22,10 @@ use serde::Serialize;
 use serde_json::Value;
 
 pub(super) fn routes() -> Router<App> {
-    Router::new().route("/subnets/{address}/{length}", patch(subnet).put(subnet)).route("/zones/{apex}", patch(zone).put(zone))
+    Router::new()
+        .route("/subnets/{address}/{length}", patch(subnet).put(subnet).delete(delete_subnet))
+        .route("/zones/{apex}", patch(zone).put(zone).delete(delete_zone))
+        .route("/campuses/{name}", patch(campus).put(campus))
 }
 
 async fn subnet(
@@ -37,8 +40,7 @@ async fn subnet(
     let wish = Wish::of(&uri)?;
     let called = format!("{address}/{length}");
     let network: Subnet = called.parse().map_err(|wrong| Problem::not_found(format!("there is no such subnet: {wrong}")))?;
-    let found = find_subnet(&app, &visitor, &network).await?.ok_or_else(|| Problem::not_found(format!("there is no subnet {called}")))?;
-    check_if_match(&headers, &format!("\"{}\"", found.version.0))?;
+    let found = subnet_read(&app, &visitor, &headers, &network).await?;
     let draft: SubnetDraft = read(wanted(&method, &found.draft, body)?, &["network", "campus"])?;
     let new = draft.network;
     let outcome = make(&app, &visitor, &wish, Edit::SubnetSet { network, draft }, Some(found.version)).await?;
@@ -57,11 +59,66 @@ async fn zone(
 ) -> Result<Response, Problem> {
     let wish = Wish::of(&uri)?;
     let name: DomainName = apex.parse().map_err(|wrong| Problem::not_found(format!("there is no such zone: {wrong}")))?;
-    let found = find_zone(&app, &visitor, &name).await?.ok_or_else(|| Problem::not_found(format!("there is no zone {apex}")))?;
-    check_if_match(&headers, &format!("\"{}\"", found.version.0))?;
+    let found = zone_read(&app, &visitor, &headers, &name).await?;
     let draft: ZoneDraft = read(wanted(&method, &found.draft, body)?, &["apex", "primary_ns", "mailbox"])?;
     let outcome = make(&app, &visitor, &wish, Edit::ZoneSet { apex: name.clone(), draft }, Some(found.version)).await?;
     let object = find_zone(&app, &visitor, &name).await?;
+    Ok(answer(&app, &wish, outcome, object, StatusCode::OK).await)
+}
+
+/// The subnet, which has to be what the sender has read.
+async fn subnet_read(app: &App, visitor: &Visitor, headers: &HeaderMap, network: &Subnet) -> Result<SubnetObject, Problem> {
+    let found = find_subnet(app, visitor, network).await?.ok_or_else(|| Problem::not_found(format!("there is no subnet {network}")))?;
+    check_if_match(headers, &format!("\"{}\"", found.version.0))?;
+    Ok(found)
+}
+
+/// The zone, which has to be what the sender has read.
+async fn zone_read(app: &App, visitor: &Visitor, headers: &HeaderMap, apex: &DomainName) -> Result<ZoneObject, Problem> {
+    let found = find_zone(app, visitor, apex).await?.ok_or_else(|| Problem::not_found(format!("there is no zone {apex}")))?;
+    check_if_match(headers, &format!("\"{}\"", found.version.0))?;
+    Ok(found)
+}
+
+async fn delete_subnet(
+    State(app): State<App>,
+    visitor: Visitor,
+    Path((address, length)): Path<(String, String)>,
+    headers: HeaderMap,
+    uri: Uri,
+) -> Result<Response, Problem> {
+    let wish = Wish::of(&uri)?;
+    let called = format!("{address}/{length}");
+    let network: Subnet = called.parse().map_err(|wrong| Problem::not_found(format!("there is no such subnet: {wrong}")))?;
+    let found = subnet_read(&app, &visitor, &headers, &network).await?;
+    let outcome = make(&app, &visitor, &wish, Edit::SubnetDelete { network }, Some(found.version)).await?;
+    Ok(answer(&app, &wish, outcome, None::<SubnetObject>, StatusCode::OK).await)
+}
+
+async fn delete_zone(State(app): State<App>, visitor: Visitor, Path(apex): Path<String>, headers: HeaderMap, uri: Uri) -> Result<Response, Problem> {
+    let wish = Wish::of(&uri)?;
+    let apex: DomainName = apex.parse().map_err(|wrong| Problem::not_found(format!("there is no such zone: {wrong}")))?;
+    let found = zone_read(&app, &visitor, &headers, &apex).await?;
+    let outcome = make(&app, &visitor, &wish, Edit::ZoneDelete { apex }, Some(found.version)).await?;
+    Ok(answer(&app, &wish, outcome, None::<ZoneObject>, StatusCode::OK).await)
+}
+
+/// Without `If-Match`: a campus has no version, and little to lose.
+async fn campus(
+    State(app): State<App>,
+    visitor: Visitor,
+    Path(name): Path<String>,
+    method: Method,
+    uri: Uri,
+    Body(body): Body<BODY_LIMIT_BYTES>,
+) -> Result<Response, Problem> {
+    visitor.sight()?;
+    let wish = Wish::of(&uri)?;
+    let found = find_campus(&app, &name).await?.ok_or_else(|| Problem::not_found(format!("there is no campus {name}")))?;
+    let draft: CampusDraft = read(wanted(&method, &found, body)?, &["name"])?;
+    let new = draft.name.clone();
+    let outcome = make(&app, &visitor, &wish, Edit::CampusSet { name, draft }, None).await?;
+    let object = find_campus(&app, &new).await?;
     Ok(answer(&app, &wish, outcome, object, StatusCode::OK).await)
 }
 

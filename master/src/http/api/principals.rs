@@ -8,7 +8,7 @@ use super::{
 use crate::{
     db::access::factors::{self, Policy},
     http::{App, FieldError, Problem, reset_password, secrets::OneTimePassword, secrets::hash_password, session::Visitor},
-    inventory::people::{self, GrantDraft, GrantObject, Principal},
+    inventory::people::{self, GrantDraft, GrantObject, Principal, Why},
     inventory::{Action, authorise},
 };
 use axum::{
@@ -20,6 +20,7 @@ use axum::{
 use holdfast_proto::words::Secret;
 use http::{StatusCode, Uri};
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 
 pub(super) fn routes() -> Router<App> {
     Router::new()
@@ -34,8 +35,26 @@ pub(super) fn routes() -> Router<App> {
         .route("/policy", get(policy).put(set_policy))
 }
 
-fn reason(uri: &Uri) -> Result<String, Problem> {
-    Ok(Parameters::of(uri, &["reason"])?.text("reason").unwrap_or_default().trim().to_owned())
+/// `reason` and `dry_run` of a request.
+struct Asked {
+    reason: String,
+    dry_run: bool,
+}
+
+impl Asked {
+    fn of(uri: &Uri) -> Result<Self, Problem> {
+        let parameters = Parameters::of(uri, &["reason", "dry_run"])?;
+        Ok(Self { reason: parameters.text("reason").unwrap_or_default().trim().to_owned(), dry_run: parameters.flag("dry_run")? })
+    }
+
+    fn why(&self) -> Why<'_> {
+        Why { reason: &self.reason, dry_run: self.dry_run }
+    }
+
+    /// Done, with nothing to tell; or it could be done.
+    fn answer(&self) -> Response {
+        if self.dry_run { Json(json!({ "dry_run": true })).into_response() } else { StatusCode::NO_CONTENT.into_response() }
+    }
 }
 
 async fn list(State(app): State<App>, visitor: Visitor, uri: Uri) -> Result<Json<Page<Principal>>, Problem> {
@@ -63,25 +82,30 @@ async fn add(State(app): State<App>, visitor: Visitor, uri: Uri, Body(body): Bod
         /// Told once; none of a group.
         one_time_password: Option<String>,
     }
-    let (reason, draft) = (reason(&uri)?, read::<PrincipalDraft>(body, &["name"])?);
+    let (asked, draft) = (Asked::of(&uri)?, read::<PrincipalDraft>(body, &["name"])?);
     let one_time = (!draft.group).then(OneTimePassword::random);
     let phc = match &one_time {
         Some(password) => Some(hash_password(Secret::new(password.expose())).await?),
         None => None,
     };
-    people::add_principal(&app.pool, &visitor.actor("api"), &reason, &draft.name, phc).await?;
+    people::add_principal(&app.pool, &visitor.actor("api"), asked.why(), &draft.name, phc).await?;
+    if asked.dry_run {
+        return Ok(asked.answer());
+    }
     let added = Added { name: draft.name, one_time_password: one_time.map(|password| password.expose().to_owned()) };
     Ok((StatusCode::CREATED, Json(added)).into_response())
 }
 
-async fn disable(State(app): State<App>, visitor: Visitor, Path(name): Path<String>, uri: Uri) -> Result<StatusCode, Problem> {
-    people::set_disabled(&app.pool, &visitor.actor("api"), &reason(&uri)?, &name, true).await?;
-    Ok(StatusCode::NO_CONTENT)
+async fn disable(State(app): State<App>, visitor: Visitor, Path(name): Path<String>, uri: Uri) -> Result<Response, Problem> {
+    let asked = Asked::of(&uri)?;
+    people::set_disabled(&app.pool, &visitor.actor("api"), asked.why(), &name, true).await?;
+    Ok(asked.answer())
 }
 
-async fn enable(State(app): State<App>, visitor: Visitor, Path(name): Path<String>, uri: Uri) -> Result<StatusCode, Problem> {
-    people::set_disabled(&app.pool, &visitor.actor("api"), &reason(&uri)?, &name, false).await?;
-    Ok(StatusCode::NO_CONTENT)
+async fn enable(State(app): State<App>, visitor: Visitor, Path(name): Path<String>, uri: Uri) -> Result<Response, Problem> {
+    let asked = Asked::of(&uri)?;
+    people::set_disabled(&app.pool, &visitor.actor("api"), asked.why(), &name, false).await?;
+    Ok(asked.answer())
 }
 
 async fn reset(State(app): State<App>, visitor: Visitor, Path(name): Path<String>, uri: Uri) -> Result<Response, Problem> {
@@ -96,14 +120,16 @@ async fn reset(State(app): State<App>, visitor: Visitor, Path(name): Path<String
     Ok(Json(Reset { one_time_password: password.expose().to_owned() }).into_response())
 }
 
-async fn join(State(app): State<App>, visitor: Visitor, Path((group, member)): Path<(String, String)>, uri: Uri) -> Result<StatusCode, Problem> {
-    people::set_membership(&app.pool, &visitor.actor("api"), &reason(&uri)?, &group, &member, true).await?;
-    Ok(StatusCode::NO_CONTENT)
+async fn join(State(app): State<App>, visitor: Visitor, Path((group, member)): Path<(String, String)>, uri: Uri) -> Result<Response, Problem> {
+    let asked = Asked::of(&uri)?;
+    people::set_membership(&app.pool, &visitor.actor("api"), asked.why(), &group, &member, true).await?;
+    Ok(asked.answer())
 }
 
-async fn leave(State(app): State<App>, visitor: Visitor, Path((group, member)): Path<(String, String)>, uri: Uri) -> Result<StatusCode, Problem> {
-    people::set_membership(&app.pool, &visitor.actor("api"), &reason(&uri)?, &group, &member, false).await?;
-    Ok(StatusCode::NO_CONTENT)
+async fn leave(State(app): State<App>, visitor: Visitor, Path((group, member)): Path<(String, String)>, uri: Uri) -> Result<Response, Problem> {
+    let asked = Asked::of(&uri)?;
+    people::set_membership(&app.pool, &visitor.actor("api"), asked.why(), &group, &member, false).await?;
+    Ok(asked.answer())
 }
 
 async fn grants(State(app): State<App>, visitor: Visitor, uri: Uri) -> Result<Json<Page<GrantObject>>, Problem> {
@@ -116,15 +142,16 @@ async fn give(State(app): State<App>, visitor: Visitor, uri: Uri, Body(body): Bo
     struct Given {
         id: i64,
     }
-    let (reason, draft) = (reason(&uri)?, read::<GrantDraft>(body, &["principal", "role", "area"])?);
-    let id = people::give(&app.pool, &visitor.actor("api"), &reason, &draft).await?;
-    Ok((StatusCode::CREATED, Json(Given { id })).into_response())
+    let (asked, draft) = (Asked::of(&uri)?, read::<GrantDraft>(body, &["principal", "role", "area"])?);
+    let id = people::give(&app.pool, &visitor.actor("api"), asked.why(), &draft).await?;
+    Ok(if asked.dry_run { asked.answer() } else { (StatusCode::CREATED, Json(Given { id })).into_response() })
 }
 
-async fn take(State(app): State<App>, visitor: Visitor, Path(id): Path<String>, uri: Uri) -> Result<StatusCode, Problem> {
+async fn take(State(app): State<App>, visitor: Visitor, Path(id): Path<String>, uri: Uri) -> Result<Response, Problem> {
     let number = id.parse().map_err(|_| Problem::not_found(format!("there is no grant {id}")))?;
-    people::take(&app.pool, &visitor.actor("api"), &reason(&uri)?, number).await?;
-    Ok(StatusCode::NO_CONTENT)
+    let asked = Asked::of(&uri)?;
+    people::take(&app.pool, &visitor.actor("api"), asked.why(), number).await?;
+    Ok(asked.answer())
 }
 
 async fn policy(State(app): State<App>, _: Visitor, uri: Uri) -> Result<Json<Policy>, Problem> {
@@ -133,11 +160,11 @@ async fn policy(State(app): State<App>, _: Visitor, uri: Uri) -> Result<Json<Pol
 }
 
 async fn set_policy(State(app): State<App>, visitor: Visitor, uri: Uri, Body(body): Body<BODY_LIMIT_BYTES>) -> Result<Json<Policy>, Problem> {
-    let (reason, policy) = (reason(&uri)?, read::<Policy>(body, &["require_second_factor", "token_days_default", "token_days_limit"])?);
+    let (asked, policy) = (Asked::of(&uri)?, read::<Policy>(body, &["require_second_factor", "token_days_default", "token_days_limit"])?);
     if !["never", "writes", "always"].contains(&policy.require_second_factor.as_str()) {
         let detail = "a second factor is asked for \"never\", for \"writes\", or \"always\"";
         return Err(Problem::refused(vec![FieldError::new("/require_second_factor", "value", detail)]));
     }
-    people::set_policy(&app.pool, &visitor.actor("api"), &reason, &policy).await?;
+    people::set_policy(&app.pool, &visitor.actor("api"), asked.why(), &policy).await?;
     Ok(Json(policy))
 }

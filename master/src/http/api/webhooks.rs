@@ -20,6 +20,7 @@ use axum::{
 use holdfast_proto::words::Secret;
 use http::{StatusCode, Uri};
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use uuid::Uuid;
 
 const LIMIT_DEFAULT: u32 = 100;
@@ -94,10 +95,13 @@ struct Made {
 }
 
 async fn add(State(app): State<App>, visitor: Visitor, uri: Uri, Body(body): Body<BODY_LIMIT_BYTES>) -> Result<Response, Problem> {
-    Parameters::of(&uri, &[])?;
+    let dry_run = Parameters::of(&uri, &["dry_run"])?.flag("dry_run")?;
     let hooks = hooks(&app, &visitor)?;
     let draft: Draft = read(body, &["name", "url"])?;
     draft.check()?;
+    if dry_run {
+        return Ok(Json(json!({ "dry_run": true })).into_response());
+    }
     let secret = Secret::new(random_bytes().to_vec());
     let area = (draft.area_kind.text(), draft.area_value.as_str());
     let new = NewHook { name: &draft.name, url: &draft.url, secret: &secret, kinds: &draft.kinds, area, created_by: &visitor.name };
@@ -107,14 +111,18 @@ async fn add(State(app): State<App>, visitor: Visitor, uri: Uri, Body(body): Bod
     Ok((StatusCode::CREATED, Json(Made { id, secret: hex::encode(secret.expose()), name: draft.name })).into_response())
 }
 
-async fn remove(State(app): State<App>, visitor: Visitor, Path(id): Path<String>, uri: Uri) -> Result<StatusCode, Problem> {
-    Parameters::of(&uri, &[])?;
+async fn remove(State(app): State<App>, visitor: Visitor, Path(id): Path<String>, uri: Uri) -> Result<Response, Problem> {
+    let dry_run = Parameters::of(&uri, &["dry_run"])?.flag("dry_run")?;
     let hooks = hooks(&app, &visitor)?;
+    if dry_run {
+        let known = hooks.all().await?.into_iter().any(|hook| hook.id.to_string() == id);
+        return if known { Ok(Json(json!({ "dry_run": true })).into_response()) } else { Err(unknown(&id)) };
+    }
     if !hooks.delete(parse(&id)?).await? {
         return Err(unknown(&id));
     }
     tracing::info!(event = "webhook_deleted", principal = visitor.name, webhook = id, "a webhook was deleted");
-    Ok(StatusCode::NO_CONTENT)
+    Ok(StatusCode::NO_CONTENT.into_response())
 }
 
 async fn deliveries(State(app): State<App>, visitor: Visitor, Path(id): Path<String>, uri: Uri) -> Result<Json<Page<Delivery>>, Problem> {
