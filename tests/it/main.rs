@@ -7,6 +7,7 @@ mod changes;
 mod checks;
 mod clients;
 mod clocks;
+mod commands;
 mod deployment;
 mod dhcp;
 mod fuzz;
