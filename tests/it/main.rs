@@ -13,6 +13,7 @@ mod dhcp;
 mod fuzz;
 mod house;
 mod masters;
+mod openapi;
 mod organisation;
 mod publisher;
 mod reports;

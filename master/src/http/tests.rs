@@ -27,7 +27,7 @@ fn app() -> App {
     }
 }
 
-async fn ask(method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> (Response<()>, String) {
+pub(super) async fn ask(method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> (Response<()>, String) {
     let mut request = Request::builder().method(method).uri(path);
     for (name, value) in headers {
         request = request.header(*name, *value);

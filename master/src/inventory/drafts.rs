@@ -25,7 +25,7 @@ const OBJECT: &str = "change sets";
 const BREAK_GLASS: &str = "break-glass";
 
 /// Where a draft stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum DraftState {
     /// It is being written.
@@ -60,11 +60,12 @@ impl DraftState {
 }
 
 /// A draft as it is.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
 pub struct Draft {
     /// Its identity; the change set that comes of it has another one.
     pub id: Uuid,
     /// For `ETag` and `If-Match`: who approves says what they have read.
+    #[schema(value_type = i64)]
     pub version: Version,
     /// Where it stands.
     pub state: DraftState,
@@ -81,6 +82,7 @@ pub struct Draft {
     /// What came of it.
     pub change_set: Option<Uuid>,
     /// Its edits in order.
+    #[schema(value_type = Vec<Object>)]
     pub edits: Vec<DraftEdit>,
 }
 
@@ -113,7 +115,7 @@ pub struct NewEdit {
 }
 
 /// What a draft would do.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
 pub struct DraftPreview {
     /// What agents would answer differently.
     pub effects: Effects,

@@ -20,20 +20,22 @@ const FORMER_TOLD: usize = 5;
 const PEOPLE_TOLD: usize = 4;
 
 /// What is known of something.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct Explained {
     /// What was asked about, as we write it.
     pub object: String,
     /// `address`, `mac` or `name`.
+    #[schema(value_type = String)]
     pub kind: &'static str,
     /// What is known, the most important first.
     pub facts: Vec<Fact>,
 }
 
 /// One thing that is known.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct Fact {
     /// What it is about: `dns`, `boot`, `subnet`, `host`, `before`, `seen`, `report`, `call`.
+    #[schema(value_type = String)]
     pub about: &'static str,
     /// A sentence.
     pub says: String,

@@ -12,7 +12,7 @@ use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
 /// Somebody who may come in, or a group of them.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
 pub struct Principal {
     /// The login.
     pub name: String,
@@ -27,7 +27,7 @@ pub struct Principal {
 }
 
 /// A grant as it is.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
 pub struct GrantObject {
     /// Its number.
     pub id: i64,
@@ -57,7 +57,7 @@ impl From<GrantRow> for GrantObject {
 }
 
 /// A grant as somebody wants to give it.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct GrantDraft {
     /// To whom: a person or a group.

@@ -9,10 +9,11 @@ use serde::{Deserialize, Serialize};
 use sqlx::PgPool;
 
 /// A record as an admin writes it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct WrittenRecord {
     /// The owner name, in one of our zones.
+    #[schema(value_type = String)]
     pub name: DomainName,
     /// Its type, such as `MX` or `TYPE65280`.
     #[serde(rename = "type")]
@@ -25,12 +26,13 @@ pub struct WrittenRecord {
 }
 
 /// A record as it is.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct RecordObject {
     /// What an admin may write.
     #[serde(flatten)]
     pub record: WrittenRecord,
     /// The host whose alias it is: then it is changed with the host.
+    #[schema(value_type = Option<String>)]
     pub host: Option<HostName>,
 }
 

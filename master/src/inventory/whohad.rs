@@ -15,7 +15,7 @@ use std::net::IpAddr;
 use uuid::Uuid;
 
 /// Somebody who had an address for a time.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct Holder {
     /// The host's name.
     pub host: String,
@@ -34,11 +34,13 @@ pub struct Holder {
 }
 
 /// All that is known of who had an address.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct WhoHad {
     /// The address.
+    #[schema(value_type = String)]
     pub ip: IpAddr,
     /// Its subnet, where it is ours.
+    #[schema(value_type = Option<String>)]
     pub subnet: Option<Subnet>,
     /// Who had it, the last one first; of a given time the one who had it then.
     pub items: Vec<Holder>,

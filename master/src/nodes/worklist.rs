@@ -13,7 +13,7 @@ use uuid::Uuid;
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// What was done when a box was thrown out, and what people must do.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct WorkList {
     /// The box.
     pub node: String,
@@ -30,11 +30,12 @@ pub struct WorkList {
     /// Whether it was only asked what would be left to do.
     pub dry_run: bool,
     #[serde(skip)]
+    #[schema(value_type = String)]
     id: NodeId,
 }
 
 /// A NAS whose secret was in the hands of the box.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct Exposed {
     /// The NAS.
     pub name: String,

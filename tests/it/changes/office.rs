@@ -174,6 +174,11 @@ impl Office {
         wait_for(&self.agent, self.web);
     }
 
+    /// What the master said so far.
+    pub fn master_log(&self) -> String {
+        self.program.log()
+    }
+
     pub fn token(&self, who: Person) -> &str {
         &self.tokens[who as usize]
     }

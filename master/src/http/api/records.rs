@@ -5,8 +5,9 @@ use super::{
     BODY_LIMIT_BYTES,
     hosts::Page,
     networks::find_zone,
+    parameters::{OfWrites, Paging},
     request::{Json as Body, Parameters, open_cursor, read, seal_cursor, wrong_parameter},
-    write::{Outcome, Wish, answer, make},
+    write::{Outcome, Wish, Written, answer, make},
 };
 use crate::{
     http::{App, Problem, session::Visitor},
@@ -16,21 +17,35 @@ use crate::{
     },
 };
 use axum::{
-    Json, Router,
+    Json,
     extract::{Path, State},
     response::Response,
-    routing::{delete, get},
 };
 use holdfast_proto::words::DomainName;
 use http::{StatusCode, Uri};
+use utoipa_axum::{router::OpenApiRouter, routes};
 
 const LIMIT_DEFAULT: u32 = 100;
 
-pub(super) fn routes() -> Router<App> {
-    Router::new().route("/records", get(list).post(add)).route("/records/{name}/{type}/{*data}", delete(remove))
+pub(super) fn routes() -> OpenApiRouter<App> {
+    OpenApiRouter::new().routes(routes!(list, add)).routes(routes!(remove))
 }
 
 /// Of one zone for whoever sees it; of all zones for who sees everything.
+#[utoipa::path(
+    get,
+    path = "/records",
+    operation_id = "listRecords",
+    summary = "Records that no host implies.",
+    params(
+        Paging,
+        ("zone" = Option<String>, Query, description = "Of this zone."),
+        ("name" = Option<String>, Query, description = "At this name."),
+        ("type" = Option<String>, Query, description = "Of this type, such as MX."),
+        ("data" = Option<String>, Query, description = "With this data, however it is spelled; together with a type."),
+    ),
+    responses((status = 200, body = Page<RecordObject>)),
+)]
 async fn list(State(app): State<App>, visitor: Visitor, uri: Uri) -> Result<Json<Page<RecordObject>>, Problem> {
     let parameters = Parameters::of(&uri, &["zone", "name", "type", "data", "limit", "cursor"])?;
     let name = |field: &'static str| {
@@ -59,6 +74,15 @@ fn position(text: &str) -> Result<(String, i64), Problem> {
     parts.ok_or_else(|| wrong_parameter("cursor", "this is no cursor of this list".into()))
 }
 
+#[utoipa::path(
+    post,
+    path = "/records",
+    operation_id = "addRecord",
+    summary = "Add a record.",
+    request_body = WrittenRecord,
+    params(OfWrites),
+    responses((status = 201, body = Written<WrittenRecord>)),
+)]
 async fn add(State(app): State<App>, visitor: Visitor, uri: Uri, Body(body): Body<BODY_LIMIT_BYTES>) -> Result<Response, Problem> {
     let wish = Wish::of(&uri)?;
     let written: WrittenRecord = read(body, &["name", "type", "data"])?;
@@ -69,6 +93,14 @@ async fn add(State(app): State<App>, visitor: Visitor, uri: Uri, Body(body): Bod
 }
 
 /// `DELETE /records/uni.example/MX/10%20mail.uni.example.`: the whole record is its name.
+#[utoipa::path(
+    delete,
+    path = "/records/{name}/{type}/{*data}",
+    operation_id = "deleteRecord",
+    summary = "Delete a record.",
+    params(OfWrites),
+    responses((status = 200, body = Written<WrittenRecord>)),
+)]
 async fn remove(State(app): State<App>, visitor: Visitor, Path((name, rtype, data)): Path<(String, String, String)>, uri: Uri) -> Result<Response, Problem> {
     let wish = Wish::of(&uri)?;
     let missing = |detail: String| Problem::not_found(format!("there is no such record: {detail}"));
