@@ -193,8 +193,20 @@ impl Problem {
 /// A database error that is nobody's input: unreachable, or a fault.
 impl From<sqlx::Error> for Problem {
     fn from(error: sqlx::Error) -> Self {
-        if is_unreachable(&error) { unreachable_database(&error) } else { Self::internal(error) }
+        match error.as_database_error().and_then(|error| error.code()) {
+            _ if is_unreachable(&error) => unreachable_database(&error),
+            Some(code) if cannot_be_kept(&code) => {
+                tracing::info!(event = "http_value_refused", %error, "the database cannot hold a value of a request");
+                Self::refused(vec![FieldError::new("", "value", "a value is too long, too large, or has characters that cannot be kept")])
+            }
+            _ => Self::internal(error),
+        }
     }
+}
+
+/// SQLSTATE classes 22 and 54: a value is not what a column can hold, which no rule here foresaw.
+fn cannot_be_kept(code: &str) -> bool {
+    code.starts_with("22") || code.starts_with("54")
 }
 
 fn is_unreachable(error: &sqlx::Error) -> bool {

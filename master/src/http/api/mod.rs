@@ -50,7 +50,8 @@ pub fn routes(app: &App) -> Router<App> {
     let v1 = Router::from(open())
         .layer(axum::middleware::from_fn_with_state(app.clone(), idempotency::once))
         .merge(Router::from(secretive()).layer(axum::middleware::from_fn(idempotency::refuse)))
-        .layer(axum::extract::DefaultBodyLimit::disable());
+        .layer(axum::extract::DefaultBodyLimit::disable())
+        .layer(axum::middleware::from_fn(request::refuse_no_text));
     Router::new().nest("/v1", v1).fallback(no_such_address).method_not_allowed_fallback(async || Problem::method_not_allowed())
 }
 
