@@ -21,6 +21,7 @@ mod rollback;
 mod searching;
 mod serving;
 mod simulation;
+mod status;
 mod store;
 mod trust;
 

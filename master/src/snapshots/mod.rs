@@ -154,6 +154,13 @@ impl Snapshots {
         Arc::clone(&self.latest.borrow())
     }
 
+    /// The newest generation of each feed that was published, by name, without asking the database.
+    pub fn newest(&self) -> Vec<(String, u32, u64)> {
+        let latest = self.latest();
+        let positions = latest.feeds.iter().map(|(feed, published)| (feed.to_string(), published.position()));
+        positions.filter(|(_, (_, generation))| generation.0 > 0).map(|(feed, (epoch, generation))| (feed, epoch.0, generation.0)).collect()
+    }
+
     /// Every feed with its newest generation, and who has it.
     pub async fn feeds(&self) -> Result<Vec<FeedSummary>, DbError> {
         let (latest, lags) = (self.latest(), generations::lags(&self.pool).await?);
