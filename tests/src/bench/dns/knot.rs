@@ -40,7 +40,7 @@ fn write_zones(home: &Path, hosts: u32) -> Result<()> {
     let head = "$TTL 3600\n@ IN SOA ns.uni.example. hostmaster.uni.example. 1 3600 900 604800 300\n@ IN NS ns.uni.example.\n";
     let mut forward = BufWriter::new(File::create(home.join("uni.example.zone"))?);
     let mut reverse = BufWriter::new(File::create(home.join("10.in-addr.arpa.zone"))?);
-    write!(forward, "{head}ns IN A 10.16.0.2\n")?;
+    writeln!(forward, "{head}ns IN A 10.16.0.2")?;
     reverse.write_all(head.as_bytes())?;
     for host in (0..hosts).map(Host) {
         writeln!(forward, "{} IN A {}", host.name(), host.address())?;
