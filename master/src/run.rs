@@ -6,7 +6,7 @@ use crate::control::{self, Control, Ledger};
 use crate::db::publish as db;
 use crate::engine::{self, Engine};
 use crate::feed::{Numberer, deliver_for_ever};
-use crate::http::{App, Boxes, Served, ServedReader, create_first_admin, router};
+use crate::http::{App, Boxes, Served, ServedReader, create_first_admin, follow_database, router};
 use crate::inventory::{self, checks};
 use crate::keys::Keys;
 use crate::nodes;
@@ -98,7 +98,10 @@ pub async fn serve(config: Config, metrics: PrometheusHandle) -> anyhow::Result<
     let (noting, lines) = (pool.clone(), connected.clone());
     tasks.spawn(async move { match ledger.write(noting, lines).await {} });
     let served = served_reader(pool.clone(), connected.clone(), published.latest, &mut tasks);
+    let (away, looking) = follow_database(pool.clone());
+    tasks.spawn(looking);
     let app = App {
+        away,
         pool: pool.clone(),
         served,
         boxes: Some(Boxes { keys: keys.clone(), lines: Arc::new(move || connected.nodes()) }),

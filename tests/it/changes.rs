@@ -4,6 +4,6 @@
 mod drafts;
 mod events;
 mod history;
-mod office;
+pub mod office;
 
 use crate::serving::eventually;

@@ -115,7 +115,7 @@ impl Bench {
     }
 
     async fn revoke(&self, name: &str) -> Option<i64> {
-        let list = revoke(&self.pool, name, "admin", "", "api").await.unwrap();
+        let list = revoke(&self.pool, name, "admin", "", "api", false).await.unwrap();
         await_rotation(&self.pool, list, PATIENCE).await.unwrap().rotated_in
     }
 }

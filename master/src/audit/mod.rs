@@ -43,7 +43,7 @@ pub struct Auditor {
 }
 
 /// One link, as auditors read it.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
 pub struct AuditLine {
     /// Its place in the chain.
     pub ordinal: i64,

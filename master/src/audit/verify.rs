@@ -14,7 +14,7 @@ use uuid::Uuid;
 const PAGE: i64 = 500;
 
 /// How far the verification is, and what it found.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct Verification {
     /// Whether it is at work.
     pub running: bool,
@@ -35,7 +35,7 @@ pub struct Verification {
 }
 
 /// Something that does not fit.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct Fault {
     /// Which link, where it is one.
     pub ordinal: Option<i64>,

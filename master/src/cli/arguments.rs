@@ -1,13 +1,17 @@
 //! What can be typed behind `holdfast`.
 
+use super::approval::ApprovalCommand;
 use super::boot::{BootCommand, SubnetFields, ZoneFields};
 use super::check::{CheckCommand, CheckWish};
+use super::declared::{ApplyWish, PlanWish};
 use super::moves::{MoveCommand, MoveFields};
 use super::organisation::{ClassCommand, ContactCommand, DepartmentCommand, ExternalCommand, MailboxCommand};
 use super::particulars::Particulars;
 use super::people::{GrantCommand, PolicyCommand, SessionCommand, TokenCommand, UserCommand};
 use super::privacy::PrivacyCommand;
+use super::record::RecordCommand;
 use super::space::{ContainerCommand, FamilyCommand, IpCommand, PoolCommand, ReportCommand};
+use super::webhook::WebhookCommand;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
@@ -45,6 +49,10 @@ pub(super) enum Output {
     Table,
     /// For programs: the API's own JSON.
     Json,
+    /// For spreadsheets (RFC 4180): the columns of the table; of a single object its fields.
+    Csv,
+    /// As JSON, in YAML.
+    Yaml,
 }
 
 #[derive(Debug, Subcommand)]
@@ -141,6 +149,38 @@ pub(super) enum Command {
         #[command(subcommand)]
         command: MailboxCommand,
     },
+    /// Records that no host implies: MX, TXT, SRV, delegations.
+    Record {
+        #[command(subcommand)]
+        command: RecordCommand,
+    },
+    /// Webhooks: events that are sent to others.
+    Webhook {
+        #[command(subcommand)]
+        command: WebhookCommand,
+    },
+    /// Where a second person is asked for.
+    Approval {
+        #[command(subcommand)]
+        command: ApprovalCommand,
+    },
+    /// Tell what is known of a name, an address or a hardware address: what services do with it and why, and whom to call.
+    Explain {
+        /// Such as www.uni.example, 10.1.4.17 or 02:00:00:00:00:01.
+        object: String,
+    },
+    /// Tell which host had an address, and when.
+    Whohad {
+        /// The address.
+        ip: String,
+        /// Only who had it then, such as 2026-11-21T14:00:00Z.
+        #[arg(long, value_name = "TIME")]
+        at: Option<String>,
+    },
+    /// Compare the database with a file that says what shall be. Exit code 0: it is so; 10: it differs; 1: the file is wrong.
+    Plan(PlanWish),
+    /// Make the database what a file says, as one change set.
+    Apply(ApplyWish),
     /// NASs: who may ask RADIUS. They come in by `holdfast import` of a clients.conf.
     Nas {
         #[command(subcommand)]
@@ -325,6 +365,9 @@ pub(super) enum ChangeSetCommand {
         /// Do without the second person, for this reason; administrators in an emergency. It stands in the history.
         #[arg(long, value_name = "WHY")]
         break_glass: Option<String>,
+        /// Tell what would change, and change nothing.
+        #[arg(long)]
+        dry_run: bool,
         /// Wait until every agent serves it, at most so long.
         #[arg(long, value_name = "TIME", num_args = 0..=1, default_missing_value = "5s", require_equals = true)]
         wait: Option<String>,
@@ -507,6 +550,13 @@ pub(super) enum SubnetCommand {
         #[command(flatten)]
         wish: Wish,
     },
+    /// Delete a subnet that no host has an address in.
+    Del {
+        /// The network.
+        network: String,
+        #[command(flatten)]
+        wish: Wish,
+    },
     /// Add a subnet.
     Add {
         /// The network, such as 10.1.4.0/22.
@@ -575,6 +625,9 @@ pub(super) enum SnapshotCommand {
         /// Why all that may go; it stands in the history.
         #[arg(long)]
         reason: String,
+        /// Tell what is held, and let nothing out.
+        #[arg(long)]
+        dry_run: bool,
     },
 }
 
@@ -582,6 +635,32 @@ pub(super) enum SnapshotCommand {
 pub(super) enum ZoneCommand {
     /// List zones.
     List,
+    /// Add a zone.
+    Add {
+        /// Its apex.
+        apex: String,
+        /// The name server that the SOA names.
+        #[arg(long)]
+        primary_ns: String,
+        /// The mailbox of the SOA, as a domain name.
+        #[arg(long)]
+        mailbox: String,
+        /// A name server of the apex; may be given several times. The primary one, where none is given.
+        #[arg(long)]
+        name_server: Vec<String>,
+        /// The department that it belongs to.
+        #[arg(long)]
+        department: Option<String>,
+        #[command(flatten)]
+        wish: Wish,
+    },
+    /// Delete a zone that has nothing but its apex.
+    Del {
+        /// Its apex.
+        apex: String,
+        #[command(flatten)]
+        wish: Wish,
+    },
     /// Change a zone; what is not given stays as it is.
     Set {
         /// Its apex.
@@ -597,6 +676,19 @@ pub(super) enum ZoneCommand {
 pub(super) enum CampusCommand {
     /// List campuses.
     List,
+    /// Change a campus; what is not given stays as it is.
+    Set {
+        /// Its name.
+        name: String,
+        /// A new name.
+        #[arg(long, value_name = "NAME")]
+        rename: Option<String>,
+        /// Where its agent answers.
+        #[arg(long)]
+        service_address: Option<String>,
+        #[command(flatten)]
+        wish: Wish,
+    },
     /// Add a campus.
     Add {
         /// Its name, a short word.
@@ -649,10 +741,20 @@ pub(super) enum NodeCommand {
     Revoke {
         /// Its name.
         name: String,
-        /// Why, for the history.
-        #[arg(long)]
-        reason: Option<String>,
+        #[command(flatten)]
+        why: Why,
     },
+}
+
+/// Why something is changed that agents answer nothing of.
+#[derive(Debug, Default, Args)]
+pub(super) struct Why {
+    /// Why, for the history.
+    #[arg(long)]
+    pub reason: Option<String>,
+    /// Check that it could be done, and do nothing.
+    #[arg(long)]
+    pub dry_run: bool,
 }
 
 /// What to import.

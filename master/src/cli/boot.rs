@@ -133,7 +133,7 @@ fn body_of(fields: BootFields) -> Map<String, Value> {
 
 fn show(client: &Client, output: Output, name: &str) -> Result<(), Failure> {
     let answer = client.get(&format!("/hosts/{}/boot", encode(name)), vec![])?;
-    print::result(output, &answer.body, |body| {
+    print::list(output, &answer.body, &["subnet", "mac", "what", "value", "from"], |body| {
         let of_place = |place: &Value| {
             let values = place["values"].as_array().cloned().unwrap_or_default();
             let row = |value: &Value| {
@@ -142,7 +142,7 @@ fn show(client: &Client, output: Output, name: &str) -> Result<(), Failure> {
             };
             values.iter().map(row).collect::<Vec<_>>()
         };
-        print::table(&["subnet", "mac", "what", "value", "from"], &print::items(body).iter().flat_map(of_place).collect::<Vec<_>>())
+        print::items(body).iter().flat_map(of_place).collect()
     })
 }
 

@@ -28,10 +28,7 @@ fn list(client: &Client, output: Output, wish: ChangesWish) -> Result<(), Failur
     let limit = limit.map(|limit| limit.to_string());
     let given = [("actor", actor), ("since", since), ("until", until), ("kind", kind), ("text", text), ("via", via), ("limit", limit)];
     let answer = client.get("/changes", given.into_iter().filter_map(|(name, value)| Some((name, value?))).collect())?;
-    print::result(output, &answer.body, |body| {
-        let row = |set: &Value| COLUMNS.iter().map(|column| print::cell(&set[*column])).collect();
-        print::table(&COLUMNS, &print::items(body).iter().map(row).collect::<Vec<_>>())
-    })
+    print::columns(output, &answer.body, &COLUMNS)
 }
 
 fn show(client: &Client, output: Output, id: &str) -> Result<(), Failure> {
@@ -73,7 +70,7 @@ pub(super) fn change_set(client: &Client, output: Output, command: ChangeSetComm
         ChangeSetCommand::New { reason } => ask(client, output, "/change-sets", &json!({ "reason": reason.unwrap_or_default() }), draft),
         ChangeSetCommand::List { state } => {
             let answer = client.get("/change-sets", state.map(|state| ("state", state)).into_iter().collect())?;
-            print::result(output, &answer.body, |body| print::items(body).iter().map(draft).collect())
+            print::columns(output, &answer.body, &["id", "state", "author", "approved_by", "updated_at", "reason"])
         }
         ChangeSetCommand::Show { id } => print::result(output, &client.get(&at(&id, ""), vec![])?.body, draft),
         ChangeSetCommand::Add { id, method, path, body, if_match } => {
@@ -98,7 +95,8 @@ pub(super) fn change_set(client: &Client, output: Output, command: ChangeSetComm
             print::tell(&draft(&read.body));
             post(client, output, &at(&id, "/approve"), vec![], read.etag.as_deref(), draft)
         }
-        ChangeSetCommand::Apply { id, break_glass, wait } => {
+        ChangeSetCommand::Apply { id, dry_run: true, .. } => post(client, output, &at(&id, "/preview"), vec![], None, previewed),
+        ChangeSetCommand::Apply { id, break_glass, wait, dry_run: false } => {
             let mut query: Vec<(&str, String)> = break_glass.map(|why| ("break_glass", why)).into_iter().collect();
             query.extend(wait.into_iter().flat_map(|time| [("wait", "all".to_owned()), ("timeout", time)]));
             post(client, output, &at(&id, "/apply"), query, None, print::written)
@@ -147,11 +145,7 @@ pub(super) fn audit(client: &Client, output: Output, command: AuditCommand) -> R
     match command {
         AuditCommand::List { limit } => {
             let answer = client.get("/audit", vec![("limit", limit.to_string())])?;
-            print::result(output, &answer.body, |body| {
-                let columns = ["ordinal", "at", "actor", "via", "change_set", "reason"];
-                let row = |line: &Value| columns.iter().map(|column| print::cell(&line[*column])).collect();
-                print::table(&columns, &print::items(body).iter().map(row).collect::<Vec<_>>())
-            })
+            print::columns(output, &answer.body, &["ordinal", "at", "actor", "via", "change_set", "reason"])
         }
         AuditCommand::Verify => verify(client, output),
     }

@@ -77,6 +77,9 @@ pub(super) enum CheckCommand {
         /// Why.
         #[arg(long)]
         reason: String,
+        /// Check that it could be done, and do nothing.
+        #[arg(long)]
+        dry_run: bool,
     },
     /// Let a waived finding count again.
     Count {
@@ -102,9 +105,9 @@ pub(super) fn run(client: &Client, output: Output, wish: &CheckWish, command: Op
     match command {
         None => check(client, output, wish),
         Some(CheckCommand::Mailboxes) => mailboxes(client, output),
-        Some(CheckCommand::Waive { code, object, until, reason }) => {
+        Some(CheckCommand::Waive { code, object, until, reason, dry_run }) => {
             let body = json!({ "code": code, "object": object, "reason": reason, "until": until });
-            let query = vec![("reason", reason)];
+            let query = vec![("reason", reason), ("dry_run", dry_run.to_string())];
             let answer = client.ask(Method::POST, Question { path: "/checks/waive", query, body: Some(&body), ..Question::default() })?;
             print::result(output, &answer.body, print::written)
         }
@@ -133,15 +136,15 @@ fn check(client: &Client, output: Output, wish: &CheckWish) -> Result<(), Failur
         client.ask(Method::POST, Question { path: "/checks/run", query, ..Question::default() })?;
     }
     let found = all(client, wish)?;
-    print::result(output, &json!({ "items": found }), |body| {
-        let columns = ["code", "severity", "object", "owner", "detail"];
+    let columns = ["code", "severity", "object", "owner", "detail"];
+    print::list(output, &json!({ "items": found }), &columns, |body| {
         let row = |finding: &Value| {
             let waived = finding["waived"].as_str().map(|reason| format!(" (waived: {reason})")).unwrap_or_default();
             let mut cells: Vec<String> = columns.iter().map(|column| print::cell(&finding[*column])).collect();
             cells[4].push_str(&waived);
             cells
         };
-        print::table(&columns, &print::items(body).iter().map(row).collect::<Vec<_>>())
+        print::items(body).iter().map(row).collect()
     })?;
     let count = |severity: &str| found.iter().filter(|finding| finding["severity"] == severity && finding["waived"].is_null()).count();
     match (count("error"), count("warning")) {
@@ -169,6 +172,6 @@ fn all(client: &Client, wish: &CheckWish) -> Result<Vec<Value>, Failure> {
 fn mailboxes(client: &Client, output: Output) -> Result<(), Failure> {
     let body = client.get("/checks/mailboxes", vec![])?.body;
     let missing = print::items(&body).len();
-    print::result(output, &body, |body| print::items(body).iter().map(|address| format!("{}\n", print::cell(address))).collect())?;
+    print::list(output, &body, &["mailbox"], |body| print::items(body).iter().map(|address| vec![print::cell(address)]).collect())?;
     if missing == 0 { Ok(()) } else { Err(Failure::Failed(format!("nobody is known to read {missing} mailboxes: say who does by `holdfast mailbox set`"))) }
 }

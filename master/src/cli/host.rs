@@ -91,10 +91,10 @@ fn list(client: &Client, output: Output, search: Option<String>, limit: Option<u
             break;
         }
     }
-    print::result(output, &json!({ "items": found, "next": cursor }), |body| {
+    print::list(output, &json!({ "items": found, "next": cursor }), &["name", "addresses", "mac", "location"], |body| {
         let all = |host: &Value, field: &str| interfaces(host).iter().map(|part| print::cell(&part[field])).collect::<Vec<_>>().join(" ");
         let row = |host: &Value| vec![print::cell(&host["name"]), all(host, "addresses"), all(host, "mac"), print::cell(&host["location"])];
-        print::table(&["name", "addresses", "mac", "location"], &print::items(body).iter().map(row).collect::<Vec<_>>())
+        print::items(body).iter().map(row).collect()
     })
 }
 

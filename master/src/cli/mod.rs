@@ -1,14 +1,17 @@
 //! The `holdfast` command. It knows the public REST API and nothing of the master's inside, so whatever it can do, any
 //! program with a token can do.
 //!
-//! Results go to stdout, everything else to stderr. Exit codes: 0 done, 1 refused or failed, 2 used wrongly.
+//! Results go to stdout, everything else to stderr. Exit codes: 0 done, 1 refused or failed, 2 used wrongly, 10 a plan that differs.
 
+mod approval;
 mod arguments;
 mod boot;
 mod changes;
 mod check;
 mod client;
+mod declared;
 mod events;
+mod explain;
 mod host;
 mod import;
 mod moves;
@@ -19,9 +22,11 @@ mod particulars;
 mod people;
 mod print;
 mod privacy;
+mod record;
 mod settings;
 mod snapshot;
 mod space;
+mod webhook;
 
 use arguments::{Arguments, Command};
 use clap::{CommandFactory, Parser};
@@ -40,6 +45,19 @@ pub(crate) enum Failure {
     /// The command or its settings are wrong.
     #[error("{0}")]
     Usage(String),
+    /// What was planned is not what is there; that was told already.
+    #[error("the database is not as the file says")]
+    Differs,
+}
+
+impl Failure {
+    fn exit_code(&self) -> u8 {
+        match self {
+            Self::Refused(_) | Self::Failed(_) => 1,
+            Self::Usage(_) => 2,
+            Self::Differs => 10,
+        }
+    }
 }
 
 /// Runs the command of this process.
@@ -50,7 +68,7 @@ pub fn main() -> ExitCode {
         Err(failure) => {
             // A closed stderr is nobody's fault and changes nothing.
             let _ = writeln!(std::io::stderr(), "holdfast: {failure}");
-            ExitCode::from(if matches!(failure, Failure::Usage(_)) { 2 } else { 1 })
+            ExitCode::from(failure.exit_code())
         }
     }
 }
@@ -83,6 +101,13 @@ fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::External { command } => organisation::external(&client, output, command),
         Command::Class { command } => organisation::class(&client, output, command),
         Command::Mailbox { command } => organisation::mailbox(&client, output, command),
+        Command::Record { command } => record::run(&client, output, command),
+        Command::Webhook { command } => webhook::run(&client, output, command),
+        Command::Approval { command } => approval::run(&client, output, command),
+        Command::Explain { object } => explain::explain(&client, output, &object),
+        Command::Whohad { ip, at } => explain::whohad(&client, output, &ip, at),
+        Command::Plan(wish) => declared::plan(&client, output, &wish),
+        Command::Apply(wish) => declared::apply(&client, output, &wish),
         Command::Nas { command } => network::nas(&client, output, command),
         Command::Node { command } => node::run(&client, output, command),
         Command::Snapshot { command } => snapshot::run(&client, output, command),

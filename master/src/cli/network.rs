@@ -6,16 +6,21 @@ use super::{
     boot,
     client::{Client, Question, encode},
     host::wish_query,
+    organisation::change,
     print,
 };
 use http::Method;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 pub(super) fn subnet(client: &Client, output: Output, command: SubnetCommand) -> Result<(), Failure> {
     match command {
         SubnetCommand::List => list(client, output, "/subnets", &["network", "campus", "gateway", "domain", "total", "used", "free"]),
         SubnetCommand::Show { network } => show_subnet(client, output, &network),
         SubnetCommand::Map { network } => list(client, output, &format!("/subnets/{network}/map"), &["first", "last", "kind"]),
+        SubnetCommand::Del { network, wish } => {
+            let path = format!("/subnets/{}", network.split('/').map(encode).collect::<Vec<_>>().join("/"));
+            change(client, output, Method::DELETE, &path, None, &wish)
+        }
         SubnetCommand::Set { network, fields, wish } => boot::set_subnet(client, output, &network, fields, &wish),
         SubnetCommand::Add { network, campus, gateway, domain, dns_server, wish } => {
             let body = json!({ "network": network, "campus": campus, "gateway": gateway, "domain": domain, "dns_servers": dns_server });
@@ -36,6 +41,12 @@ fn show_subnet(client: &Client, output: Output, network: &str) -> Result<(), Fai
 
 pub(super) fn zone(client: &Client, output: Output, command: ZoneCommand) -> Result<(), Failure> {
     match command {
+        ZoneCommand::Add { apex, primary_ns, mailbox, name_server, department, wish } => {
+            let servers = if name_server.is_empty() { vec![primary_ns.clone()] } else { name_server };
+            let body = json!({ "apex": apex, "primary_ns": primary_ns, "mailbox": mailbox, "name_servers": servers, "department": department });
+            add(client, output, "/zones", &body, &wish)
+        }
+        ZoneCommand::Del { apex, wish } => change(client, output, Method::DELETE, &format!("/zones/{}", encode(&apex)), None, &wish),
         ZoneCommand::Set { apex, fields, wish } => boot::set_zone(client, output, &apex, fields, &wish),
         ZoneCommand::List => list(client, output, "/zones", &["apex", "primary_ns", "ttl", "published"]),
     }
@@ -44,6 +55,11 @@ pub(super) fn zone(client: &Client, output: Output, command: ZoneCommand) -> Res
 pub(super) fn campus(client: &Client, output: Output, command: CampusCommand) -> Result<(), Failure> {
     match command {
         CampusCommand::List => list(client, output, "/campuses", &["name", "service_address"]),
+        CampusCommand::Set { name, rename, service_address, wish } => {
+            let given = [("name", rename), ("service_address", service_address)];
+            let body: Map<String, Value> = given.into_iter().filter_map(|(field, text)| Some((field.to_owned(), text?.into()))).collect();
+            change(client, output, Method::PATCH, &format!("/campuses/{}", encode(&name)), Some(&body.into()), &wish)
+        }
         CampusCommand::Add { name, service_address, wish } => {
             add(client, output, "/campuses", &json!({ "name": name, "service_address": service_address }), &wish)
         }
@@ -62,10 +78,7 @@ pub(super) fn nas(client: &Client, output: Output, command: NasCommand) -> Resul
 
 pub(super) fn list(client: &Client, output: Output, path: &str, columns: &[&str]) -> Result<(), Failure> {
     let answer = client.get(path, vec![])?;
-    print::result(output, &answer.body, |body| {
-        let row = |item: &Value| columns.iter().map(|column| print::cell(&item[*column])).collect();
-        print::table(columns, &print::items(body).iter().map(row).collect::<Vec<_>>())
-    })
+    print::columns(output, &answer.body, columns)
 }
 
 pub(super) fn add(client: &Client, output: Output, path: &str, body: &Value, wish: &Wish) -> Result<(), Failure> {

@@ -4,6 +4,7 @@ use super::{
     Failure,
     arguments::{NodeCommand, Output},
     client::{Client, Question, encode},
+    people::why_query,
     print,
 };
 use http::Method;
@@ -19,7 +20,7 @@ pub(super) fn run(client: &Client, output: Output, command: NodeCommand) -> Resu
             if let Some(why) = answer.body["publishing_halted"].as_str() {
                 print::tell(why);
             }
-            print::result(output, &answer.body, |body| rows(&COLUMNS, print::items(body)))
+            print::columns(output, &answer.body, &COLUMNS)
         }
         NodeCommand::Show { name } => {
             let mut node = client.get(&format!("/nodes/{}", encode(&name)), vec![])?.body;
@@ -33,9 +34,9 @@ pub(super) fn run(client: &Client, output: Output, command: NodeCommand) -> Resu
             let answer = client.ask(Method::POST, Question { path: &path, body: Some(&body), ..Question::default() })?;
             print::result(output, &answer.body, |body| print::cell(&body["token"]) + "\n")
         }
-        NodeCommand::Revoke { name, reason } => {
+        NodeCommand::Revoke { name, why } => {
             let path = format!("/nodes/{}/revoke", encode(&name));
-            let query = reason.map(|reason| ("reason", reason)).into_iter().collect();
+            let query = why_query(why);
             let answer = client.ask(Method::POST, Question { path: &path, query, ..Question::default() })?;
             print::result(output, &answer.body, work_list)
         }
@@ -70,12 +71,14 @@ fn shown(node: &Value) -> String {
 
 /// What was done, and what is left for people: the part that matters comes last, where it stays on the screen.
 fn work_list(done: &Value) -> String {
-    let mut text = format!("{} is thrown out: it may nothing any more\n", print::cell(&done["node"]));
+    let head = if done["dry_run"] == true { "would be thrown out, and is not:" } else { "is thrown out:" };
+    let mut text = format!("{} {head} it may nothing any more\n", print::cell(&done["node"]));
     for changed in list(&done["changed"]) {
         text.push_str(&format!("  changed: {}\n", print::cell(changed)));
     }
     match done["rotated_in"].as_i64() {
         Some(generation) => text.push_str(&format!("  the access feed has its new data key since generation {generation}\n")),
+        None if done["dry_run"] == true => {}
         None => text.push_str("  the change of the data key is under way\n"),
     }
     text.push_str("it also had:\n");

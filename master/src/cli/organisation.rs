@@ -269,11 +269,7 @@ fn body_of(fields: &ContactFields) -> Map<String, Value> {
 fn escalation(client: &Client, output: Output, object: &str) -> Result<(), Failure> {
     let path = object.split('/').map(encode).collect::<Vec<_>>().join("/");
     let answer = client.get(&format!("/escalation/{path}"), vec![])?;
-    print::result(output, &answer.body, |body| {
-        let columns = ["level", "object", "role", "contact", "name", "phone", "mail"];
-        let row = |step: &Value| columns.iter().map(|column| print::cell(&step[*column])).collect();
-        print::table(&columns, &print::items(body).iter().map(row).collect::<Vec<_>>())
-    })
+    print::columns(output, &answer.body, &["level", "object", "role", "contact", "name", "phone", "mail"])
 }
 
 /// A person is a `person:`, everybody else a `role:`; the handle is the `nic-hdl`.
@@ -314,13 +310,13 @@ fn externals(client: &Client, output: Output) -> Result<(), Failure> {
         let of_it = print::items(&contacts).iter().filter(|contact| contact["organisation"] == organisation["name"]);
         organisation["contacts"] = of_it.cloned().collect();
     }
-    print::result(output, &body, |body| {
+    print::list(output, &body, &["name", "relation", "title", "contacts"], |body| {
         let people = |item: &Value| {
             let of_it = item["contacts"].as_array().map_or(&[][..], Vec::as_slice);
             of_it.iter().map(|one| format!("{} {} {}", print::cell(&one["name"]), print::cell(&one["mail"]), print::cell(&one["phone"]))).collect::<Vec<_>>()
         };
         let row = |item: &Value| vec![print::cell(&item["name"]), print::cell(&item["relation"]), print::cell(&item["title"]), people(item).join(", ")];
-        print::table(&["name", "relation", "title", "contacts"], &print::items(body).iter().map(row).collect::<Vec<_>>())
+        print::items(body).iter().map(row).collect()
     })
 }
 
@@ -347,10 +343,7 @@ pub(super) fn mailbox(client: &Client, output: Output, command: MailboxCommand) 
 /// A list as a table of these columns.
 pub(super) fn list(client: &Client, output: Output, path: &str, columns: &[&str]) -> Result<(), Failure> {
     let answer = client.get(path, vec![])?;
-    print::result(output, &answer.body, |body| {
-        let row = |item: &Value| columns.iter().map(|column| print::cell(&item[*column])).collect();
-        print::table(columns, &print::items(body).iter().map(row).collect::<Vec<_>>())
-    })
+    print::columns(output, &answer.body, columns)
 }
 
 /// A POST that changes something.

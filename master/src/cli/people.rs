@@ -2,7 +2,7 @@
 
 use super::{
     Failure,
-    arguments::Output,
+    arguments::{Output, Why},
     client::{Answer, Client, Question, encode},
     print,
 };
@@ -21,25 +21,22 @@ pub(super) enum UserCommand {
         /// A group of people, who have its grants.
         #[arg(long)]
         group: bool,
-        /// Why, for the history.
-        #[arg(long)]
-        reason: Option<String>,
+        #[command(flatten)]
+        why: Why,
     },
     /// Shut somebody out: their sessions end, their tokens work no more.
     Disable {
         /// The login.
         name: String,
-        /// Why, for the history.
-        #[arg(long)]
-        reason: Option<String>,
+        #[command(flatten)]
+        why: Why,
     },
     /// Let somebody in again.
     Enable {
         /// The login.
         name: String,
-        /// Why, for the history.
-        #[arg(long)]
-        reason: Option<String>,
+        #[command(flatten)]
+        why: Why,
     },
     /// Give a person a new one-time password.
     ResetPassword {
@@ -52,6 +49,8 @@ pub(super) enum UserCommand {
         group: String,
         /// The person.
         member: String,
+        #[command(flatten)]
+        why: Why,
     },
     /// Take a person out of a group.
     Leave {
@@ -59,6 +58,8 @@ pub(super) enum UserCommand {
         group: String,
         /// The person.
         member: String,
+        #[command(flatten)]
+        why: Why,
     },
 }
 
@@ -74,17 +75,15 @@ pub(super) enum GrantCommand {
         role: String,
         #[command(flatten)]
         area: AreaWish,
-        /// Why, for the history.
-        #[arg(long)]
-        reason: Option<String>,
+        #[command(flatten)]
+        why: Why,
     },
     /// Take a grant.
     Take {
         /// Its number, as `grant list` prints it.
         id: i64,
-        /// Why, for the history.
-        #[arg(long)]
-        reason: Option<String>,
+        #[command(flatten)]
+        why: Why,
     },
 }
 
@@ -116,7 +115,8 @@ pub(super) struct AreaWish {
 }
 
 impl AreaWish {
-    fn json(&self) -> Result<Value, Failure> {
+    /// The area as the API writes it.
+    pub(super) fn json(&self) -> Result<Value, Failure> {
         let one = |kind: &str, field: &str, value: &Option<String>| value.as_ref().map(|value| json!({ "kind": kind, field: value }));
         let named = one("campus", "name", &self.campus).or_else(|| one("department", "name", &self.department)).or_else(|| one("zone", "name", &self.zone));
         let area = named.or_else(|| one("name", "pattern", &self.names)).or_else(|| one("subnet", "network", &self.subnet));
@@ -186,40 +186,45 @@ pub(super) enum PolicyCommand {
         /// And at most.
         #[arg(long, value_name = "DAYS")]
         token_days_limit: Option<u16>,
-        /// Why, for the history.
-        #[arg(long)]
-        reason: Option<String>,
+        #[command(flatten)]
+        why: Why,
     },
 }
 
-fn ask(client: &Client, method: Method, path: &str, reason: Option<String>, body: Option<&Value>) -> Result<Answer, Failure> {
-    let query = reason.map(|reason| ("reason", reason)).into_iter().collect();
-    client.ask(method, Question { path, query, body, ..Question::default() })
+fn ask(client: &Client, method: Method, path: &str, why: Why, body: Option<&Value>) -> Result<Answer, Failure> {
+    client.ask(method, Question { path, query: why_query(why), body, ..Question::default() })
+}
+
+/// The query of an edit that agents answer nothing of.
+pub(super) fn why_query(why: Why) -> Vec<(&'static str, String)> {
+    let dry_run = why.dry_run.then(|| ("dry_run", "true".to_owned()));
+    why.reason.map(|reason| ("reason", reason)).into_iter().chain(dry_run).collect()
 }
 
 fn list(client: &Client, output: Output, path: &str, columns: &[&str]) -> Result<(), Failure> {
     let answer = client.get(path, vec![])?;
-    print::result(output, &answer.body, |body| {
-        let row = |item: &Value| columns.iter().map(|column| print::cell(&item[*column])).collect();
-        print::table(columns, &print::items(body).iter().map(row).collect::<Vec<_>>())
-    })
+    print::columns(output, &answer.body, columns)
 }
 
 /// One value of the answer, or "done".
 fn told(output: Output, answer: &Answer, field: &str) -> Result<(), Failure> {
-    print::result(output, &answer.body, |body| if body[field].is_null() { "done\n".to_owned() } else { print::cell(&body[field]) + "\n" })
+    print::result(output, &answer.body, |body| match &body[field] {
+        _ if body["dry_run"] == true => "nothing is changed; this could be done\n".to_owned(),
+        Value::Null => "done\n".to_owned(),
+        value => print::cell(value) + "\n",
+    })
 }
 
 pub(super) fn user(client: &Client, output: Output, command: UserCommand) -> Result<(), Failure> {
     let of = |name: &str, what: &str| format!("/principals/{}/{what}", encode(name));
     let answer = match command {
         UserCommand::List => return list(client, output, "/principals", &["name", "kind", "disabled", "groups", "members"]),
-        UserCommand::Add { name, group, reason } => ask(client, Method::POST, "/principals", reason, Some(&json!({ "name": name, "group": group })))?,
-        UserCommand::Disable { name, reason } => ask(client, Method::POST, &of(&name, "disable"), reason, None)?,
-        UserCommand::Enable { name, reason } => ask(client, Method::POST, &of(&name, "enable"), reason, None)?,
-        UserCommand::ResetPassword { name } => ask(client, Method::POST, &of(&name, "reset-password"), None, None)?,
-        UserCommand::Join { group, member } => ask(client, Method::PUT, &of(&group, &format!("members/{}", encode(&member))), None, None)?,
-        UserCommand::Leave { group, member } => ask(client, Method::DELETE, &of(&group, &format!("members/{}", encode(&member))), None, None)?,
+        UserCommand::Add { name, group, why } => ask(client, Method::POST, "/principals", why, Some(&json!({ "name": name, "group": group })))?,
+        UserCommand::Disable { name, why } => ask(client, Method::POST, &of(&name, "disable"), why, None)?,
+        UserCommand::Enable { name, why } => ask(client, Method::POST, &of(&name, "enable"), why, None)?,
+        UserCommand::ResetPassword { name } => ask(client, Method::POST, &of(&name, "reset-password"), Why::default(), None)?,
+        UserCommand::Join { group, member, why } => ask(client, Method::PUT, &of(&group, &format!("members/{}", encode(&member))), why, None)?,
+        UserCommand::Leave { group, member, why } => ask(client, Method::DELETE, &of(&group, &format!("members/{}", encode(&member))), why, None)?,
     };
     told(output, &answer, "one_time_password")
 }
@@ -227,18 +232,18 @@ pub(super) fn user(client: &Client, output: Output, command: UserCommand) -> Res
 pub(super) fn grant(client: &Client, output: Output, command: GrantCommand) -> Result<(), Failure> {
     match command {
         GrantCommand::List => list(client, output, "/grants", &["id", "principal", "role", "kind", "area", "granted_by", "created"]),
-        GrantCommand::Give { principal, role, area, reason } => {
+        GrantCommand::Give { principal, role, area, why } => {
             let body = json!({ "principal": principal, "role": role, "area": area.json()? });
-            told(output, &ask(client, Method::POST, "/grants", reason, Some(&body))?, "id")
+            told(output, &ask(client, Method::POST, "/grants", why, Some(&body))?, "id")
         }
-        GrantCommand::Take { id, reason } => told(output, &ask(client, Method::DELETE, &format!("/grants/{id}"), reason, None)?, "id"),
+        GrantCommand::Take { id, why } => told(output, &ask(client, Method::DELETE, &format!("/grants/{id}"), why, None)?, "id"),
     }
 }
 
 pub(super) fn session(client: &Client, output: Output, command: SessionCommand) -> Result<(), Failure> {
     match command {
         SessionCommand::List => list(client, output, "/sessions", &["id", "principal", "created", "last_seen", "address", "factors", "browser"]),
-        SessionCommand::End { id } => told(output, &ask(client, Method::DELETE, &format!("/sessions/{}", encode(&id)), None, None)?, "id"),
+        SessionCommand::End { id } => told(output, &ask(client, Method::DELETE, &format!("/sessions/{}", encode(&id)), Why::default(), None)?, "id"),
     }
 }
 
@@ -249,22 +254,22 @@ pub(super) fn token(client: &Client, output: Output, command: TokenCommand) -> R
             let grants = if grant.is_empty() { Value::Null } else { json!(grant) };
             let access = if read_only { "read" } else { "write" };
             let body = json!({ "name": name, "access": access, "expires_days": days, "sources": from, "grants": grants });
-            told(output, &ask(client, Method::POST, "/tokens", None, Some(&body))?, "token")
+            told(output, &ask(client, Method::POST, "/tokens", Why::default(), Some(&body))?, "token")
         }
-        TokenCommand::Revoke { id } => told(output, &ask(client, Method::DELETE, &format!("/tokens/{}", encode(&id)), None, None)?, "id"),
+        TokenCommand::Revoke { id } => told(output, &ask(client, Method::DELETE, &format!("/tokens/{}", encode(&id)), Why::default(), None)?, "id"),
     }
 }
 
 pub(super) fn policy(client: &Client, output: Output, command: PolicyCommand) -> Result<(), Failure> {
     let mut answer = client.get("/policy", vec![])?;
-    if let PolicyCommand::Set { second_factor, token_days, token_days_limit, reason } = command {
+    if let PolicyCommand::Set { second_factor, token_days, token_days_limit, why } = command {
         let given = [("require_second_factor", second_factor.map(Value::from)), ("token_days_default", token_days.map(Value::from))];
         for (field, value) in given.into_iter().chain([("token_days_limit", token_days_limit.map(Value::from))]) {
             if let Some(value) = value {
                 answer.body[field] = value;
             }
         }
-        answer = ask(client, Method::PUT, "/policy", reason, Some(&answer.body))?;
+        answer = ask(client, Method::PUT, "/policy", why, Some(&answer.body))?;
     }
     let line = |body: &Value, field: &str| format!("{field:<22} {}\n", print::cell(&body[field]));
     print::result(output, &answer.body, |body| ["require_second_factor", "token_days_default", "token_days_limit"].map(|field| line(body, field)).concat())

@@ -4,13 +4,54 @@ use super::{Failure, arguments::Output};
 use serde_json::Value;
 use std::io::Write;
 
-/// Prints JSON, or what `table` makes of it.
-pub(super) fn result(output: Output, body: &Value, table: impl FnOnce(&Value) -> String) -> Result<(), Failure> {
+/// Prints what is no list: JSON or YAML, its fields as CSV, or what `text` makes of it.
+pub(super) fn result(output: Output, body: &Value, text: impl FnOnce(&Value) -> String) -> Result<(), Failure> {
     let text = match output {
-        Output::Json => serde_json::to_string_pretty(body).map_err(|error| Failure::Failed(error.to_string()))? + "\n",
-        Output::Table => table(body),
+        Output::Table => text(body),
+        Output::Csv => csv(&["field", "value"], &fields(body))?,
+        Output::Json | Output::Yaml => document(output, body)?,
     };
     out(text.as_bytes())
+}
+
+/// Prints a list: `rows` makes what stands under the headings, as a table or as CSV.
+pub(super) fn list(output: Output, body: &Value, headings: &[&str], rows: impl FnOnce(&Value) -> Vec<Vec<String>>) -> Result<(), Failure> {
+    let text = match output {
+        Output::Table => table(headings, &rows(body)),
+        Output::Csv => csv(headings, &rows(body))?,
+        Output::Json | Output::Yaml => document(output, body)?,
+    };
+    out(text.as_bytes())
+}
+
+/// Prints a list whose columns are fields of its items.
+pub(super) fn columns(output: Output, body: &Value, columns: &[&str]) -> Result<(), Failure> {
+    let row = |item: &Value| columns.iter().map(|column| cell(&item[*column])).collect();
+    list(output, body, columns, |body| items(body).iter().map(row).collect())
+}
+
+/// The API's own answer.
+fn document(output: Output, body: &Value) -> Result<String, Failure> {
+    let broken = |error: &dyn std::fmt::Display| Failure::Failed(format!("the result cannot be written: {error}"));
+    match output {
+        Output::Yaml => serde_saphyr::to_string(body).map_err(|error| broken(&error)),
+        _ => serde_json::to_string_pretty(body).map(|text| text + "\n").map_err(|error| broken(&error)),
+    }
+}
+
+fn csv(headings: &[&str], rows: &[Vec<String>]) -> Result<String, Failure> {
+    let broken = |error: &dyn std::fmt::Display| Failure::Failed(format!("the result cannot be written: {error}"));
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    writer.write_record(headings).map_err(|error| broken(&error))?;
+    for row in rows {
+        writer.write_record(row).map_err(|error| broken(&error))?;
+    }
+    let bytes = writer.into_inner().map_err(|error| broken(&error))?;
+    String::from_utf8(bytes).map_err(|error| broken(&error))
+}
+
+fn fields(body: &Value) -> Vec<Vec<String>> {
+    body.as_object().into_iter().flatten().map(|(field, value)| vec![field.clone(), cell(value)]).collect()
 }
 
 /// Writes a result.
@@ -133,8 +174,17 @@ fn place(error: &Value) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{problem, table, written};
-    use serde_json::json;
+    use super::{Output, csv, document, problem, table, written};
+    use serde_json::{Value, json};
+
+    #[test]
+    fn what_a_spreadsheet_or_yaml_would_misread_is_quoted() {
+        let rows = [vec!["www.uni.example".to_owned(), "a, \"b\"\nc".to_owned()]];
+        assert_eq!(csv(&["name", "comment"], &rows).unwrap(), "name,comment\nwww.uni.example,\"a, \"\"b\"\"\nc\"\n");
+        let body = json!({ "items": [{ "a": "no", "b": "1.0", "c": "0x10", "d": null, "e": "a: b # c", "f": "two\nlines", "g": [], "h": "", "i": 7, "j": "02:00:00:00:00:01", "k": "1e3" }] });
+        let yaml = document(Output::Yaml, &body).unwrap();
+        assert_eq!(serde_saphyr::from_str::<Value>(&yaml).unwrap(), body, "{yaml}");
+    }
 
     #[test]
     fn columns_are_as_wide_as_their_content() {

@@ -26,6 +26,9 @@ pub(super) enum PrivacyCommand {
         /// Why.
         #[arg(long)]
         reason: String,
+        /// Tell what would change, and change nothing.
+        #[arg(long)]
+        dry_run: bool,
     },
 }
 
@@ -36,9 +39,9 @@ pub(super) fn run(client: &Client, output: Output, command: PrivacyCommand) -> R
             let answer = client.get(&format!("/privacy/people/{}", encode(&person)), vec![])?;
             print::result(Output::Json, &answer.body, |_| String::new())
         }
-        PrivacyCommand::Erase { person, reason } => {
+        PrivacyCommand::Erase { person, reason, dry_run } => {
             let path = format!("/privacy/people/{}", encode(&person));
-            let question = Question { path: &path, query: vec![("reason", reason)], ..Question::default() };
+            let question = Question { path: &path, query: vec![("reason", reason), ("dry_run", dry_run.to_string())], ..Question::default() };
             print::result(output, &client.ask(Method::DELETE, question)?.body, print::written)
         }
     }

@@ -21,7 +21,8 @@ pub(super) fn run(client: &Client, output: Output, command: SnapshotCommand) -> 
         SnapshotCommand::Diff { feed, from, to } => diff(client, output, &feed, from, to),
         SnapshotCommand::Verify { feed } => verify(client, output, feed),
         SnapshotCommand::Audit { repair } => audit(client, output, repair),
-        SnapshotCommand::Release { feed, removed, reason } => release(client, output, &feed, removed, &reason),
+        SnapshotCommand::Release { feed, dry_run: true, .. } => held(client, output, &feed),
+        SnapshotCommand::Release { feed, removed, reason, dry_run: false } => release(client, output, &feed, removed, &reason),
     }
 }
 
@@ -31,7 +32,8 @@ fn path(feed: &str, rest: &str) -> String {
 
 fn list(client: &Client, output: Output) -> Result<(), Failure> {
     let answer = client.get(FEEDS, vec![])?;
-    print::result(output, &answer.body, |body| {
+    let headings = ["snapshot", "epoch", "generation", "rows", "bytes", "signed", "key", "digest", "agents"];
+    print::list(output, &answer.body, &headings, |body| {
         let newest = |feed: &Value, field: &str| print::cell(&feed["newest"][field]);
         let row = |feed: &Value| {
             let digest: String = newest(feed, "digest").chars().take(16).collect();
@@ -39,11 +41,10 @@ fn list(client: &Client, output: Output) -> Result<(), Failure> {
             let [epoch, generation, rows, bytes, signed_at, key] = columns;
             vec![print::cell(&feed["feed"]), epoch, generation, rows, bytes, signed_at, key, digest, agents(feed)]
         };
-        let headings = ["snapshot", "epoch", "generation", "rows", "bytes", "signed", "key", "digest", "agents"];
-        let table = print::table(&headings, &print::items(body).iter().map(row).collect::<Vec<_>>());
-        let held = print::items(body).iter().filter(|feed| !feed["held"].is_null());
-        held.fold(table, |text, feed| text + &held_line(feed))
-    })
+        print::items(body).iter().map(row).collect()
+    })?;
+    let held = print::items(&answer.body).iter().filter(|feed| output == Output::Table && !feed["held"].is_null());
+    print::out(held.map(held_line).collect::<String>().as_bytes())
 }
 
 /// What is held, and how to answer for exactly that.
@@ -65,10 +66,7 @@ fn agents(feed: &Value) -> String {
 fn generations(client: &Client, output: Output, feed: &str, limit: u32) -> Result<(), Failure> {
     let answer = client.get(&path(feed, "/generations"), vec![("limit", limit.to_string())])?;
     let columns = ["epoch", "generation", "form", "rows", "bytes", "signed_at", "key"];
-    print::result(output, &answer.body, |body| {
-        let row = |item: &Value| columns.iter().map(|column| print::cell(&item[*column])).collect();
-        print::table(&columns, &print::items(body).iter().map(row).collect::<Vec<_>>())
-    })
+    print::columns(output, &answer.body, &columns)
 }
 
 fn show(client: &Client, output: Output, feed: &str, generation: Option<u64>) -> Result<(), Failure> {
@@ -151,6 +149,14 @@ fn audit(client: &Client, output: Output, repair: bool) -> Result<(), Failure> {
         table + &listed.into_iter().map(|line| line + "\n").collect::<String>() + &repair
     })?;
     if feeds.iter().all(is_fine) || repair { Ok(()) } else { Err(Failure::Failed("what is published is not what the database holds".into())) }
+}
+
+/// What somebody would answer for; nothing is let out.
+fn held(client: &Client, output: Output, feed: &str) -> Result<(), Failure> {
+    let body = client.get(FEEDS, vec![])?.body;
+    let of_it = print::items(&body).iter().find(|one| one["feed"] == feed && !one["held"].is_null());
+    let none = || Failure::Failed(format!("nothing of {feed} is held"));
+    print::result(output, of_it.ok_or_else(none)?, held_line)
 }
 
 fn release(client: &Client, output: Output, feed: &str, removed: u32, reason: &str) -> Result<(), Failure> {

@@ -38,6 +38,9 @@ pub(super) enum QuarantineCommand {
         /// Why it may be given to somebody else now.
         #[arg(long)]
         reason: String,
+        /// Tell what would change, and change nothing.
+        #[arg(long)]
+        dry_run: bool,
     },
 }
 
@@ -163,16 +166,20 @@ pub(super) fn ip(client: &Client, output: Output, command: IpCommand) -> Result<
             let (path, body) = (format!("/subnets/{subnet}/next"), json!({ "count": count }));
             let question = Question { path: &path, query: vec![("dry_run", "true".to_owned())], body: Some(&body), ..Question::default() };
             let answer = client.ask(Method::POST, question)?;
-            print::result(output, &answer.body, |body| {
-                body["addresses"].as_array().into_iter().flatten().map(|address| format!("{}\n", print::cell(address))).collect()
-            })
+            let addresses = |body: &Value| body["addresses"].as_array().cloned().unwrap_or_default();
+            match output {
+                // Alone on its line, to be read by a shell.
+                Output::Table => print::out(addresses(&answer.body).iter().map(|address| print::cell(address) + "\n").collect::<String>().as_bytes()),
+                _ => print::list(output, &answer.body, &["address"], |body| addresses(body).iter().map(|address| vec![print::cell(address)]).collect()),
+            }
         }
         IpCommand::Quarantine { command: None } => {
             all(client, output, "/quarantine", vec![], &["ip", "subnet", "host", "mac", "freed_at", "until", "waiting_for"])
         }
-        IpCommand::Quarantine { command: Some(QuarantineCommand::Release { ip, reason }) } => {
+        IpCommand::Quarantine { command: Some(QuarantineCommand::Release { ip, reason, dry_run }) } => {
             let path = format!("/quarantine/{}/release", encode(&ip));
-            let answer = client.ask(Method::POST, Question { path: &path, query: vec![("reason", reason)], ..Question::default() })?;
+            let query = vec![("reason", reason), ("dry_run", dry_run.to_string())];
+            let answer = client.ask(Method::POST, Question { path: &path, query, ..Question::default() })?;
             print::result(output, &answer.body, print::written)
         }
     }
@@ -226,7 +233,7 @@ fn delete(client: &Client, output: Output, path: &str, wish: &Wish) -> Result<()
 }
 
 /// A list with all its pages.
-fn all(client: &Client, output: Output, path: &str, query: Vec<(&str, String)>, columns: &[&str]) -> Result<(), Failure> {
+pub(super) fn all(client: &Client, output: Output, path: &str, query: Vec<(&str, String)>, columns: &[&str]) -> Result<(), Failure> {
     let (mut found, mut cursor): (Vec<Value>, Option<String>) = (vec![], None);
     loop {
         let page = client.get(path, query.iter().cloned().chain(cursor.take().map(|cursor| ("cursor", cursor))).collect())?.body;
@@ -236,8 +243,5 @@ fn all(client: &Client, output: Output, path: &str, query: Vec<(&str, String)>, 
             None => break,
         }
     }
-    print::result(output, &json!({ "items": found, "next": null }), |body| {
-        let row = |item: &Value| columns.iter().map(|column| print::cell(&item[*column])).collect();
-        print::table(columns, &print::items(body).iter().map(row).collect::<Vec<_>>())
-    })
+    print::columns(output, &json!({ "items": found, "next": null }), columns)
 }

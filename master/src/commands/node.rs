@@ -71,7 +71,7 @@ pub async fn node(config: Config, command: NodeCommand) -> anyhow::Result<()> {
         }
         NodeCommand::List => list(&pool).await?,
         NodeCommand::Revoke { name, reason } => {
-            let list = nodes::revoke(&pool, &name, &operator(), &reason, "host").await?;
+            let list = nodes::revoke(&pool, &name, &operator(), &reason, "host", false).await?;
             print_work_list(&nodes::await_rotation(&pool, list, ROTATION_LIMIT).await?);
         }
     }

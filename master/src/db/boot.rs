@@ -7,10 +7,11 @@ use std::net::Ipv4Addr;
 use uuid::Uuid;
 
 /// What an interface is told at boot, over the options of its subnet.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct BootParameters {
     /// Whom to fetch the boot file from (`siaddr`, bootptab `sa`).
+    #[schema(value_type = Option<String>)]
     pub next_server: Option<Ipv4Addr>,
     /// The name of the boot server (`sname`), at most 63 bytes.
     pub server_name: String,
@@ -31,13 +32,14 @@ impl Default for BootParameters {
 }
 
 /// One DHCP option, as wire bytes written in hexadecimal.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct OptionDraft {
     /// The option's code, 1 to 254.
     pub code: u8,
     /// Its value; `None` takes an inherited option away.
     #[serde(default, with = "hex_bytes")]
+    #[schema(value_type = Option<String>)]
     pub value: Option<Vec<u8>>,
 }
 

@@ -9,7 +9,7 @@ use sqlx::{PgConnection, query, query_scalar};
 use std::net::Ipv4Addr;
 
 /// From where boot options can come, the outermost first: each goes over the ones before it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, sqlx::Type)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, sqlx::Type, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
 #[sqlx(type_name = "text", rename_all = "lowercase")]
 pub enum Level {
@@ -24,18 +24,21 @@ pub enum Level {
 }
 
 /// What everything below a level is told at boot. What is not said is inherited.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct BootDefaults {
     /// Whom to fetch the boot file from (`siaddr`).
+    #[schema(value_type = Option<String>)]
     pub next_server: Option<Ipv4Addr>,
     /// The name of the boot server (`sname`), at most 63 bytes.
     pub server_name: String,
     /// The boot file, at most 127 bytes.
     pub boot_file: String,
     /// The domain (option 15).
+    #[schema(value_type = Option<String>)]
     pub domain: Option<DomainName>,
     /// The DNS servers (option 6).
+    #[schema(value_type = Vec<String>)]
     pub dns_servers: Vec<Ipv4Addr>,
     /// How long an address may be kept, in seconds (option 51).
     pub lease_secs: Option<u32>,
@@ -77,7 +80,7 @@ pub fn inherited(own: BootParameters, class: Option<&BootDefaults>, outer: &[Boo
 }
 
 /// What one level says about one object.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct DefaultsRow {
     /// The level.
     pub level: Level,

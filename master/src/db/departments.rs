@@ -15,7 +15,7 @@ pub struct Kept<T> {
 }
 
 /// A department as an admin writes it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct DepartmentDraft {
     /// Its name: a short word.
@@ -54,7 +54,7 @@ pub async fn delete(db: &mut PgConnection, name: &str) -> Result<bool, DbError> 
 }
 
 /// How a machine of a class gets its address.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, sqlx::Type)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, sqlx::Type, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
 #[sqlx(type_name = "text", rename_all = "lowercase")]
 pub enum Addressing {
@@ -68,7 +68,7 @@ pub enum Addressing {
 }
 
 /// A device class as an admin writes it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ClassDraft {
     /// Its name: a short word.

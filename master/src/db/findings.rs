@@ -6,9 +6,10 @@ use serde::{Deserialize, Serialize};
 use sqlx::{PgConnection, query, query_as};
 
 /// How bad something is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, sqlx::Type)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, sqlx::Type, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
 #[sqlx(type_name = "text", rename_all = "lowercase")]
+#[schema(as = checks::Severity)]
 pub enum Severity {
     /// Somebody is answered wrongly, or not at all.
     Error,
@@ -103,7 +104,8 @@ pub async fn list(db: &mut PgConnection, filter: &FindingFilter) -> Result<Vec<F
 }
 
 /// How many findings there are that nobody waived.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, utoipa::ToSchema)]
+#[schema(as = checks::Counts)]
 pub struct Counts {
     /// Of errors.
     pub errors: i64,

@@ -174,7 +174,7 @@ pub async fn forget(pool: &PgPool, feed: Feed, days: i32) -> Result<u64, DbError
 }
 
 /// Who changed what is in a generation.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, utoipa::ToSchema)]
 pub struct ChangeSetRow {
     /// The change set.
     pub id: Uuid,

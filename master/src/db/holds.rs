@@ -108,7 +108,7 @@ pub async fn waiting(pool: &PgPool, change_set: Uuid) -> Result<Vec<(String, i64
 }
 
 /// Who let a generation out.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, utoipa::ToSchema)]
 pub struct ReleaseRow {
     /// Who.
     pub actor: String,

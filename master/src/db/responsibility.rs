@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use uuid::Uuid;
 
 /// What one can be responsible for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, sqlx::Type)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, sqlx::Type, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
 #[sqlx(type_name = "text", rename_all = "lowercase")]
 pub enum ObjectKind {
@@ -31,7 +31,7 @@ pub enum ObjectKind {
 }
 
 /// In which way one is responsible.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, sqlx::Type)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, sqlx::Type, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
 #[sqlx(type_name = "text", rename_all = "lowercase")]
 pub enum ContactRole {
@@ -50,7 +50,7 @@ pub enum ContactRole {
 }
 
 /// One responsibility as an admin writes it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ResponsibilityDraft {
     /// What the object is.
@@ -363,7 +363,7 @@ pub async fn of_name(db: &mut PgConnection, name: &str) -> Result<Option<(Belong
 }
 
 /// A mailbox of a domain as an admin writes it: who reads what is sent there.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct MailboxDraft {
     /// The domain, without the final dot.

@@ -34,7 +34,7 @@ const KEEP_REQUESTS_DAYS: i32 = 7;
 const PRUNE_EVERY: Duration = Duration::from_secs(3600);
 
 /// One event.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, utoipa::ToSchema)]
 pub struct FeedEvent {
     /// Its number.
     pub number: i64,

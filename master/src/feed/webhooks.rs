@@ -44,7 +44,7 @@ const ERROR_LIMIT_CHARS: usize = 300;
 const SYSTEM_CERTIFICATES: &str = "/etc/ssl/certs/ca-certificates.crt";
 
 /// A webhook as it is. Its secret was told once.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
 pub struct Webhook {
     /// Its identity.
     pub id: Uuid,
@@ -84,7 +84,7 @@ pub struct NewHook<'a> {
 }
 
 /// A delivery as it is.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
 pub struct Delivery {
     /// Its number.
     pub id: i64,

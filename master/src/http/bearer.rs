@@ -16,7 +16,7 @@ use sqlx::PgPool;
 use uuid::Uuid;
 
 /// A token as its owner wants it.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TokenDraft {
     /// What it is for.
@@ -32,11 +32,12 @@ pub struct TokenDraft {
     pub grants: Option<Vec<i64>>,
     /// From which networks it works; from anywhere where nothing is given.
     #[serde(default)]
+    #[schema(value_type = Vec<String>)]
     pub sources: Vec<Subnet>,
 }
 
 /// What a token may do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Access {
     /// Look.

@@ -153,7 +153,7 @@ pub async fn give_code(app: &App, visitor: &Visitor, code: &str) -> Result<(), P
 }
 
 /// What an authenticator is set up with.
-#[derive(Debug, serde::Serialize)]
+#[derive(Debug, serde::Serialize, utoipa::ToSchema)]
 pub struct NewAuthenticator {
     /// The secret, as authenticators take it when it is typed in.
     pub secret: String,

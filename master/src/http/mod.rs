@@ -14,6 +14,7 @@ mod problem;
 mod secrets;
 mod served;
 mod session;
+mod status;
 mod totp;
 
 pub use api::Recorder;
@@ -22,6 +23,7 @@ pub use on_site::{create_first_admin, make_emergency_log_in, reset_password};
 pub use problem::{FieldError, Problem};
 pub use secrets::OneTimePassword;
 pub use served::{Answer, Served, ServedReader};
+pub use status::{Away, follow_database};
 
 use crate::audit::Auditor;
 use crate::feed::Feed;
@@ -53,6 +55,8 @@ pub struct App {
     pub served: ServedReader,
     /// What is needed to deal with our own boxes; without it, that is refused.
     pub boxes: Option<Boxes>,
+    /// Since when the database does not answer.
+    pub away: Away,
     /// Why nothing is published, in a sentence; `None` while all is well.
     pub halt: Arc<dyn Fn() -> Option<String> + Send + Sync>,
     /// What was published.
@@ -90,8 +94,10 @@ pub fn router(app: App) -> Router {
         .merge(pages::routes())
         .merge(assets::routes())
         .merge(supervisors)
+        .merge(status::routes())
         .nest("/api", api::routes(&app))
         .fallback(pages::not_found)
+        .layer(middleware::from_fn_with_state(app.clone(), status::refuse_edits_meanwhile))
         .layer(middleware::from_fn(guard::refuse_other_sites))
         .layer(middleware::from_fn_with_state(app.clone(), guard::harden))
         .with_state(app)

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use std::fmt;
 
 /// A refusal, as RFC 9457 spells it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Problem {
     /// A stable name of the kind of problem, `urn:holdfast:problem:...`.
     #[serde(rename = "type")]
@@ -33,7 +33,7 @@ pub struct Problem {
 }
 
 /// One error within a request.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct FieldError {
     /// Where in the request body, as a JSON pointer (RFC 6901); empty for the whole; `?name` for a query parameter.
     pub pointer: String,
@@ -174,6 +174,16 @@ impl Problem {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "fault", "A fault of the program", "the cause stands in the master's log")
     }
 
+    /// When it is worth asking again: edits that met each other at once, a database that is away a little later.
+    fn retry_after_secs(&self) -> Option<u16> {
+        match (self.status, self.code()) {
+            (503, "busy") => Some(1),
+            (503, _) => Some(10),
+            (429, _) => Some(30),
+            _ => None,
+        }
+    }
+
     /// The status as a type.
     pub fn status(&self) -> StatusCode {
         StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
@@ -183,8 +193,20 @@ impl Problem {
 /// A database error that is nobody's input: unreachable, or a fault.
 impl From<sqlx::Error> for Problem {
     fn from(error: sqlx::Error) -> Self {
-        if is_unreachable(&error) { unreachable_database(&error) } else { Self::internal(error) }
+        match error.as_database_error().and_then(|error| error.code()) {
+            _ if is_unreachable(&error) => unreachable_database(&error),
+            Some(code) if cannot_be_kept(&code) => {
+                tracing::info!(event = "http_value_refused", %error, "the database cannot hold a value of a request");
+                Self::refused(vec![FieldError::new("", "value", "a value is too long, too large, or has characters that cannot be kept")])
+            }
+            _ => Self::internal(error),
+        }
     }
+}
+
+/// SQLSTATE classes 22 and 54: a value is not what a column can hold, which no rule here foresaw.
+fn cannot_be_kept(code: &str) -> bool {
+    code.starts_with("22") || code.starts_with("54")
 }
 
 fn is_unreachable(error: &sqlx::Error) -> bool {
@@ -230,6 +252,9 @@ impl IntoResponse for Problem {
         let body = serde_json::to_vec(&self).unwrap_or_default();
         let mut response = (self.status(), body).into_response();
         response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(Self::MEDIA_TYPE));
+        if let Some(secs) = self.retry_after_secs() {
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(secs));
+        }
         if self.status() == StatusCode::UNAUTHORIZED {
             response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"holdfast\""));
         }
@@ -253,6 +278,15 @@ mod tests {
         let response = problem.into_response();
         assert_eq!(response.status(), 422);
         assert_eq!(response.headers()["content-type"], "application/problem+json");
+    }
+
+    #[test]
+    fn who_comes_too_early_is_told_when_to_come_again() {
+        let after = |problem: Problem| problem.into_response().headers().get("retry-after").map(|value| value.to_str().unwrap().to_owned());
+        assert_eq!(after(Problem::unavailable()).as_deref(), Some("10"));
+        assert_eq!(after(Problem::busy()).as_deref(), Some("1"));
+        assert_eq!(after(Problem::throttled("x")).as_deref(), Some("30"));
+        assert_eq!(after(Problem::stale()), None);
     }
 
     #[test]

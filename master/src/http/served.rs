@@ -6,7 +6,7 @@ use tokio::sync::watch;
 use uuid::Uuid;
 
 /// What one agent does with a change set.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, utoipa::ToSchema)]
 pub struct Served {
     /// The agent's name.
     pub agent: String,

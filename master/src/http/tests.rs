@@ -19,6 +19,7 @@ fn app() -> App {
         served: ServedReader::nobody(),
         access_keys: None,
         boxes: None,
+        away: tokio::sync::watch::channel(None).1,
         halt: Arc::new(|| None),
         committed: Arc::default(),
         metrics: Arc::new(|| "holdfast_up 1\n".into()),
@@ -27,7 +28,7 @@ fn app() -> App {
     }
 }
 
-async fn ask(method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> (Response<()>, String) {
+pub(super) async fn ask(method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> (Response<()>, String) {
     let mut request = Request::builder().method(method).uri(path);
     for (name, value) in headers {
         request = request.header(*name, *value);

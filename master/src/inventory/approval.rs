@@ -12,7 +12,7 @@ use std::net::IpAddr;
 use uuid::Uuid;
 
 /// A kind of area, as grants have them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum AreaKind {
     /// Everything.
@@ -47,7 +47,7 @@ impl AreaKind {
 }
 
 /// A rule as an administrator writes it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ApprovalRuleDraft {
     /// What kind of area.
@@ -68,7 +68,7 @@ fn one() -> i32 {
 }
 
 /// A rule as it is.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct ApprovalRule {
     /// Its number.
     pub id: i64,

@@ -165,7 +165,7 @@ pub(super) fn grant(row: &GrantRow) -> Result<Grant, DbError> {
 }
 
 /// An area as an administrator writes it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, serde::Deserialize, utoipa::ToSchema)]
 #[serde(tag = "kind", rename_all = "lowercase", deny_unknown_fields)]
 pub enum AreaDraft {
     /// Everywhere.
@@ -183,6 +183,7 @@ pub enum AreaDraft {
     /// A zone and all below it.
     Zone {
         /// Its apex.
+        #[schema(value_type = String)]
         name: DomainName,
     },
     /// The names below one: `*.lab.uni.example`.
@@ -193,13 +194,16 @@ pub enum AreaDraft {
     /// A network.
     Subnet {
         /// The network; it may hold several subnets.
+        #[schema(value_type = String)]
         network: Subnet,
     },
     /// Some addresses.
     Range {
         /// The first.
+        #[schema(value_type = String)]
         first: IpAddr,
         /// The last, included.
+        #[schema(value_type = String)]
         last: IpAddr,
     },
 }

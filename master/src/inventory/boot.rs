@@ -82,20 +82,25 @@ pub async fn all_defaults(pool: &PgPool) -> Result<Vec<DefaultsRow>, DbError> {
 }
 
 /// What a host is told at boot on one subnet, and from where each value comes.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+#[schema(as = boot::Told)]
 pub struct Told {
     /// The subnet.
+    #[schema(value_type = String)]
     pub subnet: Subnet,
     /// The hardware address that is told it.
+    #[schema(value_type = String)]
     pub mac: Mac,
     /// The address.
+    #[schema(value_type = String)]
     pub address: Ipv4Addr,
     /// Every value, by what it is.
     pub values: Vec<Value>,
 }
 
 /// One value.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+#[schema(as = boot::Value)]
 pub struct Value {
     /// `next_server`, `server_name`, `boot_file`, `gateway`, or `option` and its code.
     pub what: String,

@@ -139,10 +139,11 @@ impl Edit {
 }
 
 /// A host as an admin writes it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct HostDraft {
     /// The full name.
+    #[schema(value_type = String)]
     pub name: HostName,
     /// Its network interfaces; the usual host has one.
     #[serde(default)]
@@ -164,12 +165,14 @@ pub struct HostDraft {
     pub comment: String,
     /// Other names for it (CNAME).
     #[serde(default)]
+    #[schema(value_type = Vec<String>)]
     pub aliases: Vec<DomainName>,
     /// Its addresses in families beyond IP.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub other_addresses: Vec<OtherAddressDraft>,
     /// Other names that have all its addresses (A and AAAA records of their own).
     #[serde(default)]
+    #[schema(value_type = Vec<String>)]
     pub names: Vec<DomainName>,
     /// Which names its addresses point back to (PTR), where that is not just its own.
     #[serde(default)]
@@ -214,12 +217,14 @@ impl HostDraft {
 }
 
 /// The names that an address points back to.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Pointer {
     /// The address, one of the host's.
+    #[schema(value_type = String)]
     pub address: IpAddr,
     /// The names, each the host's own or one of its `names`; the usual address has one.
+    #[schema(value_type = Vec<String>)]
     pub names: Vec<DomainName>,
 }
 
@@ -240,21 +245,25 @@ pub struct InterfaceDraft {
 }
 
 /// A subnet as an admin writes it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SubnetDraft {
     /// The network.
+    #[schema(value_type = String)]
     pub network: Subnet,
     /// The campus it belongs to, by name.
     pub campus: String,
     /// Its router, inside it.
     #[serde(default)]
+    #[schema(value_type = Option<String>)]
     pub gateway: Option<IpAddr>,
     /// The domain its hosts are told.
     #[serde(default)]
+    #[schema(value_type = Option<String>)]
     pub domain: Option<DomainName>,
     /// The DNS servers its hosts are told; empty: the campus agents, the home one first.
     #[serde(default)]
+    #[schema(value_type = Vec<String>)]
     pub dns_servers: Vec<IpAddr>,
     /// Further options.
     #[serde(default)]
@@ -284,28 +293,33 @@ impl SubnetDraft {
 }
 
 /// A campus as an admin writes it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CampusDraft {
     /// Its name: a short word.
     pub name: String,
     /// Where its agent answers.
     #[serde(default)]
+    #[schema(value_type = Option<String>)]
     pub service_address: Option<IpAddr>,
 }
 
 /// A zone as an admin writes it. Times in seconds.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ZoneDraft {
     /// Its apex.
+    #[schema(value_type = String)]
     pub apex: DomainName,
     /// The name server that the SOA names.
+    #[schema(value_type = String)]
     pub primary_ns: DomainName,
     /// The mailbox of the SOA, as a domain name.
+    #[schema(value_type = String)]
     pub mailbox: DomainName,
     /// The NS records of the apex, over and above any `RecordAdd`.
     #[serde(default)]
+    #[schema(value_type = Vec<String>)]
     pub name_servers: Vec<DomainName>,
     /// How often secondaries ask.
     #[serde(default = "ZoneDraft::refresh_default")]

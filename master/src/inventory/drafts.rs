@@ -25,7 +25,7 @@ const OBJECT: &str = "change sets";
 const BREAK_GLASS: &str = "break-glass";
 
 /// Where a draft stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum DraftState {
     /// It is being written.
@@ -60,11 +60,12 @@ impl DraftState {
 }
 
 /// A draft as it is.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
 pub struct Draft {
     /// Its identity; the change set that comes of it has another one.
     pub id: Uuid,
     /// For `ETag` and `If-Match`: who approves says what they have read.
+    #[schema(value_type = i64)]
     pub version: Version,
     /// Where it stands.
     pub state: DraftState,
@@ -81,6 +82,7 @@ pub struct Draft {
     /// What came of it.
     pub change_set: Option<Uuid>,
     /// Its edits in order.
+    #[schema(value_type = Vec<Object>)]
     pub edits: Vec<DraftEdit>,
 }
 
@@ -113,7 +115,7 @@ pub struct NewEdit {
 }
 
 /// What a draft would do.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
 pub struct DraftPreview {
     /// What agents would answer differently.
     pub effects: Effects,
@@ -228,6 +230,31 @@ pub async fn withdraw_draft(pool: &PgPool, actor: &Actor, id: Uuid) -> Result<Dr
 pub async fn preview_draft(pool: &PgPool, actor: &Actor, id: Uuid) -> Result<DraftPreview, Refusal> {
     let mut tx = pool.begin().await.map_err(DbError::from)?;
     let draft = whole(&mut tx, id).await?;
+    let preview = rehearse(&mut tx, actor, &draft).await;
+    tx.rollback().await.map_err(DbError::from)?;
+    preview
+}
+
+/// Tells what edits would do together that are no draft yet, and does nothing.
+pub async fn preview_edits(pool: &PgPool, actor: &Actor, edits: Vec<NewEdit>) -> Result<DraftPreview, Refusal> {
+    authorise_edits(actor, OBJECT)?;
+    refuse_doubles(&[], &edits)?;
+    let now = Utc::now();
+    let edit =
+        |(number, new): (i32, NewEdit)| DraftEdit { number, author: actor.name.clone(), request: new.request, version: new.if_match, edit: Some(new.edit) };
+    let draft = Draft {
+        id: Uuid::now_v7(),
+        version: Version(1),
+        state: DraftState::Draft,
+        author: actor.name.clone(),
+        reason: String::new(),
+        created_at: now,
+        updated_at: now,
+        approved_by: None,
+        change_set: None,
+        edits: (1..).zip(edits).map(edit).collect(),
+    };
+    let mut tx = pool.begin().await.map_err(DbError::from)?;
     let preview = rehearse(&mut tx, actor, &draft).await;
     tx.rollback().await.map_err(DbError::from)?;
     preview

@@ -10,7 +10,7 @@ use sqlx::PgConnection;
 use std::collections::BTreeMap;
 
 /// Everything that agents will answer differently.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, utoipa::ToSchema)]
 pub struct Effects {
     /// Record sets that change, by name and type.
     pub records: Vec<RecordEffect>,
@@ -33,7 +33,7 @@ fn is_none(count: &usize) -> bool {
 }
 
 /// How many hosts, and the first of them.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, utoipa::ToSchema)]
 pub struct HostsTouched {
     /// How many.
     pub count: i64,
@@ -55,9 +55,10 @@ pub(super) async fn with_hosts(db: &mut PgConnection, mut effects: Effects) -> R
 }
 
 /// One record set, before and after.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct RecordEffect {
     /// The owner name.
+    #[schema(value_type = String)]
     pub name: DomainName,
     /// The type as people write it: `A`, `PTR`, `TYPE65400`.
     pub rtype: String,
@@ -68,11 +69,13 @@ pub struct RecordEffect {
 }
 
 /// One boot entry, before and after.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct BootEffect {
     /// Where it holds.
+    #[schema(value_type = String)]
     pub subnet: Subnet,
     /// For whom.
+    #[schema(value_type = String)]
     pub mac: Mac,
     /// Address, name and parameters before, in one line.
     pub before: Option<String>,

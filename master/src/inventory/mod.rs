@@ -13,6 +13,7 @@ pub mod checks;
 mod draft;
 mod drafts;
 mod effects;
+pub mod explain;
 mod extra_names;
 mod families;
 mod hosts;
@@ -32,6 +33,7 @@ pub mod privacy;
 mod quarantine;
 mod read;
 pub mod reclaim;
+pub mod records;
 mod refusal;
 pub mod search;
 mod services;
@@ -39,6 +41,7 @@ mod space;
 mod timeline;
 mod undo;
 mod wanted;
+pub mod whohad;
 mod world;
 
 pub use approval::{ApprovalRule, approval_rules};
@@ -48,7 +51,9 @@ pub use draft::{
     SubnetDraft, TemplateDraft, ZoneDraft,
 };
 pub use drafts::{Draft, DraftApplied, DraftEdit, DraftPreview, DraftState, NewEdit};
-pub use drafts::{add_edits, apply_draft, approve_draft, begin_draft, draft, draft_list, preview_draft, propose_draft, remove_edit, withdraw_draft};
+pub use drafts::{
+    add_edits, apply_draft, approve_draft, begin_draft, draft, draft_list, preview_draft, preview_edits, propose_draft, remove_edit, withdraw_draft,
+};
 pub use effects::{BootEffect, Effects, HostsTouched, RecordEffect};
 pub use families::{FamilyDraft, OtherAddressDraft, all as families};
 pub use moves::{MoveDraft, PlannedMove, planned, tend, tend_once};

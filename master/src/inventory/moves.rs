@@ -27,13 +27,15 @@ const TICK: Duration = Duration::from_secs(1);
 const RELEASED_AT_ONCE: i32 = 10_000;
 
 /// Where a host moves to.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct MoveDraft {
     /// The new subnet.
+    #[schema(value_type = String)]
     pub subnet: Subnet,
     /// The new address; the next free one where it is not given.
     #[serde(default)]
+    #[schema(value_type = Option<String>)]
     pub address: Option<IpAddr>,
     /// Which of its interfaces moves, counted from 0.
     #[serde(default)]
@@ -44,15 +46,17 @@ pub struct MoveDraft {
 }
 
 /// A planned move as it is shown.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct PlannedMove {
     /// Its identity.
     pub id: Uuid,
     /// The host; none where it is gone.
     pub host: Option<String>,
     /// Where to.
+    #[schema(value_type = String)]
     pub subnet: Subnet,
     /// To which address; none: the next free one at that time.
+    #[schema(value_type = Option<String>)]
     pub address: Option<IpAddr>,
     /// When.
     pub at: DateTime<Utc>,

@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 
 /// How many addresses of a subnet are what. An IPv6 subnet can hold more than 64 bits count: such a number stops at their end.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct Numbers {
     /// All that hosts can have.
     pub total: u64,
@@ -31,11 +31,14 @@ impl From<free::Numbers> for Numbers {
 }
 
 /// Neighbouring addresses that are the same.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+#[schema(as = numbers::Run)]
 pub struct Run {
     /// The first of them.
+    #[schema(value_type = String)]
     pub first: IpAddr,
     /// The last of them.
+    #[schema(value_type = String)]
     pub last: IpAddr,
     /// `free`, `used`, `quarantined`, `dynamic`, `reserved` or `gateway`.
     pub kind: String,

@@ -12,7 +12,7 @@ use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
 /// Somebody who may come in, or a group of them.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
 pub struct Principal {
     /// The login.
     pub name: String,
@@ -27,7 +27,7 @@ pub struct Principal {
 }
 
 /// A grant as it is.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
 pub struct GrantObject {
     /// Its number.
     pub id: i64,
@@ -57,7 +57,7 @@ impl From<GrantRow> for GrantObject {
 }
 
 /// A grant as somebody wants to give it.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct GrantDraft {
     /// To whom: a person or a group.
@@ -66,6 +66,15 @@ pub struct GrantDraft {
     pub role: Role,
     /// And where.
     pub area: AreaDraft,
+}
+
+/// Why somebody changes who may come in or what they may do.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Why<'a> {
+    /// In words, for the history.
+    pub reason: &'a str,
+    /// Only to see whether it could be done: everything is checked and nothing is kept.
+    pub dry_run: bool,
 }
 
 /// All principals, for those who grant.
@@ -89,15 +98,15 @@ pub async fn principal(pool: &PgPool, name: &str) -> Result<PrincipalRow, Refusa
 }
 
 /// Adds a person, or a group where there is no password. Nothing is granted yet.
-pub async fn add_principal(pool: &PgPool, actor: &Actor, reason: &str, name: &str, password: Option<String>) -> Result<(), Refusal> {
+pub async fn add_principal(pool: &PgPool, actor: &Actor, why: Why<'_>, name: &str, password: Option<String>) -> Result<(), Refusal> {
     authorise(actor, Action::Grant, "people")?;
     let kind = if password.is_some() { "person" } else { "group" };
     let row = PrincipalRow { must_change: password.is_some(), password, ..bare(name, kind) };
-    let mut tx = begin(pool, actor, reason, &format!("added the {kind} {name}")).await?;
+    let mut tx = begin(pool, actor, why.reason, &format!("added the {kind} {name}")).await?;
     if !access::insert_principal(&mut tx, &row).await.map_err(DbError::from).map_err(Refusal::from).map_err(super::refusal::from_constraint)? {
         return Err(Problem::new("duplicate-name", "/name", format!("there is somebody named {name} already")).into());
     }
-    commit(tx).await
+    finish(tx, why).await
 }
 
 fn bare(name: &str, kind: &str) -> PrincipalRow {
@@ -155,30 +164,30 @@ async fn give_everything(db: &mut PgConnection, principal: Uuid, by: &str) -> Re
 }
 
 /// Shuts somebody out, or lets them in again.
-pub async fn set_disabled(pool: &PgPool, actor: &Actor, reason: &str, name: &str, disabled: bool) -> Result<(), Refusal> {
+pub async fn set_disabled(pool: &PgPool, actor: &Actor, why: Why<'_>, name: &str, disabled: bool) -> Result<(), Refusal> {
     authorise(actor, Action::Grant, "people")?;
     let row = principal(pool, name).await?;
-    let mut tx = begin(pool, actor, reason, &format!("{} {name}", if disabled { "shut out" } else { "let in again" })).await?;
+    let mut tx = begin(pool, actor, why.reason, &format!("{} {name}", if disabled { "shut out" } else { "let in again" })).await?;
     access::set_disabled(&mut tx, row.id, disabled).await.map_err(DbError::from)?;
     refuse_without_administrator(&mut tx).await?;
-    commit(tx).await
+    finish(tx, why).await
 }
 
 /// Puts somebody into a group, or takes them out.
-pub async fn set_membership(pool: &PgPool, actor: &Actor, reason: &str, group: &str, member: &str, is_in: bool) -> Result<(), Refusal> {
+pub async fn set_membership(pool: &PgPool, actor: &Actor, why: Why<'_>, group: &str, member: &str, is_in: bool) -> Result<(), Refusal> {
     authorise(actor, Action::Grant, "groups")?;
     let (of, who) = (principal(pool, group).await?, principal(pool, member).await?);
     if of.kind != "group" || who.kind != "person" {
         return Err(Problem::new("no-group", "", format!("{group} has to be a group, and {member} a person")).into());
     }
-    let mut tx = begin(pool, actor, reason, &format!("{member} {} {group}", if is_in { "joins" } else { "leaves" })).await?;
+    let mut tx = begin(pool, actor, why.reason, &format!("{member} {} {group}", if is_in { "joins" } else { "leaves" })).await?;
     if is_in {
         access::join(&mut tx, of.id, who.id).await.map_err(DbError::from)?;
     } else if !access::leave(&mut tx, of.id, who.id).await.map_err(DbError::from)? {
         return Err(Refusal::Missing(Problem::new("no-such-member", "", format!("{member} is not in {group}"))));
     }
     refuse_without_administrator(&mut tx).await?;
-    commit(tx).await
+    finish(tx, why).await
 }
 
 /// The grants that an actor may see: all for who may grant everywhere, else those that they could have given.
@@ -195,10 +204,10 @@ pub async fn grants(pool: &PgPool, actor: &Actor) -> Result<Vec<GrantObject>, Re
 }
 
 /// Gives a grant; its number.
-pub async fn give(pool: &PgPool, actor: &Actor, reason: &str, draft: &GrantDraft) -> Result<i64, Refusal> {
+pub async fn give(pool: &PgPool, actor: &Actor, why: Why<'_>, draft: &GrantDraft) -> Result<i64, Refusal> {
     authorise_granting(actor)?;
     let to = principal(pool, &draft.principal).await?;
-    let mut tx = begin(pool, actor, reason, &format!("granted {} to {}", draft.role, draft.principal)).await?;
+    let mut tx = begin(pool, actor, why.reason, &format!("granted {} to {}", draft.role, draft.principal)).await?;
     let area = resolve(&mut tx, &draft.area).await?;
     check_granting(&mut tx, actor, draft.role, &area).await?;
     let (campus_id, department_id) = match area {
@@ -222,29 +231,29 @@ pub async fn give(pool: &PgPool, actor: &Actor, reason: &str, draft: &GrantDraft
         granted_by: &actor.name,
     };
     let id = grants::insert(&mut tx, &new).await.map_err(|error| super::refusal::from_constraint(error.into()))?;
-    commit(tx).await.map(|()| id)
+    finish(tx, why).await.map(|()| id)
 }
 
 /// Takes a grant.
-pub async fn take(pool: &PgPool, actor: &Actor, reason: &str, id: i64) -> Result<(), Refusal> {
+pub async fn take(pool: &PgPool, actor: &Actor, why: Why<'_>, id: i64) -> Result<(), Refusal> {
     authorise_granting(actor)?;
-    let mut tx = begin(pool, actor, reason, &format!("took grant {id}")).await?;
+    let mut tx = begin(pool, actor, why.reason, &format!("took grant {id}")).await?;
     let missing = || Refusal::Missing(Problem::new("no-such-grant", "", format!("there is no grant {id}")));
     let row = grants::all(&mut tx).await?.into_iter().find(|row| row.id == id).ok_or_else(missing)?;
     let held = super::authority::grant(&row)?;
     check_granting(&mut tx, actor, held.role, &held.area).await?;
     grants::delete(&mut tx, id).await?;
     refuse_without_administrator(&mut tx).await?;
-    commit(tx).await
+    finish(tx, why).await
 }
 
 /// Decides what the institution asks for of those who come in.
-pub async fn set_policy(pool: &PgPool, actor: &Actor, reason: &str, policy: &Policy) -> Result<(), Refusal> {
+pub async fn set_policy(pool: &PgPool, actor: &Actor, why: Why<'_>, policy: &Policy) -> Result<(), Refusal> {
     authorise(actor, Action::Grant, "the policy of log-ins")?;
     let mut tx =
-        begin(pool, actor, reason, &format!("second factor: {}, tokens: {} days at most", policy.require_second_factor, policy.token_days_limit)).await?;
+        begin(pool, actor, why.reason, &format!("second factor: {}, tokens: {} days at most", policy.require_second_factor, policy.token_days_limit)).await?;
     factors::set_policy(&mut tx, policy).await.map_err(|error| super::refusal::from_constraint(DbError::from(error).into()))?;
-    commit(tx).await
+    finish(tx, why).await
 }
 
 async fn resolve(db: &mut PgConnection, draft: &AreaDraft) -> Result<Area, Refusal> {
@@ -314,6 +323,15 @@ async fn begin<'a>(pool: &'a PgPool, actor: &Actor, reason: &str, what: &str) ->
     let told = if reason.is_empty() { what.to_owned() } else { format!("{what}: {reason}") };
     changes::open(&mut tx, Uuid::now_v7(), &actor.name, &told, actor.via).await?;
     Ok(tx)
+}
+
+/// Commits, or takes everything back where that was all that was asked for.
+async fn finish(mut tx: sqlx::Transaction<'_, sqlx::Postgres>, why: Why<'_>) -> Result<(), Refusal> {
+    if !why.dry_run {
+        return commit(tx).await;
+    }
+    crate::db::undo::check_references(&mut tx).await.map_err(|error| super::refusal::from_constraint(error.into()))?;
+    Ok(tx.rollback().await.map_err(DbError::from)?)
 }
 
 async fn commit(tx: sqlx::Transaction<'_, sqlx::Postgres>) -> Result<(), Refusal> {

@@ -16,15 +16,20 @@ use sqlx::{PgConnection, PgPool};
 const DEEDS_LIMIT: i64 = 10_000;
 
 /// One place that holds personal data.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = privacy::Field)]
 pub struct Field {
     /// The table.
+    #[schema(value_type = String)]
     pub table: &'static str,
     /// Its column.
+    #[schema(value_type = String)]
     pub column: &'static str,
     /// What it says about whom.
+    #[schema(value_type = String)]
     pub about: &'static str,
     /// How long it is kept.
+    #[schema(value_type = String)]
     pub kept: &'static str,
 }
 
@@ -48,7 +53,8 @@ pub static FIELDS: &[Field] = &[
 ];
 
 /// All that is known of one person.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = privacy::Export)]
 pub struct Export {
     /// As they were asked for: a handle or login.
     pub person: String,

@@ -18,15 +18,18 @@ use uuid::Uuid;
 const PAGE_LIMIT: i64 = 1000;
 
 /// A quarantined address as it is shown.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct Held {
     /// The address.
+    #[schema(value_type = String)]
     pub ip: IpAddr,
     /// Its subnet.
+    #[schema(value_type = String)]
     pub subnet: Subnet,
     /// The name of the host that had it.
     pub host: String,
     /// The hardware address it was used with.
+    #[schema(value_type = Option<String>)]
     pub mac: Option<Mac>,
     /// The change set that gave it back.
     pub change_set: Uuid,

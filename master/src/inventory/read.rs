@@ -17,11 +17,12 @@ use std::net::IpAddr;
 use uuid::Uuid;
 
 /// A host as it is.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, utoipa::ToSchema)]
 pub struct Host {
     /// Its identity: stays when the name changes.
     pub id: Uuid,
     /// For `ETag` and `If-Match`.
+    #[schema(value_type = i64)]
     pub version: Version,
     /// When it was made.
     pub created_at: DateTime<Utc>,
@@ -55,9 +56,10 @@ pub struct HostPage {
 }
 
 /// A subnet as it is.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, utoipa::ToSchema)]
 pub struct SubnetObject {
     /// For `ETag` and `If-Match`.
+    #[schema(value_type = i64)]
     pub version: Version,
     /// What an admin may write.
     #[serde(flatten)]
@@ -68,7 +70,7 @@ pub struct SubnetObject {
 }
 
 /// How many addresses of a subnet are what.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 #[serde(untagged)]
 pub enum SubnetNumbers {
     /// Now.
@@ -81,14 +83,16 @@ pub enum SubnetNumbers {
 }
 
 /// A zone as it is.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, utoipa::ToSchema)]
 pub struct ZoneObject {
     /// For `ETag` and `If-Match`.
+    #[schema(value_type = i64)]
     pub version: Version,
     /// What an admin may write; `name_servers` are the NS records of the apex.
     #[serde(flatten)]
     pub draft: ZoneDraft,
     /// The serial as last published.
+    #[schema(value_type = u32)]
     pub published: Serial,
 }
 
@@ -300,7 +304,7 @@ pub async fn campuses(pool: &PgPool) -> Result<Vec<CampusDraft>, DbError> {
 }
 
 /// A NAS as it is. Its secret is for agents alone.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct NasObject {
     /// Its name.
     pub name: String,

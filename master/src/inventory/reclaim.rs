@@ -14,11 +14,13 @@ pub use crate::db::sightings::Sighting;
 const PAGE_LIMIT: i64 = 500;
 
 /// A host that was not seen for long.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
 pub struct Unused {
     /// Its name.
+    #[schema(value_type = String)]
     pub name: HostName,
     /// Its addresses.
+    #[schema(value_type = Vec<String>)]
     pub addresses: Vec<IpAddr>,
     /// Whom to ask.
     pub contact: String,

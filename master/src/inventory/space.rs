@@ -83,15 +83,17 @@ impl SpaceEdit {
 }
 
 /// A pool as an admin writes it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PoolDraft {
     /// Its name, where it needs one: a short word.
     #[serde(default)]
     pub name: Option<String>,
     /// Its first address.
+    #[schema(value_type = String)]
     pub first: IpAddr,
     /// Its last address.
+    #[schema(value_type = String)]
     pub last: IpAddr,
     /// What its addresses are for.
     pub kind: PoolKind,
@@ -101,7 +103,7 @@ pub struct PoolDraft {
 }
 
 /// What the addresses of a pool are for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum PoolKind {
     /// Hosts with addresses of their own, as outside of any pool; a name to take them by.
@@ -123,10 +125,11 @@ impl PoolKind {
 }
 
 /// A container as an admin writes it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ContainerDraft {
     /// The network.
+    #[schema(value_type = String)]
     pub network: Subnet,
     /// What it is for.
     #[serde(default)]
@@ -239,15 +242,18 @@ fn overlap(one: Subnet, other: Subnet) -> bool {
 }
 
 /// A pool as it is.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct PoolObject {
     /// Its subnet.
+    #[schema(value_type = String)]
     pub subnet: Subnet,
     /// Its name.
     pub name: Option<String>,
     /// Its first address.
+    #[schema(value_type = String)]
     pub first: IpAddr,
     /// Its last address.
+    #[schema(value_type = String)]
     pub last: IpAddr,
     /// `static`, `dynamic` or `reserved`.
     pub kind: String,
@@ -270,9 +276,10 @@ pub async fn pools(pool: &sqlx::PgPool, of: Option<Subnet>) -> Result<Vec<PoolOb
 }
 
 /// A container as it is.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct ContainerObject {
     /// The network.
+    #[schema(value_type = String)]
     pub network: Subnet,
     /// What it is for.
     pub purpose: String,

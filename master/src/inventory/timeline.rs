@@ -53,7 +53,7 @@ const REFERENCES: [(&str, &str, &str); 5] = [
 ];
 
 /// A change set.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct ChangeSet {
     /// Its identity.
     pub change_set: Uuid,
@@ -97,20 +97,21 @@ pub struct ChangeQuery {
 }
 
 /// What a change set did to one object.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct RowChange {
     /// What kind of object.
     pub kind: String,
     /// What people call it.
     pub object: String,
     /// `added`, `changed` or `deleted`.
+    #[schema(value_type = String)]
     pub what: &'static str,
     /// The fields that differ.
     pub fields: Vec<FieldChange>,
 }
 
 /// One field, as it was and as it is.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct FieldChange {
     /// Its name.
     pub field: String,
@@ -121,7 +122,7 @@ pub struct FieldChange {
 }
 
 /// One line of the history of an object.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct HistoryLine {
     /// By which change set; its rows are not counted here.
     #[serde(flatten)]

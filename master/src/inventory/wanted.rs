@@ -32,8 +32,9 @@ pub enum Range {
 }
 
 /// What a subnet must be like. All that is given must hold; of several subnets the one with the lowest preference comes first.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = AddressPolicy)]
 pub struct Policy {
     /// Its campus.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -135,17 +136,59 @@ impl<'de> Visitor<'de> for AddressVisitor {
 }
 
 /// An interface as it is in JSON, where addresses and wishes stand in one list.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct InterfaceJson {
     #[serde(default)]
+    #[schema(value_type = Option<String>)]
     mac: Option<Mac>,
     #[serde(default)]
+    #[schema(value_type = Vec<AddressShape>)]
     addresses: Vec<AddressWord>,
     #[serde(default)]
     templates: Vec<String>,
     #[serde(default)]
     boot: BootParameters,
+}
+
+/// How an element of the list of addresses is written.
+#[derive(Serialize, utoipa::ToSchema)]
+#[schema(as = Address)]
+#[serde(untagged)]
+#[expect(dead_code, reason = "it describes what `AddressWord` reads")]
+enum AddressShape {
+    /// This one.
+    Given(String),
+    /// The next free one of somewhere.
+    Wanted { next: NextFreeShape },
+}
+
+/// From where: one of the three.
+#[derive(Serialize, utoipa::ToSchema)]
+#[schema(as = NextFree)]
+struct NextFreeShape {
+    /// A subnet: `10.1.4.0/24`.
+    subnet: Option<String>,
+    /// A range or a pool: `10.1.4.20-10.1.4.40`, `lab-static`.
+    range: Option<String>,
+    /// The first subnet that suits.
+    policy: Option<Policy>,
+}
+
+impl utoipa::PartialSchema for InterfaceDraft {
+    fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::Schema> {
+        InterfaceJson::schema()
+    }
+}
+
+impl utoipa::ToSchema for InterfaceDraft {
+    fn name() -> std::borrow::Cow<'static, str> {
+        "Interface".into()
+    }
+
+    fn schemas(schemas: &mut Vec<(String, utoipa::openapi::RefOr<utoipa::openapi::Schema>)>) {
+        <InterfaceJson as utoipa::ToSchema>::schemas(schemas);
+    }
 }
 
 impl From<InterfaceJson> for InterfaceDraft {

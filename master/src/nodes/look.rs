@@ -10,7 +10,7 @@ use serde::Serialize;
 use sqlx::PgPool;
 
 /// A box.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, utoipa::ToSchema)]
 pub struct NodeObject {
     /// Its name.
     pub name: String,
@@ -19,6 +19,7 @@ pub struct NodeObject {
     /// The campus it serves.
     pub campus: Option<String>,
     /// `in` or `revoked`.
+    #[schema(value_type = String)]
     pub state: &'static str,
     /// Whether it holds a line now.
     pub connected: bool,
@@ -44,7 +45,7 @@ pub struct NodeObject {
 }
 
 /// How far a box has a feed.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, utoipa::ToSchema)]
 pub struct NodePosition {
     /// The feed.
     pub feed: String,
@@ -61,9 +62,10 @@ pub struct NodePosition {
 }
 
 /// A certificate, of an authority or of a box.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, utoipa::ToSchema)]
 pub struct CertificateObject {
     /// `authority` or `box`.
+    #[schema(value_type = String)]
     pub kind: &'static str,
     /// Whose.
     pub name: String,
@@ -72,6 +74,7 @@ pub struct CertificateObject {
     /// When it ends.
     pub end: Option<DateTime<Utc>>,
     /// What it is good for now.
+    #[schema(value_type = String)]
     pub state: &'static str,
 }
 

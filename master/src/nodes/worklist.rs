@@ -13,7 +13,7 @@ use uuid::Uuid;
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// What was done when a box was thrown out, and what people must do.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct WorkList {
     /// The box.
     pub node: String,
@@ -27,12 +27,15 @@ pub struct WorkList {
     pub changed: Vec<String>,
     /// The generation of the access feed under the new data key; `None` while it is under way.
     pub rotated_in: Option<i64>,
+    /// Whether it was only asked what would be left to do.
+    pub dry_run: bool,
     #[serde(skip)]
+    #[schema(value_type = String)]
     id: NodeId,
 }
 
 /// A NAS whose secret was in the hands of the box.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct Exposed {
     /// The NAS.
     pub name: String,
@@ -41,13 +44,18 @@ pub struct Exposed {
 }
 
 /// Throws a box out: from the commit on it may nothing, and the keys that it held are being changed.
-pub async fn revoke(pool: &PgPool, name: &str, actor: &str, reason: &str, via: &str) -> Result<WorkList, NodeError> {
+/// With `dry_run` only the list is made.
+pub async fn revoke(pool: &PgPool, name: &str, actor: &str, reason: &str, via: &str, dry_run: bool) -> Result<WorkList, NodeError> {
     let mut tx = pool.begin().await?;
     let Some((id, role, _)) = db::active(&mut tx, name).await? else { return Err(NodeError::Missing(name.to_owned())) };
     let reason = if reason.is_empty() { format!("{name} was thrown out") } else { reason.to_owned() };
     changes::open(&mut tx, Uuid::now_v7(), actor, &reason, via).await?;
     db::revoke(&mut tx, id).await?;
-    let list = work_list(&mut tx, id, name, &role).await?;
+    let list = WorkList { dry_run, ..work_list(&mut tx, id, name, &role).await? };
+    if dry_run {
+        tx.rollback().await?;
+        return Ok(list);
+    }
     tx.commit().await?;
     tracing::warn!(event = "node_revoked", node = name, actor, "a box was thrown out");
     Ok(list)
@@ -96,6 +104,7 @@ async fn work_list(db: &mut PgConnection, id: NodeId, name: &str, role: &str) ->
         exposed: texts(exposed),
         changed: texts(changed),
         rotated_in: None,
+        dry_run: false,
         id,
     })
 }

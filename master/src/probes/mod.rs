@@ -34,7 +34,8 @@ const PATIENCE: Duration = Duration::from_millis(PATIENCE_MS);
 const TARGETS_PERIOD: Duration = Duration::from_secs(10);
 
 /// What is known of one service of an agent.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+#[schema(as = probes::Finding)]
 pub struct Finding {
     /// The agent's name.
     pub agent: String,

@@ -48,7 +48,7 @@ pub enum Verdict {
 }
 
 /// A feed of which nothing is published for now.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct Hold {
     /// The feed's name.
     pub feed: String,

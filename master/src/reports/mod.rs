@@ -17,13 +17,15 @@ use serde::Serialize;
 use sqlx::PgPool;
 
 /// One observation, as people and programs see it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct Event {
     /// The box.
     pub node: String,
     /// `event`, or `audit` where somebody did something or was refused.
+    #[schema(value_type = String)]
     pub kind: &'static str,
     /// `alert` to `info`.
+    #[schema(value_type = String)]
     pub severity: &'static str,
     /// When, by the box.
     pub at: DateTime<Utc>,

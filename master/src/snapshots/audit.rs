@@ -30,7 +30,7 @@ const ANNOUNCE_LIMIT: Duration = Duration::from_secs(10);
 const FEEDS: [Feed; 3] = [Feed::ZONE, Feed::BOOTPTAB, Feed::ACCESS];
 
 /// What came of an audit.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
 pub struct Audit {
     /// One for each feed that is made from the hostname database.
     pub feeds: Vec<FeedAudit>,
@@ -39,7 +39,7 @@ pub struct Audit {
 }
 
 /// One feed.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
 pub struct FeedAudit {
     /// Its name.
     pub feed: String,

@@ -13,7 +13,7 @@ use std::fmt;
 const LINES_LIMIT: usize = 10_000;
 
 /// What differs.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
 pub struct Diff {
     /// The feed's name.
     pub feed: String,
@@ -31,7 +31,7 @@ pub struct Diff {
 }
 
 /// One line.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct Line {
     /// Whether it went, came or changed.
     pub sign: Sign,
@@ -40,7 +40,7 @@ pub struct Line {
 }
 
 /// What became of a line.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub enum Sign {
     /// It went.
     #[serde(rename = "-")]

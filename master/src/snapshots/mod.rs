@@ -47,7 +47,7 @@ pub struct Snapshots {
 }
 
 /// One feed as it is published now.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
 pub struct FeedSummary {
     /// Its name: `zone`.
     pub feed: String,
@@ -62,7 +62,7 @@ pub struct FeedSummary {
 }
 
 /// How far one agent is with a feed.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
 pub struct Lag {
     /// Its name.
     pub agent: String,
@@ -75,7 +75,8 @@ pub struct Lag {
 }
 
 /// What its manifest says of a generation that is kept.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
+#[schema(as = snapshots::Kept)]
 pub struct Kept {
     /// Raised only by the offline root.
     pub epoch: u32,
@@ -84,6 +85,7 @@ pub struct Kept {
     /// The generation it starts from; zero: nothing.
     pub parent: u64,
     /// `full` or `delta`.
+    #[schema(value_type = String)]
     pub form: &'static str,
     /// Rows of the whole snapshot.
     pub rows: u64,
@@ -101,7 +103,7 @@ pub struct Kept {
 }
 
 /// One generation and what is in it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
 pub struct Shown {
     /// The feed's name.
     pub feed: String,
@@ -119,9 +121,10 @@ pub struct Shown {
 }
 
 /// How much is in a table.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
 pub struct TableCount {
     /// As people call its rows: `names`.
+    #[schema(value_type = String)]
     pub table: &'static str,
     /// Rows.
     pub rows: u64,
@@ -149,6 +152,13 @@ impl Snapshots {
 
     fn latest(&self) -> Arc<Latest> {
         Arc::clone(&self.latest.borrow())
+    }
+
+    /// The newest generation of each feed that was published, by name, without asking the database.
+    pub fn newest(&self) -> Vec<(String, u32, u64)> {
+        let latest = self.latest();
+        let positions = latest.feeds.iter().map(|(feed, published)| (feed.to_string(), published.position()));
+        positions.filter(|(_, (_, generation))| generation.0 > 0).map(|(feed, (epoch, generation))| (feed, epoch.0, generation.0)).collect()
     }
 
     /// Every feed with its newest generation, and who has it.

@@ -21,7 +21,8 @@ pub struct Undoing {
 }
 
 /// Where a rollback led.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = snapshots::Outcome)]
 pub struct Outcome {
     /// The generation whose rows were wanted.
     pub to: u64,

@@ -12,7 +12,7 @@ use sqlx::PgConnection;
 const TOLD_EVERY: u64 = 256;
 
 /// What came of it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
 pub struct Verified {
     /// The feed's name.
     pub feed: String,

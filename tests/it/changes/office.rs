@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use sqlx::PgPool;
 use std::future::Future;
 use std::net::{SocketAddr, TcpListener};
+use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 use tokio::runtime::Runtime;
@@ -61,6 +62,7 @@ pub struct Office {
     agent: Agent,
     tokens: [String; 2],
     pub web: SocketAddr,
+    state_dir: PathBuf,
     _folder: Folder,
 }
 
@@ -97,7 +99,7 @@ impl Office {
         let engine = Engine::at(&state_dir).unwrap();
         let pool = runtime.block_on(PgPool::connect_with(engine.options(holdfast_master::run::DATABASE))).unwrap();
         let tokens = runtime.block_on(tokens(&pool));
-        let office = Self { program, engine, pool, runtime, agent, tokens, web, _folder: folder };
+        let office = Self { program, engine, pool, runtime, agent, tokens, web, state_dir, _folder: folder };
         office.furnish();
         office
     }
@@ -172,6 +174,31 @@ impl Office {
         self.program.kill().unwrap();
         self.program.restart().unwrap();
         wait_for(&self.agent, self.web);
+    }
+
+    /// Stops the database under the running master.
+    pub fn stop_database(&self) {
+        self.engine.stop().unwrap();
+    }
+
+    /// Starts it again; the master is told nothing.
+    pub fn start_database(&self) {
+        Engine::start(&self.state_dir).unwrap();
+    }
+
+    /// Asks for a page as a browser, or as a program: status, Retry-After and text.
+    pub fn page(&self, method: &str, path: &str, accept: &str) -> (u16, Option<String>, String) {
+        let request = Request::builder().method(method).uri(format!("http://{}{path}", self.web)).header("accept", accept);
+        let request = request.header("authorization", format!("Bearer {}", self.tokens[0])).header("content-type", "application/json");
+        let answered = if method == "GET" { self.agent.run(request.body(()).unwrap()) } else { self.agent.run(request.body("{}").unwrap()) };
+        let mut answered = answered.unwrap();
+        let after = answered.headers().get("retry-after").map(|value| value.to_str().unwrap().to_owned());
+        (answered.status().as_u16(), after, answered.body_mut().read_to_string().unwrap())
+    }
+
+    /// What the master said so far.
+    pub fn master_log(&self) -> String {
+        self.program.log()
     }
 
     pub fn token(&self, who: Person) -> &str {

@@ -4,7 +4,7 @@ use sqlx::{PgPool, query, query_as, query_scalar};
 use uuid::Uuid;
 
 /// What an administrator decides for the institution.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Policy {
     /// Who needs a second factor: `never`, `writes` or `always`.

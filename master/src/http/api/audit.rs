@@ -2,6 +2,7 @@
 
 use super::{
     hosts::Page,
+    parameters::Paging,
     request::{Parameters, open_cursor, seal_cursor, wrong_parameter},
 };
 use crate::{
@@ -9,15 +10,24 @@ use crate::{
     http::{App, Problem, session::Visitor},
     inventory::{Action, authorise},
 };
-use axum::{Json, Router, extract::State, routing::get};
+use axum::{Json, extract::State};
 use http::{StatusCode, Uri};
+use utoipa_axum::{router::OpenApiRouter, routes};
 
 const LIMIT_DEFAULT: u32 = 100;
 
-pub(super) fn routes() -> Router<App> {
-    Router::new().route("/audit", get(list)).route("/audit/verify", get(progress).post(verify))
+pub(super) fn routes() -> OpenApiRouter<App> {
+    OpenApiRouter::new().routes(routes!(list)).routes(routes!(verify, progress))
 }
 
+#[utoipa::path(
+    get,
+    path = "/audit",
+    operation_id = "listAudit",
+    summary = "The audit chain, the newest link first.",
+    params(Paging),
+    responses((status = 200, body = Page<AuditLine>)),
+)]
 async fn list(State(app): State<App>, visitor: Visitor, uri: Uri) -> Result<Json<Page<AuditLine>>, Problem> {
     authorise(&visitor.actor("api"), Action::Audit, "the hostname database")?;
     let parameters = Parameters::of(&uri, &["limit", "cursor"])?;
@@ -28,6 +38,13 @@ async fn list(State(app): State<App>, visitor: Visitor, uri: Uri) -> Result<Json
 }
 
 /// `POST /audit/verify`: begins, unless somebody has begun already. It takes as long as reading everything that ever changed.
+#[utoipa::path(
+    post,
+    path = "/audit/verify",
+    operation_id = "verifyAudit",
+    summary = "Begin to recompute the audit chain, unless somebody has begun already.",
+    responses((status = 202, body = Verification)),
+)]
 async fn verify(State(app): State<App>, visitor: Visitor, uri: Uri) -> Result<(StatusCode, Json<Verification>), Problem> {
     authorise(&visitor.actor("api"), Action::Audit, "the hostname database")?;
     Parameters::of(&uri, &[])?;
@@ -35,6 +52,13 @@ async fn verify(State(app): State<App>, visitor: Visitor, uri: Uri) -> Result<(S
 }
 
 /// `GET /audit/verify`: how far it is, and what it found.
+#[utoipa::path(
+    get,
+    path = "/audit/verify",
+    operation_id = "auditVerification",
+    summary = "How far the verification is, and what it found.",
+    responses((status = 200, body = Verification)),
+)]
 async fn progress(State(app): State<App>, visitor: Visitor, uri: Uri) -> Result<Json<Verification>, Problem> {
     authorise(&visitor.actor("api"), Action::Audit, "the hostname database")?;
     Parameters::of(&uri, &[])?;

@@ -4,8 +4,9 @@
 use super::{
     BODY_LIMIT_BYTES,
     hosts::Page,
+    parameters::OfWrites,
     request::{Json as Body, Parameters, read},
-    write::{Wish, answer, make},
+    write::{Wish, Written, answer, make},
 };
 use crate::{
     http::{App, Problem, session::Visitor},
@@ -15,22 +16,29 @@ use crate::{
     },
 };
 use axum::{
-    Json, Router,
+    Json,
     extract::{Path, State},
     response::Response,
-    routing::{get, put},
 };
 use holdfast_proto::words::HostName;
 use http::{StatusCode, Uri};
+use utoipa_axum::{router::OpenApiRouter, routes};
 
-pub(super) fn routes() -> Router<App> {
-    Router::new()
-        .route("/boot-defaults", get(list))
-        .route("/boot-defaults/{level}", put(put_institution).delete(delete_institution))
-        .route("/boot-defaults/{level}/{*object}", put(put_level).delete(delete_level))
-        .route("/hosts/{name}/boot", get(told))
+pub(super) fn routes() -> OpenApiRouter<App> {
+    OpenApiRouter::new()
+        .routes(routes!(list))
+        .routes(routes!(put_institution, delete_institution))
+        .routes(routes!(put_level, delete_level))
+        .routes(routes!(told))
 }
 
+#[utoipa::path(
+    get,
+    path = "/boot-defaults",
+    operation_id = "listBootDefaults",
+    summary = "What every level says about booting.",
+    responses((status = 200, body = Page<DefaultsRow>)),
+)]
 async fn list(State(app): State<App>, visitor: Visitor, uri: Uri) -> Result<Json<Page<DefaultsRow>>, Problem> {
     visitor.sight()?;
     Parameters::of(&uri, &[])?;
@@ -38,6 +46,15 @@ async fn list(State(app): State<App>, visitor: Visitor, uri: Uri) -> Result<Json
 }
 
 /// Without `If-Match`, like everything that is put by the name of its object and has no name of its own.
+#[utoipa::path(
+    put,
+    path = "/boot-defaults/{level}/{*object}",
+    operation_id = "putBootDefaults",
+    summary = "Say what everything below a campus, a subnet or a class is told at boot.",
+    request_body = BootDefaults,
+    params(OfWrites),
+    responses((status = 200, body = Written<serde_json::Value>)),
+)]
 async fn put_level(
     State(app): State<App>,
     visitor: Visitor,
@@ -49,6 +66,15 @@ async fn put_level(
     write(&app, &visitor, &uri, BootEdit::Put { level: level_of(&level)?, object, parameters }).await
 }
 
+#[utoipa::path(
+    put,
+    path = "/boot-defaults/{level}",
+    operation_id = "putInstitutionBootDefaults",
+    summary = "Say what everything is told at boot. The level is `institution`.",
+    request_body = BootDefaults,
+    params(OfWrites),
+    responses((status = 200, body = Written<serde_json::Value>)),
+)]
 async fn put_institution(
     State(app): State<App>,
     visitor: Visitor,
@@ -60,10 +86,26 @@ async fn put_institution(
     write(&app, &visitor, &uri, BootEdit::Put { level: level_of(&level)?, object: String::new(), parameters }).await
 }
 
+#[utoipa::path(
+    delete,
+    path = "/boot-defaults/{level}/{*object}",
+    operation_id = "deleteBootDefaults",
+    summary = "Let a campus, a subnet or a class inherit everything.",
+    params(OfWrites),
+    responses((status = 200, body = Written<serde_json::Value>)),
+)]
 async fn delete_level(State(app): State<App>, visitor: Visitor, Path((level, object)): Path<(String, String)>, uri: Uri) -> Result<Response, Problem> {
     write(&app, &visitor, &uri, BootEdit::Delete { level: level_of(&level)?, object }).await
 }
 
+#[utoipa::path(
+    delete,
+    path = "/boot-defaults/{level}",
+    operation_id = "deleteInstitutionBootDefaults",
+    summary = "Say nothing of booting at the institution any more.",
+    params(OfWrites),
+    responses((status = 200, body = Written<serde_json::Value>)),
+)]
 async fn delete_institution(State(app): State<App>, visitor: Visitor, Path(level): Path<String>, uri: Uri) -> Result<Response, Problem> {
     write(&app, &visitor, &uri, BootEdit::Delete { level: level_of(&level)?, object: String::new() }).await
 }
@@ -79,6 +121,13 @@ fn level_of(text: &str) -> Result<Level, Problem> {
     serde_json::from_value(text.into()).map_err(unknown)
 }
 
+#[utoipa::path(
+    get,
+    path = "/hosts/{name}/boot",
+    operation_id = "hostBoot",
+    summary = "What a host is told at boot, and from where each value comes.",
+    responses((status = 200, body = Page<Told>)),
+)]
 async fn told(State(app): State<App>, visitor: Visitor, Path(name): Path<String>, uri: Uri) -> Result<Json<Page<Told>>, Problem> {
     Parameters::of(&uri, &[])?;
     let name: HostName = name.parse().map_err(|wrong| Problem::not_found(format!("there is no such host: {wrong}")))?;

@@ -9,8 +9,9 @@
 use super::{
     BODY_LIMIT_BYTES,
     hosts::Page,
+    parameters::{DryRun, IfMatch, OfWrites, Paging, Waiting},
     request::{Json as Body, Parameters, check_if_match, open_cursor, read, seal_cursor, wrong_parameter},
-    write::{Outcome, Wish, answer, make, propagation, with_header},
+    write::{Outcome, Wish, Written, answer, make, propagation, with_header},
 };
 use crate::{
     http::{App, FieldError, Problem, Served, session::Visitor},
@@ -21,53 +22,79 @@ use axum::{
     body::Body as RawBody,
     extract::{Path, State},
     response::{IntoResponse, Response},
-    routing::{delete, get, post},
 };
 use http::{HeaderMap, Method, Request, StatusCode, Uri, header};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use tower::ServiceExt;
+use utoipa_axum::{router::OpenApiRouter, routes};
 use uuid::Uuid;
 
 /// Where the requests of a draft may go: to handlers that only write by way of `make`.
-const PLACES: [&str; 6] = ["hosts", "subnets", "zones", "campuses", "nas", "approval-rules"];
+const PLACES: [&str; 16] = [
+    "hosts",
+    "subnets",
+    "zones",
+    "records",
+    "campuses",
+    "pools",
+    "containers",
+    "families",
+    "departments",
+    "contacts",
+    "externals",
+    "device-classes",
+    "responsibilities",
+    "mailboxes",
+    "nas",
+    "approval-rules",
+];
+/// The longest list of edits that comes in one request.
+const EDITS_LIMIT_BYTES: usize = 8 * 1024 * 1024;
 /// The longest answer of a handler that is only asked what it would do, in bytes.
 const ANSWER_LIMIT_BYTES: usize = 1024 * 1024;
 const LIMIT_DEFAULT: u32 = 100;
 
+/// The handlers that are asked; made once, since they come with their descriptions.
+static WRITES: LazyLock<Router<App>> = LazyLock::new(|| super::writes().into());
+
 /// What a handler would have done.
 pub type Recorder = Arc<Mutex<Option<(Edit, Option<Version>)>>>;
 
-pub(super) fn routes() -> Router<App> {
-    Router::new()
-        .route("/change-sets", get(list).post(begin))
-        .route("/change-sets/revert", post(revert_many))
-        .route("/change-sets/{id}", get(show).delete(withdraw))
-        .route("/change-sets/{id}/edits", post(add_edits))
-        .route("/change-sets/{id}/edits/{number}", delete(remove_edit))
-        .route("/change-sets/{id}/preview", post(preview))
-        .route("/change-sets/{id}/propose", post(propose))
-        .route("/change-sets/{id}/approve", post(approve))
-        .route("/change-sets/{id}/apply", post(apply))
-        .route("/change-sets/{id}/revert", post(revert))
-        .route("/approval-rules", get(rules).post(add_rule))
-        .route("/approval-rules/{id}", delete(delete_rule))
+pub(super) fn routes() -> OpenApiRouter<App> {
+    OpenApiRouter::new()
+        .routes(routes!(list, begin))
+        .routes(routes!(revert_many))
+        .routes(routes!(show, withdraw))
+        .routes(routes!(add_edits))
+        .routes(routes!(remove_edit))
+        .routes(routes!(preview))
+        .routes(routes!(propose))
+        .routes(routes!(approve))
+        .routes(routes!(apply))
+        .routes(routes!(revert))
+        .routes(routes!(rules, add_rule))
+        .routes(routes!(delete_rule))
 }
 
 /// One edit as it is sent and kept.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = change_sets::Edit)]
 struct Wanted {
+    #[schema(pattern = "^(POST|PUT|PATCH|DELETE)$")]
     method: String,
+    #[schema(pattern = "^/[a-z]")]
     path: String,
     #[serde(default, skip_serializing_if = "Value::is_null")]
+    #[schema(value_type = Option<Object>)]
     body: Value,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     if_match: Option<String>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 struct Begun {
     #[serde(default)]
@@ -76,13 +103,21 @@ struct Begun {
     edits: Vec<Wanted>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 struct Added {
     edits: Vec<Wanted>,
 }
 
 /// Those of others are shown to whoever sees everything.
+#[utoipa::path(
+    get,
+    path = "/change-sets",
+    operation_id = "listChangeSets",
+    summary = "Change sets that are, or were, being written.",
+    params(Paging, ("state" = Option<String>, Query, description = "One of: draft, proposed, approved, applied, withdrawn.")),
+    responses((status = 200, body = Page<Draft>)),
+)]
 async fn list(State(app): State<App>, visitor: Visitor, uri: Uri) -> Result<Json<Page<Draft>>, Problem> {
     let parameters = Parameters::of(&uri, &["state", "limit", "cursor"])?;
     let state = |text: &str| DraftState::named(text).ok_or_else(|| wrong_parameter("state", format!("\"{text}\" is no state of a change set")));
@@ -106,11 +141,24 @@ async fn find(app: &App, visitor: &Visitor, id: &str) -> Result<Draft, Problem> 
 }
 
 /// With its edits at once, where they are given: either all of them are taken or there is no draft.
-async fn begin(State(app): State<App>, visitor: Visitor, headers: HeaderMap, uri: Uri, Body(body): Body<BODY_LIMIT_BYTES>) -> Result<Response, Problem> {
-    Parameters::of(&uri, &[])?;
+/// With `dry_run=true` only what the edits would do is told, and nothing is begun.
+#[utoipa::path(
+    post,
+    path = "/change-sets",
+    operation_id = "beginChangeSet",
+    summary = "Begin a change set, with its edits or without. A dry run tells what the edits would do and begins nothing.",
+    request_body = Begun,
+    params(DryRun),
+    responses((status = 201, body = Draft, headers(("ETag" = String, description = "The version, for If-Match."))), (status = 200, body = DraftPreview)),
+)]
+async fn begin(State(app): State<App>, visitor: Visitor, headers: HeaderMap, uri: Uri, Body(body): Body<EDITS_LIMIT_BYTES>) -> Result<Response, Problem> {
+    let dry_run = Parameters::of(&uri, &["dry_run"])?.flag("dry_run")?;
     let begun: Begun = read(body, &[])?;
     let edits = recorded(&app, &headers, begun.edits).await?;
     let actor = visitor.actor("api");
+    if dry_run {
+        return Ok(Json(inventory::preview_edits(&app.pool, &actor, edits).await?).into_response());
+    }
     let mut draft = inventory::begin_draft(&app.pool, &actor, &begun.reason).await?;
     if !edits.is_empty() {
         draft = inventory::add_edits(&app.pool, &actor, draft.id, edits).await?;
@@ -119,23 +167,45 @@ async fn begin(State(app): State<App>, visitor: Visitor, headers: HeaderMap, uri
     Ok(with_header(told(&draft, StatusCode::CREATED), header::LOCATION, &place))
 }
 
+#[utoipa::path(
+    get,
+    path = "/change-sets/{id}",
+    operation_id = "getChangeSet",
+    summary = "A change set with its edits.",
+    responses((status = 200, body = Draft, headers(("ETag" = String, description = "The version, for If-Match.")))),
+)]
 async fn show(State(app): State<App>, visitor: Visitor, Path(id): Path<String>, uri: Uri) -> Result<Response, Problem> {
     Parameters::of(&uri, &[])?;
     Ok(told(&find(&app, &visitor, &id).await?, StatusCode::OK))
 }
 
+#[utoipa::path(
+    delete,
+    path = "/change-sets/{id}",
+    operation_id = "withdrawChangeSet",
+    summary = "Give a change set up.",
+    responses((status = 200, body = Draft, headers(("ETag" = String, description = "The version, for If-Match.")))),
+)]
 async fn withdraw(State(app): State<App>, visitor: Visitor, Path(id): Path<String>, uri: Uri) -> Result<Response, Problem> {
     Parameters::of(&uri, &[])?;
     Ok(told(&inventory::withdraw_draft(&app.pool, &visitor.actor("api"), find(&app, &visitor, &id).await?.id).await?, StatusCode::OK))
 }
 
+#[utoipa::path(
+    post,
+    path = "/change-sets/{id}/edits",
+    operation_id = "addEdits",
+    summary = "Add edits to a change set.",
+    request_body = Added,
+    responses((status = 200, body = Draft, headers(("ETag" = String, description = "The version, for If-Match.")))),
+)]
 async fn add_edits(
     State(app): State<App>,
     visitor: Visitor,
     Path(id): Path<String>,
     headers: HeaderMap,
     uri: Uri,
-    Body(body): Body<BODY_LIMIT_BYTES>,
+    Body(body): Body<EDITS_LIMIT_BYTES>,
 ) -> Result<Response, Problem> {
     Parameters::of(&uri, &[])?;
     let added: Added = read(body, &["edits"])?;
@@ -143,23 +213,52 @@ async fn add_edits(
     Ok(told(&inventory::add_edits(&app.pool, &visitor.actor("api"), find(&app, &visitor, &id).await?.id, edits).await?, StatusCode::OK))
 }
 
+#[utoipa::path(
+    delete,
+    path = "/change-sets/{id}/edits/{number}",
+    operation_id = "removeEdit",
+    summary = "Take an edit out of a change set.",
+    responses((status = 200, body = Draft, headers(("ETag" = String, description = "The version, for If-Match.")))),
+)]
 async fn remove_edit(State(app): State<App>, visitor: Visitor, Path((id, number)): Path<(String, String)>, uri: Uri) -> Result<Response, Problem> {
     Parameters::of(&uri, &[])?;
     let number = number.parse().map_err(|_| Problem::not_found(format!("\"{number}\" is not the number of an edit")))?;
     Ok(told(&inventory::remove_edit(&app.pool, &visitor.actor("api"), find(&app, &visitor, &id).await?.id, number).await?, StatusCode::OK))
 }
 
+#[utoipa::path(
+    post,
+    path = "/change-sets/{id}/preview",
+    operation_id = "previewChangeSet",
+    summary = "What a change set would do.",
+    responses((status = 200, body = DraftPreview)),
+)]
 async fn preview(State(app): State<App>, visitor: Visitor, Path(id): Path<String>, uri: Uri) -> Result<Json<DraftPreview>, Problem> {
     Parameters::of(&uri, &[])?;
     Ok(Json(inventory::preview_draft(&app.pool, &visitor.actor("api"), find(&app, &visitor, &id).await?.id).await?))
 }
 
+#[utoipa::path(
+    post,
+    path = "/change-sets/{id}/propose",
+    operation_id = "proposeChangeSet",
+    summary = "Ask for a second person.",
+    responses((status = 200, body = Draft, headers(("ETag" = String, description = "The version, for If-Match.")))),
+)]
 async fn propose(State(app): State<App>, visitor: Visitor, Path(id): Path<String>, uri: Uri) -> Result<Response, Problem> {
     Parameters::of(&uri, &[])?;
     Ok(told(&inventory::propose_draft(&app.pool, &visitor.actor("api"), find(&app, &visitor, &id).await?.id).await?, StatusCode::OK))
 }
 
 /// With `If-Match`: nobody approves what they have not read.
+#[utoipa::path(
+    post,
+    path = "/change-sets/{id}/approve",
+    operation_id = "approveChangeSet",
+    summary = "Approve what somebody else wrote, as it was read.",
+    params(IfMatch),
+    responses((status = 200, body = Draft, headers(("ETag" = String, description = "The version, for If-Match.")))),
+)]
 async fn approve(State(app): State<App>, visitor: Visitor, Path(id): Path<String>, headers: HeaderMap, uri: Uri) -> Result<Response, Problem> {
     Parameters::of(&uri, &[])?;
     let draft = find(&app, &visitor, &id).await?;
@@ -167,7 +266,7 @@ async fn approve(State(app): State<App>, visitor: Visitor, Path(id): Path<String
     Ok(told(&inventory::approve_draft(&app.pool, &visitor.actor("api"), draft.id, draft.version).await?, StatusCode::OK))
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, utoipa::ToSchema)]
 struct Applied {
     change_set: Uuid,
     effects: Effects,
@@ -177,6 +276,14 @@ struct Applied {
 }
 
 /// `POST /change-sets/{id}/apply?break_glass=WHY`: the reason to do without the second person, for emergencies.
+#[utoipa::path(
+    post,
+    path = "/change-sets/{id}/apply",
+    operation_id = "applyChangeSet",
+    summary = "Apply a change set: everything, or nothing.",
+    params(Waiting, ("break_glass" = Option<String>, Query, description = "Do without the second person, for this reason.")),
+    responses((status = 200, body = Applied)),
+)]
 async fn apply(State(app): State<App>, visitor: Visitor, Path(id): Path<String>, uri: Uri) -> Result<Json<Applied>, Problem> {
     let parameters = Parameters::of(&uri, &["break_glass", "wait", "timeout"])?;
     let why = parameters.text("break_glass").map(str::trim);
@@ -190,18 +297,35 @@ async fn apply(State(app): State<App>, visitor: Visitor, Path(id): Path<String>,
     Ok(Json(Applied { change_set: applied.change_set, effects: applied.effects, propagation, held }))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 struct Reverted {
     change_sets: Vec<Uuid>,
 }
 
 /// `POST /change-sets/{id}/revert`: what it changed becomes what it was before, as a change set of its own.
+#[utoipa::path(
+    post,
+    path = "/change-sets/{id}/revert",
+    operation_id = "revertChangeSet",
+    summary = "Undo a change set.",
+    params(OfWrites),
+    responses((status = 200, body = Written<serde_json::Value>)),
+)]
 async fn revert(State(app): State<App>, visitor: Visitor, Path(id): Path<String>, uri: Uri) -> Result<Response, Problem> {
     undo(&app, &visitor, &uri, vec![parse(&id)?]).await
 }
 
 /// `POST /change-sets/revert`: several at once.
+#[utoipa::path(
+    post,
+    path = "/change-sets/revert",
+    operation_id = "revertChangeSets",
+    summary = "Undo several change sets at once.",
+    request_body = Reverted,
+    params(OfWrites),
+    responses((status = 200, body = Written<serde_json::Value>)),
+)]
 async fn revert_many(State(app): State<App>, visitor: Visitor, uri: Uri, Body(body): Body<BODY_LIMIT_BYTES>) -> Result<Response, Problem> {
     let wanted: Reverted = read(body, &["change_sets"])?;
     undo(&app, &visitor, &uri, wanted.change_sets).await
@@ -220,12 +344,28 @@ async fn undo(app: &App, visitor: &Visitor, uri: &Uri, change_sets: Vec<Uuid>) -
     Ok(answer(app, &wish, outcome, None::<()>, StatusCode::OK).await)
 }
 
+#[utoipa::path(
+    get,
+    path = "/approval-rules",
+    operation_id = "listApprovalRules",
+    summary = "Where a second person is asked for.",
+    responses((status = 200, body = Page<inventory::ApprovalRule>)),
+)]
 async fn rules(State(app): State<App>, visitor: Visitor, uri: Uri) -> Result<Json<Page<inventory::ApprovalRule>>, Problem> {
     visitor.sight()?;
     Parameters::of(&uri, &[])?;
     Ok(Json(Page { items: inventory::approval_rules(&app.pool).await?, next: None }))
 }
 
+#[utoipa::path(
+    post,
+    path = "/approval-rules",
+    operation_id = "addApprovalRule",
+    summary = "Ask for a second person in an area.",
+    request_body = ApprovalRuleDraft,
+    params(OfWrites),
+    responses((status = 201, body = Written<ApprovalRuleDraft>)),
+)]
 async fn add_rule(State(app): State<App>, visitor: Visitor, uri: Uri, Body(body): Body<BODY_LIMIT_BYTES>) -> Result<Response, Problem> {
     let wish = Wish::of(&uri)?;
     let draft: ApprovalRuleDraft = read(body, &["area_kind"])?;
@@ -234,6 +374,14 @@ async fn add_rule(State(app): State<App>, visitor: Visitor, uri: Uri, Body(body)
     Ok(answer(&app, &wish, outcome, rule, StatusCode::CREATED).await)
 }
 
+#[utoipa::path(
+    delete,
+    path = "/approval-rules/{id}",
+    operation_id = "deleteApprovalRule",
+    summary = "Ask for nobody else in an area any more.",
+    params(OfWrites),
+    responses((status = 200, body = Written<serde_json::Value>)),
+)]
 async fn delete_rule(State(app): State<App>, visitor: Visitor, Path(id): Path<String>, uri: Uri) -> Result<Response, Problem> {
     let wish = Wish::of(&uri)?;
     let id = id.parse().map_err(|_| Problem::not_found(format!("there is no approval rule {id}")))?;
@@ -269,7 +417,7 @@ async fn record(app: &App, headers: &HeaderMap, wanted: &Wanted) -> Result<(Edit
     let recorder = Recorder::default();
     let within = App { recorder: Some(Arc::clone(&recorder)), ..app.clone() };
     // Boxed: the handlers of drafts would otherwise hold themselves.
-    let Ok(answer) = Box::pin(super::writes().with_state(within).oneshot(request)).await;
+    let Ok(answer) = Box::pin(WRITES.clone().with_state(within).oneshot(request)).await;
     let found = recorder.lock().unwrap_or_else(PoisonError::into_inner).take();
     match found {
         Some(found) => Ok(found),

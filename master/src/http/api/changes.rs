@@ -2,6 +2,7 @@
 
 use super::{
     hosts::Page,
+    parameters::{Paging, Waiting},
     request::{Parameters, open_cursor, seal_cursor, wrong_parameter},
     write::propagation,
 };
@@ -10,32 +11,48 @@ use crate::{
     inventory::{self, Action, ChangeQuery, ChangeSet, HistoryLine, Moment, RowChange, Sight, Subject},
 };
 use axum::{
-    Json, Router,
+    Json,
     extract::{Path, State},
     response::{IntoResponse, Response},
-    routing::get,
 };
 use chrono::{DateTime, Utc};
 use http::Uri;
 use serde::Serialize;
+use utoipa_axum::{router::OpenApiRouter, routes};
 use uuid::Uuid;
 
 const LIMIT_DEFAULT: u32 = 100;
 
-pub(super) fn routes() -> Router<App> {
-    Router::new()
-        .route("/changes", get(list))
-        .route("/changes/{id}", get(show))
-        .route("/changes/{id}/rows", get(rows))
-        .route("/subnets/{address}/{length}/history", get(subnet))
-        .route("/zones/{name}/history", get(async |app, visitor, path, uri| of_named(app, visitor, path, uri, "zone", "apex").await))
-        .route("/campuses/{name}/history", get(async |app, visitor, path, uri| of_named(app, visitor, path, uri, "campus", "name").await))
-        .route("/departments/{name}/history", get(async |app, visitor, path, uri| of_named(app, visitor, path, uri, "department", "name").await))
-        .route("/nas/{name}/history", get(async |app, visitor, path, uri| of_named(app, visitor, path, uri, "NAS", "name").await))
-        .route("/templates/{name}/history", get(async |app, visitor, path, uri| of_named(app, visitor, path, uri, "template", "name").await))
+pub(super) fn routes() -> OpenApiRouter<App> {
+    OpenApiRouter::new()
+        .routes(routes!(list))
+        .routes(routes!(show))
+        .routes(routes!(rows))
+        .routes(routes!(subnet))
+        .routes(routes!(zone_history))
+        .routes(routes!(campus_history))
+        .routes(routes!(department_history))
+        .routes(routes!(nas_history))
+        .routes(routes!(template_history))
 }
 
 /// Who may not read what others did reads what they did themselves.
+#[utoipa::path(
+    get,
+    path = "/changes",
+    operation_id = "listChanges",
+    summary = "Who changed what, the newest first.",
+    params(
+        Paging,
+        ("actor" = Option<String>, Query, description = "Made or written by this one."),
+        ("via" = Option<String>, Query, description = "By this way: web, api, import, break-glass."),
+        ("kind" = Option<String>, Query, description = "With an object of this kind."),
+        ("text" = Option<String>, Query, description = "With this in the reason, or with an object of this name."),
+        ("since" = Option<chrono::DateTime<chrono::Utc>>, Query, description = "Then or later."),
+        ("until" = Option<chrono::DateTime<chrono::Utc>>, Query, description = "Before."),
+    ),
+    responses((status = 200, body = Page<ChangeSet>)),
+)]
 async fn list(State(app): State<App>, visitor: Visitor, uri: Uri) -> Result<Json<Page<ChangeSet>>, Problem> {
     let parameters = Parameters::of(&uri, &["actor", "via", "kind", "text", "since", "until", "limit", "cursor"])?;
     let actor = if audits(&visitor) { parameters.text("actor") } else { Some(visitor.name.as_str()) };
@@ -60,7 +77,7 @@ fn position(text: &str) -> Result<(DateTime<Utc>, Uuid), Problem> {
     parts.ok_or_else(|| wrong_parameter("cursor", "this is no cursor of this list".into()))
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, utoipa::ToSchema)]
 struct Change {
     #[serde(flatten)]
     set: ChangeSet,
@@ -71,6 +88,14 @@ struct Change {
 }
 
 /// `GET /changes/{id}`: who made a change set and why, and which agents serve it.
+#[utoipa::path(
+    get,
+    path = "/changes/{id}",
+    operation_id = "getChange",
+    summary = "Who made a change set and why, and which agents serve it.",
+    params(Waiting),
+    responses((status = 200, body = Change)),
+)]
 async fn show(State(app): State<App>, visitor: Visitor, Path(id): Path<String>, uri: Uri) -> Result<Json<Change>, Problem> {
     let parameters = Parameters::of(&uri, &["wait", "timeout"])?;
     let set = find(&app, &visitor, &id).await?;
@@ -78,6 +103,14 @@ async fn show(State(app): State<App>, visitor: Visitor, Path(id): Path<String>, 
     Ok(Json(Change { set, served_by_all: all_serve(&propagation), propagation, held }))
 }
 
+#[utoipa::path(
+    get,
+    path = "/changes/{id}/rows",
+    operation_id = "listChangeRows",
+    summary = "What a change set changed, object by object.",
+    params(Paging),
+    responses((status = 200, body = Page<RowChange>)),
+)]
 async fn rows(State(app): State<App>, visitor: Visitor, Path(id): Path<String>, uri: Uri) -> Result<Json<Page<RowChange>>, Problem> {
     let parameters = Parameters::of(&uri, &["limit", "cursor"])?;
     let set = find(&app, &visitor, &id).await?;
@@ -96,8 +129,76 @@ async fn find(app: &App, visitor: &Visitor, id: &str) -> Result<ChangeSet, Probl
     found.filter(|set| audits(visitor) || set.actor == visitor.name).ok_or_else(unknown)
 }
 
+#[utoipa::path(
+    get,
+    path = "/subnets/{address}/{length}/history",
+    operation_id = "subnetHistory",
+    summary = "What happened to a subnet, the newest first.",
+    params(Paging),
+    responses((status = 200, body = Page<HistoryLine>)),
+)]
 async fn subnet(State(app): State<App>, visitor: Visitor, Path((address, length)): Path<(String, String)>, uri: Uri) -> Result<Response, Problem> {
     history(&app, &visitor, &uri, &Subject::Named("subnet", "network", format!("{address}/{length}"))).await
+}
+
+#[utoipa::path(
+    get,
+    path = "/zones/{name}/history",
+    operation_id = "zoneHistory",
+    summary = "What happened to a zone, the newest first.",
+    params(Paging),
+    responses((status = 200, body = Page<HistoryLine>)),
+)]
+async fn zone_history(app: State<App>, visitor: Visitor, path: Path<String>, uri: Uri) -> Result<Response, Problem> {
+    of_named(app, visitor, path, uri, "zone", "apex").await
+}
+
+#[utoipa::path(
+    get,
+    path = "/campuses/{name}/history",
+    operation_id = "campusHistory",
+    summary = "What happened to a campus, the newest first.",
+    params(Paging),
+    responses((status = 200, body = Page<HistoryLine>)),
+)]
+async fn campus_history(app: State<App>, visitor: Visitor, path: Path<String>, uri: Uri) -> Result<Response, Problem> {
+    of_named(app, visitor, path, uri, "campus", "name").await
+}
+
+#[utoipa::path(
+    get,
+    path = "/departments/{name}/history",
+    operation_id = "departmentHistory",
+    summary = "What happened to a department, the newest first.",
+    params(Paging),
+    responses((status = 200, body = Page<HistoryLine>)),
+)]
+async fn department_history(app: State<App>, visitor: Visitor, path: Path<String>, uri: Uri) -> Result<Response, Problem> {
+    of_named(app, visitor, path, uri, "department", "name").await
+}
+
+#[utoipa::path(
+    get,
+    path = "/nas/{name}/history",
+    operation_id = "nasHistory",
+    summary = "What happened to a NAS, the newest first.",
+    params(Paging),
+    responses((status = 200, body = Page<HistoryLine>)),
+)]
+async fn nas_history(app: State<App>, visitor: Visitor, path: Path<String>, uri: Uri) -> Result<Response, Problem> {
+    of_named(app, visitor, path, uri, "NAS", "name").await
+}
+
+#[utoipa::path(
+    get,
+    path = "/templates/{name}/history",
+    operation_id = "templateHistory",
+    summary = "What happened to a template, the newest first.",
+    params(Paging),
+    responses((status = 200, body = Page<HistoryLine>)),
+)]
+async fn template_history(app: State<App>, visitor: Visitor, path: Path<String>, uri: Uri) -> Result<Response, Problem> {
+    of_named(app, visitor, path, uri, "template", "name").await
 }
 
 async fn of_named(
@@ -138,7 +239,8 @@ fn limit(parameters: &Parameters) -> Result<u32, Problem> {
     Ok(parameters.number("limit", 1..=1000)?.unwrap_or(LIMIT_DEFAULT))
 }
 
-fn time(parameters: &Parameters, name: &str) -> Result<Option<DateTime<Utc>>, Problem> {
+/// A parameter that is a time.
+pub(super) fn time(parameters: &Parameters, name: &str) -> Result<Option<DateTime<Utc>>, Problem> {
     let parse = |text: &str| text.parse().map_err(|_| wrong_parameter(name, format!("\"{text}\" is no time such as 2026-11-21T14:00:00Z")));
     parameters.text(name).map(parse).transpose()
 }

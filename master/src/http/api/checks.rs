@@ -2,8 +2,10 @@
 
 use super::{
     BODY_LIMIT_BYTES,
+    hosts::Page,
+    parameters::{OfWrites, Paging},
     request::{Json as Body, Parameters, open_cursor, read, seal_cursor, wrong_parameter},
-    write::{Wish, answer, make},
+    write::{Wish, Written, answer, make},
 };
 use crate::{
     http::{App, Problem, session::Visitor},
@@ -12,34 +14,32 @@ use crate::{
         checks::{self, CATALOGUE, FindingFilter, FindingRow, Run, Severity, Told, WaiverEdit},
     },
 };
-use axum::{
-    Json, Router,
-    extract::State,
-    response::Response,
-    routing::{get, post},
-};
+use axum::{Json, extract::State, response::Response};
 use chrono::{DateTime, NaiveDate, Utc};
 use http::{StatusCode, Uri};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use utoipa_axum::{router::OpenApiRouter, routes};
 use uuid::Uuid;
 
 const LIMIT_DEFAULT: u32 = 100;
 
-pub(super) fn routes() -> Router<App> {
-    Router::new()
-        .route("/checks", get(list))
-        .route("/checks/run", post(run))
-        .route("/checks/waive", post(waive))
-        .route("/checks/count", post(count))
-        .route("/checks/fix", post(fix))
-        .route("/checks/mailboxes", get(mailboxes))
+pub(super) fn routes() -> OpenApiRouter<App> {
+    OpenApiRouter::new()
+        .routes(routes!(list))
+        .routes(routes!(run))
+        .routes(routes!(waive))
+        .routes(routes!(count))
+        .routes(routes!(fix))
+        .routes(routes!(mailboxes))
 }
 
 /// A finding as programs see it.
-#[derive(Serialize)]
+#[derive(Serialize, utoipa::ToSchema)]
+#[schema(as = checks::Finding)]
 struct Finding {
     code: String,
+    #[schema(value_type = String)]
     name: &'static str,
     severity: Severity,
     object: String,
@@ -51,13 +51,27 @@ struct Finding {
 }
 
 /// Findings, and when they were looked for.
-#[derive(Serialize)]
+#[derive(Serialize, utoipa::ToSchema)]
 struct Findings {
     items: Vec<Finding>,
     next: Option<String>,
     at: Option<DateTime<Utc>>,
 }
 
+#[utoipa::path(
+    get,
+    path = "/checks",
+    operation_id = "listFindings",
+    summary = "What is wrong, as it was found last.",
+    params(
+        Paging,
+        ("code" = Option<String>, Query, description = "Checks whose code begins so: HF-2."),
+        ("severity" = Option<String>, Query, description = "One of: error, warning, note."),
+        ("object" = Option<String>, Query, description = "Of this object."),
+        ("waived" = Option<bool>, Query, description = "Those as well that are waived."),
+    ),
+    responses((status = 200, body = Findings)),
+)]
 async fn list(State(app): State<App>, visitor: Visitor, uri: Uri) -> Result<Json<Findings>, Problem> {
     visitor.sees_all("all findings")?;
     let filter = filter_of(&uri)?;
@@ -95,6 +109,14 @@ fn shown(row: FindingRow) -> Finding {
 }
 
 /// `POST /checks/run`; with `drift=true` what is published is composed anew and compared as well, which takes longer.
+#[utoipa::path(
+    post,
+    path = "/checks/run",
+    operation_id = "runChecks",
+    summary = "Look for what is wrong.",
+    params(("drift" = Option<bool>, Query, description = "Compare what is published with the database, too.")),
+    responses((status = 200, body = Run)),
+)]
 async fn run(State(app): State<App>, visitor: Visitor, uri: Uri) -> Result<Json<Run>, Problem> {
     let parameters = Parameters::of(&uri, &["drift"])?;
     let actor = visitor.actor("api");
@@ -114,26 +136,36 @@ async fn drift(app: &App, actor: &str) -> Vec<Told> {
 }
 
 /// Which finding is meant.
-#[derive(Deserialize)]
+#[derive(Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 struct Meant {
     code: String,
     object: String,
 }
 
+#[utoipa::path(
+    post,
+    path = "/checks/waive",
+    operation_id = "waiveFinding",
+    summary = "Let a finding not count until the end of a day.",
+    request_body = Waiver,
+    params(OfWrites),
+    responses((status = 200, body = Written<serde_json::Value>)),
+)]
 async fn waive(State(app): State<App>, visitor: Visitor, uri: Uri, Body(body): Body<BODY_LIMIT_BYTES>) -> Result<Response, Problem> {
-    #[derive(Deserialize)]
-    #[serde(deny_unknown_fields)]
-    struct Waiver {
-        code: String,
-        object: String,
-        reason: String,
-        until: NaiveDate,
-    }
     let Waiver { code, object, reason, until } = read(body, &["code", "object", "reason", "until"])?;
     write(&app, &visitor, &uri, WaiverEdit::Waive { code, object, reason, until }).await
 }
 
+#[utoipa::path(
+    post,
+    path = "/checks/count",
+    operation_id = "countFinding",
+    summary = "Let a waived finding count again.",
+    request_body = Meant,
+    params(OfWrites),
+    responses((status = 200, body = Written<serde_json::Value>)),
+)]
 async fn count(State(app): State<App>, visitor: Visitor, uri: Uri, Body(body): Body<BODY_LIMIT_BYTES>) -> Result<Response, Problem> {
     let Meant { code, object } = read(body, &["code", "object"])?;
     write(&app, &visitor, &uri, WaiverEdit::Count { code, object }).await
@@ -146,13 +178,22 @@ async fn write(app: &App, visitor: &Visitor, uri: &Uri, edit: WaiverEdit) -> Res
 }
 
 /// What was done to cure a finding.
-#[derive(Serialize)]
+#[derive(Serialize, utoipa::ToSchema)]
 struct Fixed {
     dry_run: bool,
     change_set: Option<Uuid>,
     edits: Vec<String>,
 }
 
+#[utoipa::path(
+    post,
+    path = "/checks/fix",
+    operation_id = "fixFinding",
+    summary = "Have a finding cured, where its cure is beyond doubt.",
+    request_body = Meant,
+    params(OfWrites),
+    responses((status = 200, body = Fixed)),
+)]
 async fn fix(State(app): State<App>, visitor: Visitor, uri: Uri, Body(body): Body<BODY_LIMIT_BYTES>) -> Result<Json<Fixed>, Problem> {
     let wish = Wish::of(&uri)?;
     let Meant { code, object } = read(body, &["code", "object"])?;
@@ -161,10 +202,27 @@ async fn fix(State(app): State<App>, visitor: Visitor, uri: Uri, Body(body): Bod
     Ok(Json(Fixed { dry_run: wish.dry_run, change_set: fixed.change_set, edits: fixed.edits }))
 }
 
+#[utoipa::path(
+    get,
+    path = "/checks/mailboxes",
+    operation_id = "missingMailboxes",
+    summary = "The mailboxes that RFC 2142 asks for and nobody is known to read.",
+    responses((status = 200, body = Page<String>)),
+)]
 async fn mailboxes(State(app): State<App>, visitor: Visitor, uri: Uri) -> Result<Json<Value>, Problem> {
     visitor.sees_all("all findings")?;
     Parameters::of(&uri, &[])?;
     Ok(Json(serde_json::json!({ "items": checks::missing_mailboxes(&app.pool).await?, "next": null })))
+}
+
+/// That a finding does not count until the end of a day.
+#[derive(Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+struct Waiver {
+    code: String,
+    object: String,
+    reason: String,
+    until: NaiveDate,
 }
 
 #[cfg(test)]

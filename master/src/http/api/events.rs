@@ -2,6 +2,7 @@
 
 use super::{
     hosts::Page,
+    parameters::Paging,
     request::{Parameters, open_cursor, seal_cursor, wrong_parameter},
 };
 use crate::{
@@ -10,22 +11,44 @@ use crate::{
     probes::{Finding, findings},
     reports::{Event, EventQuery, events},
 };
-use axum::{Json, Router, extract::State, routing::get};
+use axum::{Json, extract::State};
 use chrono::{DateTime, Utc};
 use http::Uri;
+use utoipa_axum::{router::OpenApiRouter, routes};
 
 const LIMIT_DEFAULT: u32 = 100;
 
-pub(super) fn routes() -> Router<App> {
-    Router::new().route("/events", get(list)).route("/probes", get(probes))
+pub(super) fn routes() -> OpenApiRouter<App> {
+    OpenApiRouter::new().routes(routes!(list)).routes(routes!(probes))
 }
 
+#[utoipa::path(
+    get,
+    path = "/events",
+    operation_id = "listEvents",
+    summary = "What boxes reported, the newest first.",
+    params(
+        Paging,
+        ("node" = Option<String>, Query, description = "Of this box."),
+        ("event" = Option<String>, Query, description = "With this name."),
+        ("kind" = Option<String>, Query, description = "One of: event, audit."),
+        ("since" = Option<chrono::DateTime<chrono::Utc>>, Query, description = "Then or later."),
+    ),
+    responses((status = 200, body = Page<Event>)),
+)]
 async fn list(State(app): State<App>, visitor: Visitor, uri: Uri) -> Result<Json<Page<Event>>, Problem> {
     authorise(&visitor.actor("api"), Action::Read, "all that boxes report")?;
     let (items, next) = events(&app.pool, &query(&uri)?).await?;
     Ok(Json(Page { items, next: next.map(|number| seal_cursor(&number.to_string())) }))
 }
 
+#[utoipa::path(
+    get,
+    path = "/probes",
+    operation_id = "listProbes",
+    summary = "Whether the agents answer.",
+    responses((status = 200, body = Page<Finding>)),
+)]
 async fn probes(State(app): State<App>, visitor: Visitor, uri: Uri) -> Result<Json<Page<Finding>>, Problem> {
     Parameters::of(&uri, &[])?;
     visitor.sight()?;

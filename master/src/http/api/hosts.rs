@@ -2,36 +2,43 @@
 
 use super::{
     BODY_LIMIT_BYTES, changes,
+    parameters::{At, IfMatch, OfWrites, Paging, Patch},
     request::{Json as Body, Parameters, check_if_match, merge_patch, open_cursor, read, seal_cursor},
-    write::{Outcome, Wish, answer, is_known, make, with_header},
+    write::{Outcome, Wish, Written, answer, is_known, make, with_header},
 };
 use crate::{
     http::{App, FieldError, Problem, session::Visitor},
     inventory::{self, Edit, Host, HostDraft, HostQuery, Subject, pattern},
 };
 use axum::{
-    Json, Router,
+    Json,
     extract::{Path, State},
     response::{IntoResponse, Response},
-    routing::get,
 };
 use holdfast_proto::words::HostName;
 use http::{HeaderMap, StatusCode, Uri, header};
 use serde::Serialize;
 use serde_json::Value;
+use utoipa_axum::{router::OpenApiRouter, routes};
 
 /// Without these there is no host.
 const REQUIRED: &[&str] = &["name"];
 
-pub(super) fn routes() -> Router<App> {
-    Router::new()
-        .route("/hosts", get(list).post(add))
-        .route("/hosts/{name}", get(show).put(replace).patch(patch).delete(delete))
-        .route("/hosts/{name}/history", get(history))
+pub(super) fn routes() -> OpenApiRouter<App> {
+    OpenApiRouter::new().routes(routes!(list, add)).routes(routes!(show, replace, patch, delete)).routes(routes!(history))
+}
+
+/// A host, or all that a pattern made.
+#[derive(Serialize, utoipa::ToSchema)]
+#[serde(untagged)]
+#[expect(dead_code, reason = "it describes what is told of either kind")]
+pub(super) enum HostOrHosts {
+    One(Box<Host>),
+    Many(Vec<Host>),
 }
 
 /// Every list looks like this.
-#[derive(Serialize)]
+#[derive(Serialize, utoipa::ToSchema)]
 pub(super) struct Page<T> {
     /// The objects.
     pub items: Vec<T>,
@@ -39,6 +46,19 @@ pub(super) struct Page<T> {
     pub next: Option<String>,
 }
 
+#[utoipa::path(
+    get,
+    path = "/hosts",
+    operation_id = "listHosts",
+    summary = "Hosts by name.",
+    params(
+        Paging,
+        At,
+        ("search" = Option<String>, Query, description = "Part of a name, an address or a hardware address."),
+        ("name__ic" = Option<String>, Query, description = "Part of a name."),
+    ),
+    responses((status = 200, body = Page<Host>)),
+)]
 async fn list(State(app): State<App>, visitor: Visitor, uri: Uri) -> Result<Json<Page<Host>>, Problem> {
     let parameters = Parameters::of(&uri, &["search", "name__ic", "limit", "cursor", "at"])?;
     let moment = changes::moment(&app, &visitor, &parameters).await?;
@@ -62,6 +82,15 @@ async fn list(State(app): State<App>, visitor: Visitor, uri: Uri) -> Result<Json
     Ok(Json(Page { items: page.hosts, next: page.next.as_deref().map(seal_cursor) }))
 }
 
+#[utoipa::path(
+    post,
+    path = "/hosts",
+    operation_id = "addHost",
+    summary = "Add a host, or many by a pattern such as lab-{01..40}.uni.example; an address can be {\"next\": {\"subnet\": \"10.1.4.0/24\"}}.",
+    request_body = HostDraft,
+    params(OfWrites),
+    responses((status = 201, body = Written<HostOrHosts>, headers(("ETag" = String, description = "The version, for If-Match.")))),
+)]
 async fn add(State(app): State<App>, visitor: Visitor, uri: Uri, Body(body): Body<BODY_LIMIT_BYTES>) -> Result<Response, Problem> {
     let wish = Wish::of(&uri)?;
     match body.get("name").and_then(Value::as_str).and_then(pattern::names) {
@@ -98,6 +127,14 @@ async fn add_many(app: &App, visitor: &Visitor, wish: &Wish, body: Value, names:
     Ok(answer(app, wish, outcome, Some(made), StatusCode::CREATED).await)
 }
 
+#[utoipa::path(
+    get,
+    path = "/hosts/{name}",
+    operation_id = "getHost",
+    summary = "A host.",
+    params(At),
+    responses((status = 200, body = Host, headers(("ETag" = String, description = "The version, for If-Match."))), (status = 304)),
+)]
 async fn show(State(app): State<App>, visitor: Visitor, Path(name): Path<String>, headers: HeaderMap, uri: Uri) -> Result<Response, Problem> {
     let parameters = Parameters::of(&uri, &["at"])?;
     if let Some(moment) = changes::moment(&app, &visitor, &parameters).await? {
@@ -112,6 +149,15 @@ async fn show(State(app): State<App>, visitor: Visitor, Path(name): Path<String>
     Ok(with_header(Json(host).into_response(), header::ETAG, &tag))
 }
 
+#[utoipa::path(
+    put,
+    path = "/hosts/{name}",
+    operation_id = "replaceHost",
+    summary = "Make a host what the draft says.",
+    request_body = HostDraft,
+    params(IfMatch, OfWrites),
+    responses((status = 200, body = Written<Host>, headers(("ETag" = String, description = "The version, for If-Match.")))),
+)]
 async fn replace(
     State(app): State<App>,
     visitor: Visitor,
@@ -127,6 +173,15 @@ async fn replace(
     set(&app, &visitor, &wish, host, draft).await
 }
 
+#[utoipa::path(
+    patch,
+    path = "/hosts/{name}",
+    operation_id = "changeHost",
+    summary = "Change what is named of a host (RFC 7396).",
+    request_body = Patch,
+    params(IfMatch, OfWrites),
+    responses((status = 200, body = Written<Host>, headers(("ETag" = String, description = "The version, for If-Match.")))),
+)]
 async fn patch(
     State(app): State<App>,
     visitor: Visitor,
@@ -152,6 +207,14 @@ async fn set(app: &App, visitor: &Visitor, wish: &Wish, host: Host, draft: HostD
     tell(app, visitor, wish, outcome, &name, StatusCode::OK).await
 }
 
+#[utoipa::path(
+    delete,
+    path = "/hosts/{name}",
+    operation_id = "deleteHost",
+    summary = "Delete a host.",
+    params(IfMatch, OfWrites),
+    responses((status = 200, body = Written<Host>)),
+)]
 async fn delete(State(app): State<App>, visitor: Visitor, Path(name): Path<String>, headers: HeaderMap, uri: Uri) -> Result<Response, Problem> {
     let wish = Wish::of(&uri)?;
     let host = find(&app, &visitor, &name).await?;
@@ -160,6 +223,14 @@ async fn delete(State(app): State<App>, visitor: Visitor, Path(name): Path<Strin
     Ok(answer(&app, &wish, outcome, None::<Host>, StatusCode::OK).await)
 }
 
+#[utoipa::path(
+    get,
+    path = "/hosts/{name}/history",
+    operation_id = "hostHistory",
+    summary = "What happened to a host, the newest first.",
+    params(Paging),
+    responses((status = 200, body = Page<inventory::HistoryLine>)),
+)]
 async fn history(State(app): State<App>, visitor: Visitor, Path(name): Path<String>, uri: Uri) -> Result<Response, Problem> {
     changes::history(&app, &visitor, &uri, &Subject::Host(parse_name(&name)?)).await
 }

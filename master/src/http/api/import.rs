@@ -2,6 +2,7 @@
 
 use super::{
     IMPORT_LIMIT_BYTES,
+    parameters::OfWrites,
     request::{Json as Body, read},
     write::Wish,
 };
@@ -10,20 +11,21 @@ use crate::{
     inventory::import::{ImportError, Options, Report, Upload, import},
 };
 use axum::{
-    Json, Router,
+    Json,
     extract::State,
     response::{IntoResponse, Response},
-    routing::post,
 };
 use http::{StatusCode, Uri};
 use serde::{Deserialize, Serialize};
+use utoipa_axum::{router::OpenApiRouter, routes};
 
-pub(super) fn routes() -> Router<App> {
-    Router::new().route("/import", post(take_in))
+pub(super) fn routes() -> OpenApiRouter<App> {
+    OpenApiRouter::new().routes(routes!(take_in))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = import::Wanted)]
 struct Wanted {
     files: Vec<Upload>,
     /// The campus of subnets that the files do not place.
@@ -34,7 +36,7 @@ struct Wanted {
     dry_run: bool,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, utoipa::ToSchema)]
 struct Imported {
     dry_run: bool,
     #[serde(flatten)]
@@ -44,6 +46,15 @@ struct Imported {
     held: Option<String>,
 }
 
+#[utoipa::path(
+    post,
+    path = "/import",
+    operation_id = "importFiles",
+    summary = "Take in whole files, all or nothing.",
+    request_body = Wanted,
+    params(OfWrites),
+    responses((status = 201, body = Imported), (status = 200, body = Imported)),
+)]
 async fn take_in(State(app): State<App>, visitor: Visitor, uri: Uri, Body(body): Body<IMPORT_LIMIT_BYTES>) -> Result<Response, Problem> {
     let wish = Wish::of(&uri)?;
     let wanted: Wanted = read(body, &["files"])?;

@@ -7,7 +7,10 @@ mod boot;
 mod change_sets;
 mod changes;
 mod checks;
+mod docs;
+mod document;
 mod events;
+mod explain;
 mod hosts;
 mod idempotency;
 mod import;
@@ -17,9 +20,11 @@ mod named;
 mod networks;
 mod nodes;
 mod organisation;
+mod parameters;
 mod places;
 mod principals;
 mod privacy;
+mod records;
 mod request;
 mod snapshots;
 mod space;
@@ -33,6 +38,7 @@ pub use request::{open_cursor, read as read_draft, seal_cursor};
 
 use super::{App, Problem};
 use axum::Router;
+use utoipa_axum::router::OpenApiRouter;
 
 /// The longest body of an ordinary request.
 const BODY_LIMIT_BYTES: usize = 256 * 1024;
@@ -41,32 +47,40 @@ const IMPORT_LIMIT_BYTES: usize = 64 * 1024 * 1024;
 
 /// Everything below `/api`.
 pub fn routes(app: &App) -> Router<App> {
-    let v1 = writes()
+    let v1 = Router::from(open())
+        .layer(axum::middleware::from_fn_with_state(app.clone(), idempotency::once))
+        .merge(Router::from(secretive()).layer(axum::middleware::from_fn(idempotency::refuse)))
+        .layer(axum::extract::DefaultBodyLimit::disable())
+        .layer(axum::middleware::from_fn(request::refuse_no_text));
+    Router::new().nest("/v1", v1).fallback(no_such_address).method_not_allowed_fallback(async || Problem::method_not_allowed())
+}
+
+/// What a key makes once.
+fn open() -> OpenApiRouter<App> {
+    writes()
+        .merge(document::routes())
         .merge(events::routes())
+        .merge(explain::routes())
         .merge(import::routes())
         .merge(boot::routes())
         .merge(checks::routes())
-        .merge(organisation::routes())
-        .merge(places::routes())
         .merge(privacy::routes())
         .merge(snapshots::routes())
         .merge(changes::routes())
         .merge(audit::routes())
         .merge(stream::routes())
-        .layer(axum::middleware::from_fn_with_state(app.clone(), idempotency::once))
-        .merge(secretive().layer(axum::middleware::from_fn(idempotency::refuse)))
-        .layer(axum::extract::DefaultBodyLimit::disable());
-    Router::new().nest("/v1", v1).fallback(no_such_address).method_not_allowed_fallback(async || Problem::method_not_allowed())
 }
 
 /// What writes the hostname database by way of `write::make` alone, and so can be a part of a change set.
-fn writes() -> Router<App> {
-    Router::new().merge(hosts::routes()).merge(networks::routes()).merge(space::routes()).merge(moves::routes()).merge(change_sets::routes())
+fn writes() -> OpenApiRouter<App> {
+    let places = OpenApiRouter::new().merge(networks::routes()).merge(places::routes()).merge(space::routes());
+    let things = OpenApiRouter::new().merge(hosts::routes()).merge(records::routes()).merge(moves::routes()).merge(organisation::routes());
+    things.merge(places).merge(change_sets::routes())
 }
 
 /// What may answer with a secret, which is told once and kept nowhere.
-fn secretive() -> Router<App> {
-    Router::new().merge(tokens::routes()).merge(me::routes()).merge(principals::routes()).merge(webhooks::routes()).merge(nodes::routes())
+fn secretive() -> OpenApiRouter<App> {
+    OpenApiRouter::new().merge(tokens::routes()).merge(me::routes()).merge(principals::routes()).merge(webhooks::routes()).merge(nodes::routes())
 }
 
 async fn no_such_address(uri: http::Uri) -> Problem {

@@ -12,10 +12,9 @@ use crate::{
     inventory::{Edit, Version, organisation::Kept},
 };
 use axum::{
-    Json, Router,
+    Json,
     extract::{Path, State},
     response::{IntoResponse, Response},
-    routing::get,
 };
 use http::{HeaderMap, StatusCode, Uri, header};
 use serde::{Serialize, de::DeserializeOwned};
@@ -44,19 +43,100 @@ pub(super) trait Named: Send + Sync + 'static {
     fn delete(name: String) -> Edit;
 }
 
-pub(super) fn routes<N: Named>() -> Router<App> {
-    Router::new()
-        .route(N::PATH, get(list::<N>).post(add::<N>))
-        .route(&format!("{}/{{name}}", N::PATH), get(show::<N>).put(replace::<N>).patch(patch::<N>).delete(delete::<N>))
-}
+/// The requests for one kind, as functions of their own: each describes itself.
+macro_rules! requests {
+    ($module:ident: $kind:ident, $draft:ident, $object:ident, $all:tt, $one:tt, $word:tt, [$list:tt, $add:tt, $get:tt, $replace:tt, $change:tt, $delete:tt]) => {
+        mod $module {
+            use super::super::{
+                BODY_LIMIT_BYTES,
+                hosts::Page,
+                named,
+                parameters::{IfMatch, OfWrites, Patch},
+                request::Json as Body,
+                write::Written,
+            };
+            use super::{$draft, $kind};
+            use crate::http::{App, Problem, session::Visitor};
+            use axum::{
+                extract::{Path, State},
+                response::Response,
+            };
+            use http::{HeaderMap, Uri};
+            use utoipa_axum::{router::OpenApiRouter, routes};
 
-async fn list<N: Named>(State(app): State<App>, visitor: Visitor, uri: Uri) -> Result<Json<Page<Kept<N::Draft>>>, Problem> {
+            /// As it is told: the draft, and how often it was changed.
+            #[derive(serde::Serialize, utoipa::ToSchema)]
+            struct $object {
+                version: i64,
+                #[serde(flatten)]
+                draft: $draft,
+            }
+
+            pub(super) fn routes() -> OpenApiRouter<App> {
+                OpenApiRouter::new().routes(routes!(list, add)).routes(routes!(show, replace, change, delete))
+            }
+
+            #[utoipa::path(get, path = $all, operation_id = $list, summary = concat!("All of them: each is a ", $word, "."),
+                        responses((status = 200, body = Page<$object>)))]
+            async fn list(app: State<App>, visitor: Visitor, uri: Uri) -> Result<Response, Problem> {
+                named::list::<$kind>(app, visitor, uri).await
+            }
+
+            #[utoipa::path(post, path = $all, operation_id = $add, summary = concat!("Add a ", $word, "."), params(OfWrites), request_body = $draft,
+                        responses((status = 201, body = Written<$object>, headers(("ETag" = String)))))]
+            async fn add(app: State<App>, visitor: Visitor, uri: Uri, body: Body<BODY_LIMIT_BYTES>) -> Result<Response, Problem> {
+                named::add::<$kind>(app, visitor, uri, body).await
+            }
+
+            #[utoipa::path(get, path = $one, operation_id = $get, summary = concat!("A ", $word, "."),
+                        responses((status = 200, body = $object, headers(("ETag" = String)))))]
+            async fn show(app: State<App>, visitor: Visitor, name: Path<String>, uri: Uri) -> Result<Response, Problem> {
+                named::show::<$kind>(app, visitor, name, uri).await
+            }
+
+            #[utoipa::path(put, path = $one, operation_id = $replace, summary = concat!("Make a ", $word, " what the draft says."),
+                        params(IfMatch, OfWrites), request_body = $draft, responses((status = 200, body = Written<$object>, headers(("ETag" = String)))))]
+            async fn replace(
+                app: State<App>,
+                visitor: Visitor,
+                name: Path<String>,
+                headers: HeaderMap,
+                uri: Uri,
+                body: Body<BODY_LIMIT_BYTES>,
+            ) -> Result<Response, Problem> {
+                named::replace::<$kind>(app, visitor, name, headers, uri, body).await
+            }
+
+            #[utoipa::path(patch, path = $one, operation_id = $change, summary = concat!("Change what is named of a ", $word, " (RFC 7396)."),
+                        params(IfMatch, OfWrites), request_body = Patch, responses((status = 200, body = Written<$object>, headers(("ETag" = String)))))]
+            async fn change(
+                app: State<App>,
+                visitor: Visitor,
+                name: Path<String>,
+                headers: HeaderMap,
+                uri: Uri,
+                body: Body<BODY_LIMIT_BYTES>,
+            ) -> Result<Response, Problem> {
+                named::patch::<$kind>(app, visitor, name, headers, uri, body).await
+            }
+
+            #[utoipa::path(delete, path = $one, operation_id = $delete, summary = concat!("Delete a ", $word, " that nothing refers to."),
+                        params(IfMatch, OfWrites), responses((status = 200, body = Written<$object>)))]
+            async fn delete(app: State<App>, visitor: Visitor, name: Path<String>, headers: HeaderMap, uri: Uri) -> Result<Response, Problem> {
+                named::delete::<$kind>(app, visitor, name, headers, uri).await
+            }
+        }
+    };
+}
+pub(super) use requests;
+
+pub(super) async fn list<N: Named>(State(app): State<App>, visitor: Visitor, uri: Uri) -> Result<Response, Problem> {
     visitor.sight()?;
     Parameters::of(&uri, &[])?;
-    Ok(Json(Page { items: N::all(&app.pool).await?, next: None }))
+    Ok(Json(Page { items: N::all(&app.pool).await?, next: None }).into_response())
 }
 
-async fn show<N: Named>(State(app): State<App>, visitor: Visitor, Path(name): Path<String>, uri: Uri) -> Result<Response, Problem> {
+pub(super) async fn show<N: Named>(State(app): State<App>, visitor: Visitor, Path(name): Path<String>, uri: Uri) -> Result<Response, Problem> {
     visitor.sight()?;
     Parameters::of(&uri, &[])?;
     let found = existing::<N>(&app, &name).await?;
@@ -64,7 +144,7 @@ async fn show<N: Named>(State(app): State<App>, visitor: Visitor, Path(name): Pa
     Ok(with_header(Json(found).into_response(), header::ETAG, &etag))
 }
 
-async fn add<N: Named>(State(app): State<App>, visitor: Visitor, uri: Uri, Body(body): Body<BODY_LIMIT_BYTES>) -> Result<Response, Problem> {
+pub(super) async fn add<N: Named>(State(app): State<App>, visitor: Visitor, uri: Uri, Body(body): Body<BODY_LIMIT_BYTES>) -> Result<Response, Problem> {
     let wish = Wish::of(&uri)?;
     let draft: N::Draft = read(body, N::REQUIRED)?;
     let name = N::name(&draft).to_owned();
@@ -73,7 +153,7 @@ async fn add<N: Named>(State(app): State<App>, visitor: Visitor, uri: Uri, Body(
     Ok(with_header(tell::<N>(&app, &wish, outcome, &name, StatusCode::CREATED).await?, header::LOCATION, &place))
 }
 
-async fn replace<N: Named>(
+pub(super) async fn replace<N: Named>(
     State(app): State<App>,
     visitor: Visitor,
     Path(name): Path<String>,
@@ -88,7 +168,7 @@ async fn replace<N: Named>(
     set::<N>(&app, &visitor, &wish, &found, draft).await
 }
 
-async fn patch<N: Named>(
+pub(super) async fn patch<N: Named>(
     State(app): State<App>,
     visitor: Visitor,
     Path(name): Path<String>,
@@ -112,7 +192,13 @@ async fn set<N: Named>(app: &App, visitor: &Visitor, wish: &Wish, found: &Kept<N
     tell::<N>(app, wish, outcome, &name, StatusCode::OK).await
 }
 
-async fn delete<N: Named>(State(app): State<App>, visitor: Visitor, Path(name): Path<String>, headers: HeaderMap, uri: Uri) -> Result<Response, Problem> {
+pub(super) async fn delete<N: Named>(
+    State(app): State<App>,
+    visitor: Visitor,
+    Path(name): Path<String>,
+    headers: HeaderMap,
+    uri: Uri,
+) -> Result<Response, Problem> {
     let wish = Wish::of(&uri)?;
     let found = existing::<N>(&app, &name).await?;
     check_if_match(&headers, &etag(found.version))?;

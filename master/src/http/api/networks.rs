@@ -4,34 +4,43 @@
 use super::{
     BODY_LIMIT_BYTES, changes,
     hosts::Page,
+    parameters::{At, OfWrites},
     request::{Json as Body, Parameters, read},
-    write::{Wish, answer, make, with_header},
+    write::{Wish, Written, answer, make, with_header},
 };
 use crate::{
     http::{App, Problem, session::Visitor},
     inventory::{self, Action, CampusDraft, Edit, NasObject, SubnetDraft, SubnetObject, ZoneDraft, ZoneObject, authorise},
 };
 use axum::{
-    Json, Router,
+    Json,
     extract::{Path, State},
     response::{IntoResponse, Response},
-    routing::{delete, get},
 };
 use holdfast_proto::words::{DomainName, Subnet};
 use http::{StatusCode, Uri, header};
+use utoipa_axum::{router::OpenApiRouter, routes};
 
-pub(super) fn routes() -> Router<App> {
-    Router::new()
-        .route("/subnets", get(subnets).post(add_subnet))
-        .route("/subnets/{address}/{length}", get(subnet))
-        .route("/zones", get(zones).post(add_zone))
-        .route("/zones/{apex}", get(zone))
-        .route("/campuses", get(campuses).post(add_campus))
-        .route("/campuses/{name}", get(campus))
-        .route("/nas", get(nas))
-        .route("/nas/{name}", delete(delete_nas))
+pub(super) fn routes() -> OpenApiRouter<App> {
+    OpenApiRouter::new()
+        .routes(routes!(subnets, add_subnet))
+        .routes(routes!(subnet))
+        .routes(routes!(zones, add_zone))
+        .routes(routes!(zone))
+        .routes(routes!(campuses, add_campus))
+        .routes(routes!(campus))
+        .routes(routes!(nas))
+        .routes(routes!(delete_nas))
 }
 
+#[utoipa::path(
+    get,
+    path = "/subnets",
+    operation_id = "listSubnets",
+    summary = "Subnets.",
+    params(At),
+    responses((status = 200, body = Page<SubnetObject>)),
+)]
 async fn subnets(State(app): State<App>, visitor: Visitor, uri: Uri) -> Result<Json<Page<SubnetObject>>, Problem> {
     Ok(Json(Page { items: all_subnets(&app, &visitor, &uri).await?, next: None }))
 }
@@ -45,6 +54,14 @@ async fn all_subnets(app: &App, visitor: &Visitor, uri: &Uri) -> Result<Vec<Subn
     })
 }
 
+#[utoipa::path(
+    get,
+    path = "/subnets/{address}/{length}",
+    operation_id = "getSubnet",
+    summary = "A subnet.",
+    params(At),
+    responses((status = 200, body = SubnetObject, headers(("ETag" = String, description = "The version, for If-Match.")))),
+)]
 async fn subnet(State(app): State<App>, visitor: Visitor, Path((address, length)): Path<(String, String)>, uri: Uri) -> Result<Response, Problem> {
     let text = format!("{address}/{length}");
     let network: Subnet = text.parse().map_err(|wrong| Problem::not_found(format!("there is no such subnet: {wrong}")))?;
@@ -64,6 +81,15 @@ pub(super) async fn seen_subnet(app: &App, visitor: &Visitor, network: &Subnet) 
     found.map(drop).ok_or_else(|| Problem::not_found(format!("there is no subnet {network}")))
 }
 
+#[utoipa::path(
+    post,
+    path = "/subnets",
+    operation_id = "addSubnet",
+    summary = "Add a subnet.",
+    request_body = SubnetDraft,
+    params(OfWrites),
+    responses((status = 201, body = Written<SubnetObject>)),
+)]
 async fn add_subnet(State(app): State<App>, visitor: Visitor, uri: Uri, Body(body): Body<BODY_LIMIT_BYTES>) -> Result<Response, Problem> {
     let wish = Wish::of(&uri)?;
     let draft: SubnetDraft = read(body, &["network", "campus"])?;
@@ -73,6 +99,7 @@ async fn add_subnet(State(app): State<App>, visitor: Visitor, uri: Uri, Body(bod
     Ok(with_header(answer(&app, &wish, outcome, object, StatusCode::CREATED).await, header::LOCATION, &format!("/api/v1/subnets/{network}")))
 }
 
+#[utoipa::path(get, path = "/zones", operation_id = "listZones", summary = "Zones.", params(At), responses((status = 200, body = Page<ZoneObject>)))]
 async fn zones(State(app): State<App>, visitor: Visitor, uri: Uri) -> Result<Json<Page<ZoneObject>>, Problem> {
     Ok(Json(Page { items: all_zones(&app, &visitor, &uri).await?, next: None }))
 }
@@ -86,6 +113,14 @@ async fn all_zones(app: &App, visitor: &Visitor, uri: &Uri) -> Result<Vec<ZoneOb
     })
 }
 
+#[utoipa::path(
+    get,
+    path = "/zones/{apex}",
+    operation_id = "getZone",
+    summary = "A zone.",
+    params(At),
+    responses((status = 200, body = ZoneObject, headers(("ETag" = String, description = "The version, for If-Match.")))),
+)]
 async fn zone(State(app): State<App>, visitor: Visitor, Path(apex): Path<String>, uri: Uri) -> Result<Response, Problem> {
     let name: DomainName = apex.parse().map_err(|wrong| Problem::not_found(format!("there is no such zone: {wrong}")))?;
     let found = all_zones(&app, &visitor, &uri).await?.into_iter().find(|zone| zone.draft.apex == name);
@@ -98,6 +133,15 @@ pub(super) async fn find_zone(app: &App, visitor: &Visitor, apex: &DomainName) -
     Ok(inventory::zones(&app.pool, &visitor.sight()?).await?.into_iter().find(|zone| zone.draft.apex == *apex))
 }
 
+#[utoipa::path(
+    post,
+    path = "/zones",
+    operation_id = "addZone",
+    summary = "Add a zone.",
+    request_body = ZoneDraft,
+    params(OfWrites),
+    responses((status = 201, body = Written<ZoneObject>)),
+)]
 async fn add_zone(State(app): State<App>, visitor: Visitor, uri: Uri, Body(body): Body<BODY_LIMIT_BYTES>) -> Result<Response, Problem> {
     let wish = Wish::of(&uri)?;
     let draft: ZoneDraft = read(body, &["apex", "primary_ns", "mailbox"])?;
@@ -108,6 +152,14 @@ async fn add_zone(State(app): State<App>, visitor: Visitor, uri: Uri, Body(body)
     Ok(with_header(answer(&app, &wish, outcome, object, StatusCode::CREATED).await, header::LOCATION, &place))
 }
 
+#[utoipa::path(
+    get,
+    path = "/campuses",
+    operation_id = "listCampuses",
+    summary = "Campuses.",
+    params(At),
+    responses((status = 200, body = Page<CampusDraft>)),
+)]
 async fn campuses(State(app): State<App>, visitor: Visitor, uri: Uri) -> Result<Json<Page<CampusDraft>>, Problem> {
     visitor.sight()?;
     let moment = changes::moment(&app, &visitor, &Parameters::of(&uri, &["at"])?).await?;
@@ -118,15 +170,25 @@ async fn campuses(State(app): State<App>, visitor: Visitor, uri: Uri) -> Result<
     Ok(Json(Page { items, next: None }))
 }
 
+#[utoipa::path(get, path = "/campuses/{name}", operation_id = "getCampus", summary = "A campus.", responses((status = 200, body = CampusDraft)))]
 async fn campus(State(app): State<App>, visitor: Visitor, Path(name): Path<String>) -> Result<Json<CampusDraft>, Problem> {
     visitor.sight()?;
     find_campus(&app, &name).await?.map(Json).ok_or_else(|| Problem::not_found(format!("there is no campus {name}")))
 }
 
-async fn find_campus(app: &App, name: &str) -> Result<Option<CampusDraft>, Problem> {
+pub(super) async fn find_campus(app: &App, name: &str) -> Result<Option<CampusDraft>, Problem> {
     Ok(inventory::campuses(&app.pool).await?.into_iter().find(|campus| campus.name == name))
 }
 
+#[utoipa::path(
+    post,
+    path = "/campuses",
+    operation_id = "addCampus",
+    summary = "Add a campus.",
+    request_body = CampusDraft,
+    params(OfWrites),
+    responses((status = 201, body = Written<CampusDraft>)),
+)]
 async fn add_campus(State(app): State<App>, visitor: Visitor, uri: Uri, Body(body): Body<BODY_LIMIT_BYTES>) -> Result<Response, Problem> {
     let wish = Wish::of(&uri)?;
     let draft: CampusDraft = read(body, &["name"])?;
@@ -136,6 +198,13 @@ async fn add_campus(State(app): State<App>, visitor: Visitor, uri: Uri, Body(bod
     Ok(with_header(answer(&app, &wish, outcome, object, StatusCode::CREATED).await, header::LOCATION, &format!("/api/v1/campuses/{name}")))
 }
 
+#[utoipa::path(
+    get,
+    path = "/nas",
+    operation_id = "listNas",
+    summary = "NASs: who may ask RADIUS.",
+    responses((status = 200, body = Page<NasObject>)),
+)]
 async fn nas(State(app): State<App>, visitor: Visitor, uri: Uri) -> Result<Json<Page<NasObject>>, Problem> {
     Parameters::of(&uri, &[])?;
     authorise(&visitor.actor("api"), Action::Read, "all NASs")?;
@@ -143,6 +212,14 @@ async fn nas(State(app): State<App>, visitor: Visitor, uri: Uri) -> Result<Json<
 }
 
 /// Without `If-Match`: a NAS has no version, and whoever deletes one means it whatever its secret is.
+#[utoipa::path(
+    delete,
+    path = "/nas/{name}",
+    operation_id = "deleteNas",
+    summary = "Delete a NAS: from then on its requests are not answered.",
+    params(OfWrites),
+    responses((status = 200, body = Written<NasObject>)),
+)]
 async fn delete_nas(State(app): State<App>, visitor: Visitor, Path(name): Path<String>, uri: Uri) -> Result<Response, Problem> {
     let wish = Wish::of(&uri)?;
     let outcome = make(&app, &visitor, &wish, Edit::NasDelete { name }, None).await?;

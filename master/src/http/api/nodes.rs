@@ -3,6 +3,7 @@
 use super::{
     BODY_LIMIT_BYTES,
     hosts::Page,
+    parameters::OfTries,
     request::{Json as Body, Parameters, read},
 };
 use crate::{
@@ -11,25 +12,20 @@ use crate::{
     nodes::{self, CertificateObject, NewToken, NodeError, NodeObject, TokenError, WorkList},
 };
 use axum::{
-    Json, Router,
+    Json,
     extract::{Path, State},
     response::{IntoResponse, Response},
-    routing::{get, post},
 };
 use http::{StatusCode, Uri};
 use serde::{Deserialize, Serialize};
 use std::{sync::Arc, time::Duration};
+use utoipa_axum::{router::OpenApiRouter, routes};
 
 /// How long a revocation waits for the change of the data key, which takes milliseconds: then it says that it is under way.
 const ROTATION_LIMIT: Duration = Duration::from_secs(4);
 
-pub(super) fn routes() -> Router<App> {
-    Router::new()
-        .route("/nodes", get(list))
-        .route("/nodes/{name}", get(show))
-        .route("/nodes/{name}/revoke", post(revoke))
-        .route("/nodes/{name}/token", post(token))
-        .route("/certificates", get(certificates))
+pub(super) fn routes() -> OpenApiRouter<App> {
+    OpenApiRouter::new().routes(routes!(list)).routes(routes!(show)).routes(routes!(token)).routes(routes!(revoke)).routes(routes!(certificates))
 }
 
 fn boxes(app: &App) -> Result<&Boxes, Problem> {
@@ -37,13 +33,20 @@ fn boxes(app: &App) -> Result<&Boxes, Problem> {
 }
 
 /// All boxes, and what stands against publishing, if anything does.
-#[derive(Serialize)]
+#[derive(Serialize, utoipa::ToSchema)]
 struct NodeList {
     #[serde(flatten)]
     page: Page<NodeObject>,
     publishing_halted: Option<String>,
 }
 
+#[utoipa::path(
+    get,
+    path = "/nodes",
+    operation_id = "listNodes",
+    summary = "Our own boxes, and what stands against publishing.",
+    responses((status = 200, body = NodeList)),
+)]
 async fn list(State(app): State<App>, visitor: Visitor, uri: Uri) -> Result<Json<NodeList>, Problem> {
     Parameters::of(&uri, &[])?;
     visitor.sight()?;
@@ -51,6 +54,13 @@ async fn list(State(app): State<App>, visitor: Visitor, uri: Uri) -> Result<Json
     Ok(Json(NodeList { page: Page { items, next: None }, publishing_halted: (app.halt)() }))
 }
 
+#[utoipa::path(
+    get,
+    path = "/nodes/{name}",
+    operation_id = "getNode",
+    summary = "A box: its certificate, its build, and how far it has each feed.",
+    responses((status = 200, body = NodeObject)),
+)]
 async fn show(State(app): State<App>, visitor: Visitor, Path(name): Path<String>, uri: Uri) -> Result<Json<NodeObject>, Problem> {
     Parameters::of(&uri, &[])?;
     visitor.sight()?;
@@ -59,8 +69,9 @@ async fn show(State(app): State<App>, visitor: Visitor, Path(name): Path<String>
     Ok(Json(nodes::show(&app.pool, &keys, &(boxes.lines)(), &name).await?))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = nodes::TokenDraft)]
 struct TokenDraft {
     #[serde(default)]
     role: Role,
@@ -70,20 +81,24 @@ struct TokenDraft {
     replace: bool,
 }
 
-#[derive(Deserialize, Default)]
+#[derive(Deserialize, Default, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
+#[schema(as = nodes::Role)]
 enum Role {
     #[default]
     Agent,
     Portal,
 }
 
+#[utoipa::path(
+    post,
+    path = "/nodes/{name}/token",
+    operation_id = "makeNodeToken",
+    summary = "Make a one-time token for a new box.",
+    request_body = TokenDraft,
+    responses((status = 201, body = MadeToken)),
+)]
 async fn token(State(app): State<App>, visitor: Visitor, Path(name): Path<String>, uri: Uri, Body(body): Body<BODY_LIMIT_BYTES>) -> Result<Response, Problem> {
-    #[derive(Serialize)]
-    struct Made {
-        name: String,
-        token: String,
-    }
     Parameters::of(&uri, &[])?;
     let actor = visitor.actor("api");
     authorise(&actor, Action::Boxes, "boxes")?;
@@ -95,19 +110,37 @@ async fn token(State(app): State<App>, visitor: Visitor, Path(name): Path<String
     let new = NewToken { name, role, campus: draft.campus, replace: draft.replace };
     let keys = Arc::clone(&boxes(&app)?.keys.borrow());
     let token = nodes::issue_token(&app.pool, &keys, &new, &actor.name, actor.via).await?;
-    Ok((StatusCode::CREATED, Json(Made { name: new.name, token: token.to_string() })).into_response())
+    Ok((StatusCode::CREATED, Json(MadeToken { name: new.name, token: token.to_string() })).into_response())
 }
 
+#[utoipa::path(
+    post,
+    path = "/nodes/{name}/revoke",
+    operation_id = "revokeNode",
+    summary = "Throw a box out, and tell what is left to be done.",
+    params(OfTries),
+    responses((status = 200, body = WorkList)),
+)]
 async fn revoke(State(app): State<App>, visitor: Visitor, Path(name): Path<String>, uri: Uri) -> Result<Json<WorkList>, Problem> {
-    let parameters = Parameters::of(&uri, &["reason"])?;
+    let parameters = Parameters::of(&uri, &["reason", "dry_run"])?;
     let actor = visitor.actor("api");
     authorise(&actor, Action::Boxes, "boxes")?;
     let reason = parameters.text("reason").unwrap_or_default();
-    let list = nodes::revoke(&app.pool, &name, &actor.name, reason, actor.via).await?;
+    let list = nodes::revoke(&app.pool, &name, &actor.name, reason, actor.via, parameters.flag("dry_run")?).await?;
+    if list.dry_run {
+        return Ok(Json(list));
+    }
     app.committed.notify_one();
     Ok(Json(nodes::await_rotation(&app.pool, list, ROTATION_LIMIT).await?))
 }
 
+#[utoipa::path(
+    get,
+    path = "/certificates",
+    operation_id = "listCertificates",
+    summary = "Certificates of boxes, and the authorities that they stand under.",
+    responses((status = 200, body = Page<CertificateObject>)),
+)]
 async fn certificates(State(app): State<App>, visitor: Visitor, uri: Uri) -> Result<Json<Page<CertificateObject>>, Problem> {
     Parameters::of(&uri, &[])?;
     visitor.sight()?;
@@ -133,4 +166,10 @@ impl From<TokenError> for Problem {
             TokenError::Database(error) => error.into(),
         }
     }
+}
+/// A token for a box, told once.
+#[derive(Serialize, utoipa::ToSchema)]
+struct MadeToken {
+    name: String,
+    token: String,
 }

@@ -2,8 +2,9 @@
 
 use super::{
     hosts::Page,
+    parameters::OfWrites,
     request::Parameters,
-    write::{Wish, answer, make},
+    write::{Wish, Written, answer, make},
 };
 use crate::{
     http::{App, Problem, session::Visitor},
@@ -14,24 +15,38 @@ use crate::{
     },
 };
 use axum::{
-    Json, Router,
+    Json,
     extract::{Path, State},
     response::Response,
-    routing::get,
 };
 use http::{StatusCode, Uri};
 use serde_json::Value;
+use utoipa_axum::{router::OpenApiRouter, routes};
 
-pub(super) fn routes() -> Router<App> {
-    Router::new().route("/privacy/fields", get(fields)).route("/privacy/people/{person}", get(export).delete(erase))
+pub(super) fn routes() -> OpenApiRouter<App> {
+    OpenApiRouter::new().routes(routes!(fields)).routes(routes!(export, erase))
 }
 
+#[utoipa::path(
+    get,
+    path = "/privacy/fields",
+    operation_id = "listPersonalFields",
+    summary = "Where personal data is kept, and for how long.",
+    responses((status = 200, body = Page<Field>)),
+)]
 async fn fields(_: Visitor, uri: Uri) -> Result<Json<Page<&'static Field>>, Problem> {
     Parameters::of(&uri, &[])?;
     Ok(Json(Page { items: FIELDS.iter().collect(), next: None }))
 }
 
 /// Only for who may also erase: it gathers what nobody else needs together.
+#[utoipa::path(
+    get,
+    path = "/privacy/people/{person}",
+    operation_id = "exportPerson",
+    summary = "All that is known of a person.",
+    responses((status = 200, body = Export)),
+)]
 async fn export(State(app): State<App>, visitor: Visitor, Path(person): Path<String>, uri: Uri) -> Result<Json<Export>, Problem> {
     Parameters::of(&uri, &[])?;
     inventory::authorise(&visitor.actor("api"), Action::WriteInstitution, "people")?;
@@ -39,6 +54,14 @@ async fn export(State(app): State<App>, visitor: Visitor, Path(person): Path<Str
 }
 
 /// A reason is needed: somebody will ask for it.
+#[utoipa::path(
+    delete,
+    path = "/privacy/people/{person}",
+    operation_id = "erasePerson",
+    summary = "Take a contact away with everything that refers to it; needs a reason.",
+    params(OfWrites),
+    responses((status = 200, body = Written<serde_json::Value>)),
+)]
 async fn erase(State(app): State<App>, visitor: Visitor, Path(handle): Path<String>, uri: Uri) -> Result<Response, Problem> {
     let wish = Wish::of(&uri)?;
     if wish.reason.trim().is_empty() {

@@ -4,6 +4,8 @@ use crate::http::{FieldError, Problem};
 use axum::{
     body::Body,
     extract::{FromRequest, Query, Request},
+    middleware::Next,
+    response::Response,
 };
 use http::{HeaderMap, Uri, header};
 use serde::de::DeserializeOwned;
@@ -30,8 +32,49 @@ impl<const LIMIT_BYTES: usize, S: Send + Sync> FromRequest<S> for Json<LIMIT_BYT
         }
         let bytes = axum::body::to_bytes(request.into_body(), LIMIT_BYTES).await.map_err(|_| Problem::too_large(LIMIT_BYTES))?;
         let value = serde_json::from_slice(&bytes).map_err(|error| Problem::malformed(format!("the body is no JSON: {error}"), vec![]))?;
-        Ok(Self(value))
+        let mut errors = Vec::new();
+        find_zeros(&value, "", &mut errors);
+        if errors.is_empty() { Ok(Self(value)) } else { Err(Problem::malformed("the body has text that cannot be kept", errors)) }
     }
+}
+
+/// No database column holds U+0000: it is told here, with its place, rather than by every rule for itself.
+fn find_zeros(value: &Value, pointer: &str, errors: &mut Vec<FieldError>) {
+    let has_zero = |text: &str| text.contains('\0');
+    let mut add = |pointer: String| errors.push(FieldError::new(pointer, "value", "text cannot have the character U+0000"));
+    match value {
+        Value::String(text) if has_zero(text) => add(pointer.to_owned()),
+        Value::Array(list) => list.iter().enumerate().for_each(|(place, value)| find_zeros(value, &format!("{pointer}/{place}"), errors)),
+        Value::Object(fields) => {
+            if fields.keys().any(|name| has_zero(name)) {
+                add(pointer.to_owned());
+            }
+            fields.iter().for_each(|(name, value)| find_zeros(value, &format!("{pointer}/{}", name.replace('~', "~0").replace('/', "~1")), errors));
+        }
+        _ => {}
+    }
+}
+
+/// Refuses addresses that are no text once they are decoded: not UTF-8, or with U+0000 in them.
+pub(super) async fn refuse_no_text(request: Request, next: Next) -> Result<Response, Problem> {
+    let uri = request.uri();
+    let is_text = |part: &str| decoded(part).is_some_and(|text| !text.contains('\0'));
+    if is_text(uri.path()) && is_text(uri.query().unwrap_or_default()) {
+        return Ok(next.run(request).await);
+    }
+    Err(Problem::malformed("the address is no UTF-8 text, or has the character U+0000 in it", vec![]))
+}
+
+/// Percent-decoding (RFC 3986 section 2.1); `None` where what comes out is no UTF-8.
+fn decoded(text: &str) -> Option<String> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((first, after)) = rest.split_first() {
+        let byte = after.get(..2).filter(|_| *first == b'%').and_then(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok());
+        bytes.push(byte.unwrap_or(*first));
+        rest = if byte.is_some() { &after[2..] } else { after };
+    }
+    String::from_utf8(bytes).ok()
 }
 
 fn is_json(headers: &HeaderMap) -> bool {
@@ -244,11 +287,20 @@ pub fn open_cursor(text: &str) -> Result<String, Problem> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Parameters, check_if_match, merge_patch, open_cursor, read, seal_cursor};
+    use super::{Parameters, check_if_match, decoded, find_zeros, merge_patch, open_cursor, read, seal_cursor};
     use crate::inventory::HostDraft;
     use http::{HeaderMap, Uri};
     use serde_json::json;
     use std::time::Duration;
+
+    #[test]
+    fn text_that_cannot_be_kept_is_told_with_its_place() {
+        let mut errors = Vec::new();
+        find_zeros(&json!({ "a": ["x", "y\0"], "b/c": { "d": "\0" }, "e": "f" }), "", &mut errors);
+        assert_eq!(errors.iter().map(|error| error.pointer.as_str()).collect::<Vec<_>>(), ["/a/1", "/b~1c/d"]);
+        assert_eq!(decoded("/a%20b%2Fc%zz%"), Some("/a b/c%zz%".to_owned()));
+        assert_eq!((decoded("%ff"), decoded("a%00").as_deref()), (None, Some("a\0")));
+    }
 
     #[test]
     fn all_errors_of_a_body_are_found_at_once() {

@@ -1,6 +1,8 @@
 //! `/snapshots`: what was published, what differs, whether it holds together; rolling back, and letting a held generation out.
 
 use super::{
+    hosts::Page,
+    parameters::{OfWrites, Paging},
     request::{OF_WRITES, Parameters, open_cursor, seal_cursor, wrong_parameter},
     write::{Outcome as Edited, Wish, make, propagation},
 };
@@ -10,14 +12,14 @@ use crate::{
     snapshots::{Audit, Diff, FeedSummary, Kept, Outcome, PastError, Shown, Verified, feed_named},
 };
 use axum::{
-    Json, Router,
+    Json,
     extract::{Path, State},
-    routing::{get, post},
 };
 use holdfast_proto::snapshot::{Feed, Kind};
 use holdfast_proto::words::{Epoch, Generation};
 use http::Uri;
 use serde::Serialize;
+use utoipa_axum::{router::OpenApiRouter, routes};
 use uuid::Uuid;
 
 /// Generations on a page, where nothing is said.
@@ -25,17 +27,17 @@ const PAGE_LENGTH: u32 = 50;
 /// And at most.
 const PAGE_LIMIT: u32 = 500;
 
-pub(super) fn routes() -> Router<App> {
-    Router::new()
-        .route("/snapshots", get(list))
-        .route("/snapshots/audit", post(audit))
-        .route("/snapshots/{feed}", get(newest))
-        .route("/snapshots/{feed}/generations", get(generations))
-        .route("/snapshots/{feed}/generations/{generation}", get(show))
-        .route("/snapshots/{feed}/diff", get(diff))
-        .route("/snapshots/{feed}/verify", post(verify))
-        .route("/snapshots/{feed}/rollback", post(rollback))
-        .route("/snapshots/{feed}/release", post(release))
+pub(super) fn routes() -> OpenApiRouter<App> {
+    OpenApiRouter::new()
+        .routes(routes!(list))
+        .routes(routes!(newest))
+        .routes(routes!(generations))
+        .routes(routes!(show))
+        .routes(routes!(diff))
+        .routes(routes!(verify))
+        .routes(routes!(audit))
+        .routes(routes!(rollback))
+        .routes(routes!(release))
 }
 
 impl From<PastError> for Problem {
@@ -48,24 +50,31 @@ impl From<PastError> for Problem {
     }
 }
 
-/// One page of a list.
-#[derive(Serialize)]
-struct Page<T> {
-    items: Vec<T>,
-    next: Option<String>,
-}
-
 fn feed(name: &str) -> Result<Feed, Problem> {
     let known = || Feed::ALL.map(|feed| feed.to_string()).join(", ");
     feed_named(name).ok_or_else(|| Problem::not_found(format!("there is no snapshot {name}; there are: {}", known())))
 }
 
+#[utoipa::path(
+    get,
+    path = "/snapshots",
+    operation_id = "listSnapshots",
+    summary = "Every snapshot, its newest generation, and how far each agent is.",
+    responses((status = 200, body = Page<FeedSummary>)),
+)]
 async fn list(State(app): State<App>, visitor: Visitor, uri: Uri) -> Result<Json<Page<FeedSummary>>, Problem> {
     authorise(&visitor.actor("api"), Action::Read, "all that is published")?;
     Parameters::of(&uri, &[])?;
     Ok(Json(Page { items: app.snapshots.feeds().await?, next: None }))
 }
 
+#[utoipa::path(
+    get,
+    path = "/snapshots/{feed}",
+    operation_id = "getSnapshot",
+    summary = "The newest generation of a snapshot.",
+    responses((status = 200, body = Shown)),
+)]
 async fn newest(State(app): State<App>, visitor: Visitor, Path(name): Path<String>, uri: Uri) -> Result<Json<Shown>, Problem> {
     authorise(&visitor.actor("api"), Action::Read, "all that is published")?;
     Parameters::of(&uri, &[])?;
@@ -73,6 +82,13 @@ async fn newest(State(app): State<App>, visitor: Visitor, Path(name): Path<Strin
     shown.map(Json).ok_or_else(|| Problem::not_found(format!("nothing of {name} was published yet")))
 }
 
+#[utoipa::path(
+    get,
+    path = "/snapshots/{feed}/generations/{generation}",
+    operation_id = "getGeneration",
+    summary = "What is in a generation, and who changed what.",
+    responses((status = 200, body = Shown)),
+)]
 async fn show(State(app): State<App>, visitor: Visitor, Path((name, generation)): Path<(String, String)>, uri: Uri) -> Result<Json<Shown>, Problem> {
     authorise(&visitor.actor("api"), Action::Read, "all that is published")?;
     Parameters::of(&uri, &[])?;
@@ -81,6 +97,14 @@ async fn show(State(app): State<App>, visitor: Visitor, Path((name, generation))
     app.snapshots.show(feed(&name)?, Some(number)).await?.map(Json).ok_or_else(missing)
 }
 
+#[utoipa::path(
+    get,
+    path = "/snapshots/{feed}/generations",
+    operation_id = "listGenerations",
+    summary = "Generations of a snapshot, the newest first.",
+    params(Paging),
+    responses((status = 200, body = Page<Kept>)),
+)]
 async fn generations(State(app): State<App>, visitor: Visitor, Path(name): Path<String>, uri: Uri) -> Result<Json<Page<Kept>>, Problem> {
     authorise(&visitor.actor("api"), Action::Read, "all that is published")?;
     let parameters = Parameters::of(&uri, &["limit", "cursor"])?;
@@ -98,6 +122,17 @@ fn position(text: &str) -> Result<(Epoch, Generation), Problem> {
     parts.ok_or_else(|| wrong_parameter("cursor", "this is no cursor of this list".into()))
 }
 
+#[utoipa::path(
+    get,
+    path = "/snapshots/{feed}/diff",
+    operation_id = "diffGenerations",
+    summary = "What differs between two generations, in words.",
+    params(
+        ("from" = u64, Query, description = "The generation to begin with."),
+        ("to" = u64, Query, description = "The generation to end with."),
+    ),
+    responses((status = 200, body = Diff)),
+)]
 async fn diff(State(app): State<App>, visitor: Visitor, Path(name): Path<String>, uri: Uri) -> Result<Json<Diff>, Problem> {
     authorise(&visitor.actor("api"), Action::Read, "all that is published")?;
     let parameters = Parameters::of(&uri, &["from", "to"])?;
@@ -110,6 +145,13 @@ fn generation(parameters: &Parameters, name: &str) -> Result<Generation, Problem
     text.parse().map(Generation).map_err(|_| wrong_parameter(name, format!("\"{text}\" is no generation")))
 }
 
+#[utoipa::path(
+    post,
+    path = "/snapshots/{feed}/verify",
+    operation_id = "verifySnapshot",
+    summary = "Verify the kept history of a snapshot again.",
+    responses((status = 200, body = Verified)),
+)]
 async fn verify(State(app): State<App>, visitor: Visitor, Path(name): Path<String>, uri: Uri) -> Result<Json<Verified>, Problem> {
     authorise(&visitor.actor("api"), Action::Read, "all that is published")?;
     Parameters::of(&uri, &[])?;
@@ -117,6 +159,14 @@ async fn verify(State(app): State<App>, visitor: Visitor, Path(name): Path<Strin
 }
 
 /// `POST /snapshots/audit?repair=true`: everything composed anew and compared with what is published.
+#[utoipa::path(
+    post,
+    path = "/snapshots/audit",
+    operation_id = "auditSnapshots",
+    summary = "Compose everything anew and compare it with what is published.",
+    params(("repair" = Option<bool>, Query, description = "Have what differs published as it should be.")),
+    responses((status = 200, body = Audit)),
+)]
 async fn audit(State(app): State<App>, visitor: Visitor, uri: Uri) -> Result<Json<Audit>, Problem> {
     let repair = Parameters::of(&uri, &["repair"])?.flag("repair")?;
     let actor = visitor.actor("api");
@@ -127,7 +177,7 @@ async fn audit(State(app): State<App>, visitor: Visitor, uri: Uri) -> Result<Jso
 }
 
 /// What came of a rollback, or would come of it.
-#[derive(Serialize)]
+#[derive(Serialize, utoipa::ToSchema)]
 struct RolledBack {
     dry_run: bool,
     /// The change set that undoes the others.
@@ -144,6 +194,14 @@ struct RolledBack {
 }
 
 /// `POST /snapshots/{feed}/rollback?to=N`: a new, higher generation with the old rows.
+#[utoipa::path(
+    post,
+    path = "/snapshots/{feed}/rollback",
+    operation_id = "rollbackSnapshot",
+    summary = "Make a new generation with the rows of an earlier one.",
+    params(OfWrites, ("to" = u64, Query, description = "The generation whose rows are wanted.")),
+    responses((status = 200, body = RolledBack)),
+)]
 async fn rollback(State(app): State<App>, visitor: Visitor, Path(name): Path<String>, uri: Uri) -> Result<Json<RolledBack>, Problem> {
     let known = [&["to"], OF_WRITES].concat();
     let parameters = Parameters::of(&uri, &known)?;
@@ -176,7 +234,7 @@ fn refuse_what_others_own(feed: Feed) -> Result<(), Problem> {
     Ok(())
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, utoipa::ToSchema)]
 struct Released {
     feed: String,
     released: bool,
@@ -184,6 +242,14 @@ struct Released {
 
 /// `POST /snapshots/{feed}/release?removed=N&reason=...`: somebody answers for a generation that removes much, and says how much
 /// that was when they looked.
+#[utoipa::path(
+    post,
+    path = "/snapshots/{feed}/release",
+    operation_id = "releaseSnapshot",
+    summary = "Answer for a generation that removes much, so that it is published.",
+    params(("removed" = u64, Query, description = "How many rows go."), ("reason" = String, Query, description = "Why all that may go.")),
+    responses((status = 200, body = Released)),
+)]
 async fn release(State(app): State<App>, visitor: Visitor, Path(name): Path<String>, uri: Uri) -> Result<Json<Released>, Problem> {
     let parameters = Parameters::of(&uri, &["removed", "reason"])?;
     let removed = parameters.number("removed", 0..=u32::MAX)?;

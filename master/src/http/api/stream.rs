@@ -11,18 +11,17 @@ use crate::{
     inventory::{Action, authorise},
 };
 use axum::{
-    Router,
     extract::State,
     response::{
         IntoResponse, Response,
         sse::{Event, KeepAlive, Sse},
     },
-    routing::get,
 };
 use futures_util::{Stream, stream};
 use http::{HeaderMap, Uri};
 use std::{collections::VecDeque, convert::Infallible, sync::Arc, sync::LazyLock, time::Duration};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use utoipa_axum::{router::OpenApiRouter, routes};
 
 /// Readers at once.
 const READERS_LIMIT: usize = 64;
@@ -34,8 +33,8 @@ const HEARTBEAT: Duration = Duration::from_secs(15);
 const LOOK_AGAIN: Duration = Duration::from_secs(2);
 static READERS: LazyLock<Arc<Semaphore>> = LazyLock::new(|| Arc::new(Semaphore::new(READERS_LIMIT)));
 
-pub(super) fn routes() -> Router<App> {
-    Router::new().route("/events/stream", get(follow))
+pub(super) fn routes() -> OpenApiRouter<App> {
+    OpenApiRouter::new().routes(routes!(follow))
 }
 
 /// One reader.
@@ -50,6 +49,17 @@ struct Reader {
     _seat: OwnedSemaphorePermit,
 }
 
+#[utoipa::path(
+    get,
+    path = "/events/stream",
+    operation_id = "followEvents",
+    summary = "What happens, as server-sent events, from any number on.",
+    params(
+        ("after" = Option<u64>, Query, description = "After this number."),
+        ("kinds" = Option<String>, Query, description = "Only these kinds, with commas between."),
+    ),
+    responses((status = 200, body = String, content_type = "text/event-stream")),
+)]
 async fn follow(State(app): State<App>, visitor: Visitor, headers: HeaderMap, uri: Uri) -> Result<Response, Problem> {
     authorise(&visitor.actor("api"), Action::Audit, "the hostname database")?;
     let parameters = Parameters::of(&uri, &["after", "kinds"])?;

@@ -15,21 +15,21 @@ use crate::{
     },
 };
 use axum::{
-    Json, Router,
+    Json,
     extract::{Path, State},
     response::{IntoResponse, Response},
-    routing::{delete, get},
 };
 use chrono::{DateTime, Utc};
 use http::{StatusCode, Uri};
 use serde::Serialize;
+use utoipa_axum::{router::OpenApiRouter, routes};
 use uuid::Uuid;
 
-pub(super) fn routes() -> Router<App> {
-    Router::new().route("/tokens", get(list).post(add)).route("/tokens/{id}", delete(revoke))
+pub(super) fn routes() -> OpenApiRouter<App> {
+    OpenApiRouter::new().routes(routes!(list, add)).routes(routes!(revoke))
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, utoipa::ToSchema)]
 struct Token {
     id: Uuid,
     name: String,
@@ -50,26 +50,34 @@ impl From<TokenRow> for Token {
     }
 }
 
+#[utoipa::path(
+    get,
+    path = "/tokens",
+    operation_id = "listTokens",
+    summary = "My tokens, or everybody's for who may grant everywhere.",
+    responses((status = 200, body = Page<Token>)),
+)]
 async fn list(State(app): State<App>, visitor: Visitor, uri: Uri) -> Result<Json<Page<Token>>, Problem> {
     Parameters::of(&uri, &[])?;
     let rows = tokens::list(&app.pool, own_unless_granting(&visitor)).await?;
     Ok(Json(Page { items: rows.into_iter().map(Token::from).collect(), next: None }))
 }
 
+#[utoipa::path(
+    post,
+    path = "/tokens",
+    operation_id = "makeToken",
+    summary = "Make a token; it is told once.",
+    request_body = TokenDraft,
+    responses((status = 201, body = NewToken)),
+)]
 async fn add(State(app): State<App>, visitor: Visitor, uri: Uri, Body(body): Body<BODY_LIMIT_BYTES>) -> Result<Response, Problem> {
-    #[derive(Serialize)]
-    struct Made {
-        id: Uuid,
-        name: String,
-        token: String,
-        expires: DateTime<Utc>,
-    }
     Parameters::of(&uri, &[])?;
     let draft: TokenDraft = read(body, &["name"])?;
     let latest = check_maker(&visitor)?;
     let made = create_token(&app.pool, &visitor.name, &draft, latest).await?;
     let token = String::from_utf8_lossy(made.text.expose()).into_owned();
-    Ok((StatusCode::CREATED, Json(Made { id: made.id, name: draft.name, token, expires: made.expires })).into_response())
+    Ok((StatusCode::CREATED, Json(NewToken { id: made.id, name: draft.name, token, expires: made.expires })).into_response())
 }
 
 /// A token that may do less than its owner makes no others, and none makes one that outlives it. What is barred is not to be had by a
@@ -85,6 +93,7 @@ fn check_maker(visitor: &Visitor) -> Result<Option<DateTime<Utc>>, Problem> {
     }
 }
 
+#[utoipa::path(delete, path = "/tokens/{id}", operation_id = "revokeToken", summary = "Revoke a token.", responses((status = 204)))]
 async fn revoke(State(app): State<App>, visitor: Visitor, Path(id): Path<String>) -> Result<StatusCode, Problem> {
     let unknown = || Problem::not_found(format!("there is no token {id}"));
     let parsed = Uuid::try_parse(&id).map_err(|_| unknown())?;
@@ -93,4 +102,12 @@ async fn revoke(State(app): State<App>, visitor: Visitor, Path(id): Path<String>
     }
     tracing::info!(event = "access_token_revoked", principal = visitor.name, token = %parsed, "a token was revoked");
     Ok(StatusCode::NO_CONTENT)
+}
+/// A new token, told once.
+#[derive(Serialize, utoipa::ToSchema)]
+struct NewToken {
+    id: Uuid,
+    name: String,
+    token: String,
+    expires: DateTime<Utc>,
 }

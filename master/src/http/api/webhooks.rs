@@ -3,6 +3,7 @@
 use super::{
     BODY_LIMIT_BYTES,
     hosts::Page,
+    parameters::{DryRun, Paging, Tried},
     request::{Json as Body, Parameters, open_cursor, read, seal_cursor, wrong_parameter},
 };
 use crate::{
@@ -12,30 +13,27 @@ use crate::{
     inventory::{Action, authorise},
 };
 use axum::{
-    Json, Router,
+    Json,
     extract::{Path, State},
     response::{IntoResponse, Response},
-    routing::{delete, get, post},
 };
 use holdfast_proto::words::Secret;
 use http::{StatusCode, Uri};
 use serde::{Deserialize, Serialize};
+use utoipa_axum::{router::OpenApiRouter, routes};
 use uuid::Uuid;
 
 const LIMIT_DEFAULT: u32 = 100;
 /// The longest address, in bytes.
 const URL_LIMIT_BYTES: usize = 2000;
 
-pub(super) fn routes() -> Router<App> {
-    Router::new()
-        .route("/webhooks", get(list).post(add))
-        .route("/webhooks/{id}", delete(remove))
-        .route("/webhooks/{id}/deliveries", get(deliveries))
-        .route("/webhooks/{id}/deliveries/{delivery}/send", post(send))
+pub(super) fn routes() -> OpenApiRouter<App> {
+    OpenApiRouter::new().routes(routes!(list, add)).routes(routes!(remove)).routes(routes!(deliveries)).routes(routes!(send))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = webhooks::Draft)]
 struct Draft {
     name: String,
     url: String,
@@ -80,12 +78,20 @@ impl Draft {
     }
 }
 
+#[utoipa::path(
+    get,
+    path = "/webhooks",
+    operation_id = "listWebhooks",
+    summary = "Webhooks: events that are sent to others.",
+    responses((status = 200, body = Page<Webhook>)),
+)]
 async fn list(State(app): State<App>, visitor: Visitor, uri: Uri) -> Result<Json<Page<Webhook>>, Problem> {
     Parameters::of(&uri, &[])?;
     Ok(Json(Page { items: hooks(&app, &visitor)?.all().await?, next: None }))
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, utoipa::ToSchema)]
+#[schema(as = webhooks::Made)]
 struct Made {
     id: Uuid,
     name: String,
@@ -93,11 +99,23 @@ struct Made {
     secret: String,
 }
 
+#[utoipa::path(
+    post,
+    path = "/webhooks",
+    operation_id = "addWebhook",
+    summary = "Have events sent somewhere; the key that signs them is told once.",
+    request_body = Draft,
+    params(DryRun),
+    responses((status = 201, body = Made), (status = 200, body = Tried)),
+)]
 async fn add(State(app): State<App>, visitor: Visitor, uri: Uri, Body(body): Body<BODY_LIMIT_BYTES>) -> Result<Response, Problem> {
-    Parameters::of(&uri, &[])?;
+    let dry_run = Parameters::of(&uri, &["dry_run"])?.flag("dry_run")?;
     let hooks = hooks(&app, &visitor)?;
     let draft: Draft = read(body, &["name", "url"])?;
     draft.check()?;
+    if dry_run {
+        return Ok(Json(Tried { dry_run: true }).into_response());
+    }
     let secret = Secret::new(random_bytes().to_vec());
     let area = (draft.area_kind.text(), draft.area_value.as_str());
     let new = NewHook { name: &draft.name, url: &draft.url, secret: &secret, kinds: &draft.kinds, area, created_by: &visitor.name };
@@ -107,16 +125,36 @@ async fn add(State(app): State<App>, visitor: Visitor, uri: Uri, Body(body): Bod
     Ok((StatusCode::CREATED, Json(Made { id, secret: hex::encode(secret.expose()), name: draft.name })).into_response())
 }
 
-async fn remove(State(app): State<App>, visitor: Visitor, Path(id): Path<String>, uri: Uri) -> Result<StatusCode, Problem> {
-    Parameters::of(&uri, &[])?;
+#[utoipa::path(
+    delete,
+    path = "/webhooks/{id}",
+    operation_id = "deleteWebhook",
+    summary = "Send nothing there any more.",
+    params(DryRun),
+    responses((status = 204), (status = 200, body = Tried)),
+)]
+async fn remove(State(app): State<App>, visitor: Visitor, Path(id): Path<String>, uri: Uri) -> Result<Response, Problem> {
+    let dry_run = Parameters::of(&uri, &["dry_run"])?.flag("dry_run")?;
     let hooks = hooks(&app, &visitor)?;
+    if dry_run {
+        let known = hooks.all().await?.into_iter().any(|hook| hook.id.to_string() == id);
+        return if known { Ok(Json(Tried { dry_run: true }).into_response()) } else { Err(unknown(&id)) };
+    }
     if !hooks.delete(parse(&id)?).await? {
         return Err(unknown(&id));
     }
     tracing::info!(event = "webhook_deleted", principal = visitor.name, webhook = id, "a webhook was deleted");
-    Ok(StatusCode::NO_CONTENT)
+    Ok(StatusCode::NO_CONTENT.into_response())
 }
 
+#[utoipa::path(
+    get,
+    path = "/webhooks/{id}/deliveries",
+    operation_id = "listDeliveries",
+    summary = "What was sent, the newest first.",
+    params(Paging, ("state" = Option<String>, Query, description = "One of: waiting, delivered, dead.")),
+    responses((status = 200, body = Page<Delivery>)),
+)]
 async fn deliveries(State(app): State<App>, visitor: Visitor, Path(id): Path<String>, uri: Uri) -> Result<Json<Page<Delivery>>, Problem> {
     let parameters = Parameters::of(&uri, &["state", "limit", "cursor"])?;
     let state = parameters.text("state");
@@ -130,6 +168,13 @@ async fn deliveries(State(app): State<App>, visitor: Visitor, Path(id): Path<Str
 }
 
 /// `POST /webhooks/{id}/deliveries/{delivery}/send`: once more, also what was given up.
+#[utoipa::path(
+    post,
+    path = "/webhooks/{id}/deliveries/{delivery}/send",
+    operation_id = "sendDelivery",
+    summary = "Send a delivery once more, also what was given up.",
+    responses((status = 202)),
+)]
 async fn send(State(app): State<App>, visitor: Visitor, Path((id, delivery)): Path<(String, String)>, uri: Uri) -> Result<StatusCode, Problem> {
     Parameters::of(&uri, &[])?;
     let number = delivery.parse().map_err(|_| Problem::not_found(format!("there is no delivery {delivery}")))?;

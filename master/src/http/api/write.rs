@@ -33,7 +33,7 @@ impl Wish {
 }
 
 /// The answer to a write.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
 pub struct Written<T> {
     /// Whether nothing was done.
     pub dry_run: bool,

@@ -5,7 +5,7 @@ use std::fmt;
 use std::str::FromStr;
 
 /// What a person may do, within the area that it is granted on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Role {
     /// Everything, granting it to others included.

@@ -47,7 +47,8 @@ pub enum WaiverEdit {
 }
 
 /// What came of running the checks.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+#[schema(as = checks::Run)]
 pub struct Run {
     /// How much was found.
     #[serde(flatten)]

@@ -9,7 +9,7 @@ pub const UPLOAD_LIMIT_BYTES: usize = 256 << 20;
 const LINES_LOOKED_AT: usize = 200;
 
 /// A file to import.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Upload {
     /// Its name, as messages show it.

@@ -7,10 +7,11 @@ use std::{fmt, sync::Arc};
 pub const ERRORS_LIMIT: usize = 1_000;
 
 /// A line of an uploaded file.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Place {
     /// The name of the upload.
     #[serde(serialize_with = "write_text", deserialize_with = "read_text")]
+    #[schema(value_type = String)]
     pub file: Arc<str>,
     /// The line, from 1; 0 where the whole file is meant.
     pub line: u32,
@@ -34,7 +35,7 @@ impl fmt::Display for Place {
 }
 
 /// Something that stops the import: where, what is wrong, what to do.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct ImportError {
     /// Where it stands.
     pub place: Place,

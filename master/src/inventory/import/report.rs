@@ -8,7 +8,8 @@ use uuid::Uuid;
 pub const FINDINGS_LIMIT_PER_CODE: usize = 200;
 
 /// What an import did, or would do, or why it did nothing.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, utoipa::ToSchema)]
+#[schema(as = import::Report)]
 pub struct Report {
     /// How many objects were made.
     pub counts: Counts,
@@ -21,7 +22,8 @@ pub struct Report {
 }
 
 /// How many objects an import makes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, utoipa::ToSchema)]
+#[schema(as = import::Counts)]
 pub struct Counts {
     /// New hosts.
     pub hosts: usize,
@@ -42,8 +44,9 @@ pub struct Counts {
 }
 
 /// How much a finding matters.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
+#[schema(as = import::Severity)]
 pub enum Severity {
     /// Good to know.
     Info,
@@ -52,7 +55,8 @@ pub enum Severity {
 }
 
 /// Something a person should look at.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[schema(as = import::Finding)]
 pub struct Finding {
     /// How much it matters.
     pub severity: Severity,

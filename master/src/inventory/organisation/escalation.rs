@@ -17,7 +17,7 @@ use std::net::IpAddr;
 const STAND_INS: [ContactRole; 3] = [ContactRole::Technical, ContactRole::Owner, ContactRole::Administrative];
 
 /// Whom to call about an object, in order.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct Chain {
     /// What was asked about.
     pub object: String,
@@ -26,7 +26,8 @@ pub struct Chain {
 }
 
 /// One call.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+#[schema(as = escalation::Step)]
 pub struct Step {
     /// What they are responsible for.
     pub level: ObjectKind,
