@@ -197,7 +197,7 @@ mod tests {
         assert_eq!(sought("4.99", false).address_end.as_deref(), Some("4.99"));
         assert_eq!(sought(":BEEF", false).address_end.as_deref(), Some(":beef"));
         assert_eq!(sought("lab.uni", false).address_end, None);
-        assert!(sought("10.1.4", false).is_narrow && sought("02005e000102", false).is_narrow);
+        assert!(sought("10.1.4.", false).is_narrow && sought("02005e000102", false).is_narrow);
         assert!(!sought("10.1.", false).is_narrow && !sought("02005e", false).is_narrow && !sought("pc", false).is_narrow);
         assert_eq!(sought("4.99", true), Sought { part: "4.99".into(), names_only: true, ..Sought::default() });
     }

@@ -212,7 +212,7 @@ mod tests {
             let packet = &question[..usize::from(question[QUESTION_BYTES - 1])];
             assert!(packet.ends_with(&[&OPT[15..], &[7; 16]].concat()) && packet.len() < QUESTION_BYTES, "{packet:?}");
         }
-        let types = |qtype: u8| all.iter().filter(|question| question.windows(4).any(|bytes| bytes == [0, 0, qtype, 0])).count();
+        let types = |qtype: u8| all.iter().filter(|question| question.windows(5).any(|bytes| bytes == [0, 0, qtype, 0, 1])).count();
         assert_eq!((types(12), types(28)), (200, 50));
     }
 
