@@ -2,7 +2,6 @@
 
 use crate::changes::office::{Office, Person};
 use serde_json::{Value, json};
-use std::fs;
 
 /// Every command that lists something.
 const LISTS: [&str; 32] = [
@@ -117,12 +116,6 @@ fn a_dry_run_of_any_edit_changes_nothing() {
     assert_eq!(office.number("select count(*) from access.principal where name = 'bob' or disabled_at is not null"), 0);
 }
 
-fn write(name: &str, text: &str) -> String {
-    let path = std::env::temp_dir().join(format!("holdfast-{}-{name}", std::process::id()));
-    fs::write(&path, text).unwrap();
-    path.display().to_string()
-}
-
 const LAB: &str = "
 owns:
   hosts: ['*.lab.uni.example']
@@ -154,7 +147,7 @@ records:
 #[test]
 fn a_file_is_planned_applied_and_then_differs_in_nothing() {
     let office = Office::open("plans");
-    let file = write("lab.yaml", LAB);
+    let file = office.write("lab.yaml", LAB);
     let sets = office.number("select count(*) from change.change_set");
     let (code, planned, said) = office.holdfast(&["plan", &file]);
     assert_eq!(code, 10, "{planned}{said}");
@@ -180,7 +173,7 @@ fn a_file_is_planned_applied_and_then_differs_in_nothing() {
     assert_eq!(code, 10);
     assert!(planned.contains("~ host pc1.lab.uni.example\n    location: \"B 2\" -> \"A 1\"\n0 to add, 1 to change, 0 to delete"), "{planned}");
     assert!(planned.contains("host pc9.lab.uni.example first: --prune deletes them"), "{planned}");
-    let smaller = write(
+    let smaller = office.write(
         "smaller.yaml",
         &LAB.replace(
             "  - {first: 10.9.1.200, last: 10.9.1.220, kind: dynamic}\n",
@@ -205,7 +198,7 @@ fn a_file_is_planned_applied_and_then_differs_in_nothing() {
     office.get("/hosts/elsewhere.uni.example").expect(200);
     assert_eq!(done(&office, &["plan", &smaller, "--prune"]), "everything is as the file says\n");
 
-    let empty = write(
+    let empty = office.write(
         "empty.yaml",
         "owns: {hosts: ['*.lab.uni.example'], records: ['lab.uni.example', '*.lab.uni.example'], pools: [10.9.0.0/16], subnets: [10.9.0.0/16], zones: [lab.uni.example], contacts: [ada-l], departments: [physics]}",
     );
@@ -216,7 +209,7 @@ fn a_file_is_planned_applied_and_then_differs_in_nothing() {
 #[test]
 fn a_file_that_cannot_be_is_refused_whole_and_by_object() {
     let office = Office::open("wrong-plans");
-    let file = write(
+    let file = office.write(
         "wrong.yaml",
         "hosts:\n  - {name: a.uni.example, interfaces: [{addresses: [10.1.4.10]}]}\n  - {name: b.uni.example, interfaces: [{addresses: [10.1.4.10]}]}\n  - {name: c.elsewhere.example}\n",
     );
@@ -226,13 +219,13 @@ fn a_file_that_cannot_be_is_refused_whole_and_by_object() {
         assert!(said.contains("host b.uni.example/interfaces/0/addresses/0: ") && said.contains("host c.elsewhere.example/name: "), "{said}");
     }
     assert_eq!(office.get("/hosts/a.uni.example").status, 404);
-    let (code, _, said) = office.holdfast(&["plan", &write("words.yaml", "hots: []")]);
+    let (code, _, said) = office.holdfast(&["plan", &office.write("words.yaml", "hots: []")]);
     assert!(code == 1 && said.contains("there is no list \"hots\""), "{said}");
 
     // Where a second person is asked for, the plan says so and the apply leaves a proposal.
     done(&office, &["approval", "add", "--range", "10.1.5.0-10.1.5.255", "--comment", "servers"]);
     assert!(done(&office, &["approval", "list"]).contains("range 10.1.5.0-10.1.5.255"));
-    let file = write("second.yaml", "hosts: [{name: s.uni.example, interfaces: [{addresses: [10.1.5.7]}]}]");
+    let file = office.write("second.yaml", "hosts: [{name: s.uni.example, interfaces: [{addresses: [10.1.5.7]}]}]");
     let (code, planned, _) = office.holdfast(&["plan", &file]);
     assert!(code == 10 && planned.contains("needs a second person: range 10.1.5.0-10.1.5.255"), "{planned}");
     let (code, _, said) = office.holdfast(&["apply", &file]);

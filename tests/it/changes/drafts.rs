@@ -154,6 +154,9 @@ fn a_request_that_comes_twice_is_answered_once() {
     assert_eq!(send(Person::Ada, "k1", &json!({ "name": "other.uni.example" })).expect(422).text("/errors/0/code"), "idempotency-key-used");
     assert_eq!(send(Person::Grace, "k1", &body).status, 409, "keys are everybody's own, and the name is taken");
     send(Person::Ada, "", &body).expect(400);
+    // What may hold a secret is told once, and not kept to be told again.
+    let token = |headers: &[(&str, &str)]| office.ask(Person::Ada, "POST", "/tokens", headers, Some(&json!({ "name": "script" })));
+    assert!(token(&[("idempotency-key", "k5")]).expect(400).text("/detail").contains("secret"));
 
     let gone = |key: &str| office.ask(Person::Ada, "DELETE", "/hosts/www.uni.example", &[("if-match", "*"), ("idempotency-key", key)], None);
     gone("k2").expect(200);

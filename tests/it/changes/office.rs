@@ -63,7 +63,7 @@ pub struct Office {
     tokens: [String; 2],
     pub web: SocketAddr,
     state_dir: PathBuf,
-    _folder: Folder,
+    folder: Folder,
 }
 
 impl Drop for Office {
@@ -99,7 +99,7 @@ impl Office {
         let engine = Engine::at(&state_dir).unwrap();
         let pool = runtime.block_on(PgPool::connect_with(engine.options(holdfast_master::run::DATABASE))).unwrap();
         let tokens = runtime.block_on(tokens(&pool));
-        let office = Self { program, engine, pool, runtime, agent, tokens, web, state_dir, _folder: folder };
+        let office = Self { program, engine, pool, runtime, agent, tokens, web, state_dir, folder };
         office.furnish();
         office
     }
@@ -123,6 +123,11 @@ impl Office {
             None => self.agent.run(request.body(()).unwrap()),
         };
         read(answered.unwrap())
+    }
+
+    /// Writes a file into its folder; gives its path.
+    pub fn write(&self, name: &str, text: &str) -> String {
+        self.folder.write(name, text).unwrap().display().to_string()
     }
 
     pub fn get(&self, path: &str) -> Answer {
