@@ -60,12 +60,14 @@ async fn connect(options: PgConnectOptions) -> anyhow::Result<PgPool> {
     limits().connect_with(options.application_name("holdfast").options(PLANNING)).await.context("connecting to the database")
 }
 
-/// The same database, as somebody who may do less. Where the role is missing, because the server did not let us make it, the
-/// owner acts in its place, which is told.
+/// The same database, as somebody who may do less. Where that cannot be, because the server did not let us make the role, or it is
+/// another database's and has no rights in this one, the owner acts in its place, which is told.
 pub async fn acting_as(pool: &PgPool, role: &'static str) -> anyhow::Result<PgPool> {
-    let known: bool = sqlx::query_scalar("select exists (select from pg_roles where rolname = $1)").bind(role).fetch_one(pool).await?;
-    if !known {
-        tracing::warn!(event = "role_missing", role, "the database has no role {role}: the master acts as the owner of its database");
+    let sql = "select exists (select from pg_roles r where r.rolname = $1 and pg_has_role(current_user, r.oid, 'member')
+                 and has_schema_privilege(r.oid, 'change', 'usage'))";
+    let may_act: bool = sqlx::query_scalar(sql).bind(role).fetch_one(pool).await?;
+    if !may_act {
+        tracing::warn!(event = "role_missing", role, "the database lets nobody act as {role}: the master acts as the owner of its database");
         return Ok(pool.clone());
     }
     let options = PgConnectOptions::clone(&pool.connect_options()).options([("role", role)]);

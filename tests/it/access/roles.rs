@@ -29,6 +29,12 @@ async fn the_publisher_writes_no_host_and_the_doors_write_no_generation() {
     for statement in ["update publish.generation set generation = generation", "delete from change.change", "alter table ipam.host add x text"] {
         assert!(refused(&doors, statement).await, "{statement}");
     }
+    // A role of another database has no rights in this one: the owner acts in its place.
+    sqlx::query("create role holdfast_other nologin").execute(&it.pool).await.unwrap();
+    for role in ["holdfast_other", "holdfast_nobody"] {
+        let owner = acting_as(&it.pool, role).await.unwrap();
+        assert!(!refused(&owner, "delete from access.session").await, "{role}");
+    }
     assert!(!refused(&publisher, "update publish.term set term = term").await);
     assert!(!refused(&doors, "delete from access.session").await);
 }
