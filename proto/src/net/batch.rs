@@ -107,8 +107,9 @@ impl BatchSocket {
         let mut due: Vec<(&Received, &[u8])> =
             arrivals.iter().zip(replies.iter()).filter(|(_, reply)| !reply.is_empty()).map(|(arrival, reply)| (arrival, &reply[..])).collect();
         let mut due = &mut due[..];
-        while let Some(via) = due.first().map(|(arrival, _)| arrival.via) {
-            let alike = due.iter().take_while(|(arrival, _)| arrival.via == via).count();
+        let way = |arrival: &Received| arrival.via.towards(arrival.from);
+        while let Some(via) = due.first().map(|(arrival, _)| way(arrival)) {
+            let alike = due.iter().take_while(|(arrival, _)| way(arrival) == via).count();
             let done = match self.send_alike(&due[..alike], via, outgoing) {
                 Ok(count) => count,
                 Err(full) if full.kind() == io::ErrorKind::WouldBlock => {
