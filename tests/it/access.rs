@@ -59,7 +59,7 @@ fn a_department_edits_and_sees_only_its_own_by_every_path() {
     let draft = house.do_as_admin("POST", "/api/v1/change-sets", json!({ "reason": "a draft of somebody else" }))["id"].as_str().unwrap().to_owned();
     let edits = json!({ "edits": [{ "method": "DELETE", "path": "/hosts/first.law.uni.example", "if_match": "*" }] });
     let slipped_in = house.ask(&ann, "POST", &format!("/api/v1/change-sets/{draft}/edits"), Some(edits));
-    assert!([403, 404].contains(&slipped_in.status), "{}", slipped_in.text);
+    assert!([403, 404, 422].contains(&slipped_in.status), "{}", slipped_in.text);
     let with_alias = json!({ "name": "spy.ph.uni.example", "aliases": ["spy.law.uni.example"] });
     refused(&house, &ann, "POST", "/api/v1/hosts", with_alias, law);
     refused(&house, &ann, "POST", "/api/v1/campuses", json!({ "name": "moon" }), "ask an administrator");

@@ -46,7 +46,7 @@ async fn what_an_agent_lent_is_nobodys_until_it_has_stopped_and_the_last_lease_i
     let (north, south) = (agent(&bench, 1, "north-1", "north").await, agent(&bench, 2, "south-1", "south").await);
     let did = bench.must(add_pool()).await;
     assert_eq!(shares(&bench).await, ["10.1.6.10-10.1.6.79 north-1 lent", "10.1.6.80-10.1.6.109 south-1 lent"]);
-    assert!(did.effects.others.contains(&"what 10.1.6.0/24 lends".to_owned()), "{:?}", did.effects.others);
+    assert!(did.effects.others.contains(&"what 10.1.6.0/24 lends changes".to_owned()), "{:?}", did.effects.others);
     bench.must(host("first", next("10.1.6.0/24"))).await;
     assert_eq!(kinds(bench.edit(host("pc", json!(["10.1.6.10"]))).await), ["address-in-other-pool"]);
 
