@@ -5,6 +5,7 @@ use super::interfaces::Interfaces;
 use super::notes;
 use super::whereabouts::Whereabouts;
 use crate::reports::Spool;
+use holdfast_proto::dhcp::lease::Lease;
 use holdfast_proto::dhcp::{Desk, Kind, Outcome, Peer, Reason, Standing};
 use holdfast_proto::net::clock::TrustedClock;
 use holdfast_proto::net::datagrams::{Arrival, Datagrams, Inbox};
@@ -65,6 +66,7 @@ impl Worker {
         let (view, now) = (self.reader.current(), self.lease_clock.now());
         let may_lend = self.committer.as_mut().is_some_and(|committer| committer.may_lend(now));
         self.desk.set_lending(may_lend);
+        let late_ms = self.clock.now().0.saturating_sub(now.0);
         let whereabouts = self.whereabouts.borrow().clone();
         tools.interfaces.refresh();
         for (packet, arrival) in inbox.iter() {
@@ -78,14 +80,13 @@ impl Worker {
                 Outcome::Silent(_) => None,
             };
             match (self.desk.take_record(), &self.committer) {
-                (Some(record), Some(committer)) => committer.commit(&record, reply, now),
+                (Some(record), Some(committer)) => committer.commit(&Lease { told: UnixMillis(now.0 + late_ms), ..record }, reply, now),
                 // Nothing is lent without a log, so there is no such record.
                 (Some(_), None) => {}
                 (None, _) => tools.replies.extend(reply),
             }
         }
         self.delivery.send(&mut tools.replies, &mut tools.room);
-        let late_ms = self.clock.now().0.saturating_sub(now.0);
         notes::tell(&self.spool, self.desk.take_notes(), late_ms);
         self.counters.known(self.desk.leases().len(), self.desk.strangers());
     }

@@ -113,6 +113,45 @@ impl LeaseLog {
     }
 }
 
+/// Reads on in a box's lease log while another process writes it, and remembers what somebody has taken.
+#[derive(Debug)]
+pub struct LeaseTail {
+    tail: Tail,
+    taken: Position,
+    dir: PathBuf,
+    mark: PathBuf,
+}
+
+impl LeaseTail {
+    /// Reads on behind what was taken.
+    pub fn open(state_dir: &Path) -> Self {
+        let (dir, mark) = (state_dir.join("leases"), state_dir.join("leases-taken"));
+        // Without a readable mark nothing was taken; whoever gets a record twice knows it.
+        let taken = std::fs::read(&mark).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default();
+        Self { tail: Tail::new(&dir, taken), taken, dir, mark }
+    }
+
+    /// The next records in their order, at most so many, and where the last of them stands.
+    pub fn next(&mut self, limit: usize) -> io::Result<Option<(Position, Vec<Vec<u8>>)>> {
+        let entries = self.tail.read(limit)?;
+        let last = entries.last().map(|entry| entry.position);
+        Ok(last.map(|last| (last, entries.into_iter().map(|entry| entry.payload).collect())))
+    }
+
+    /// Everything up to here was taken.
+    pub fn take(&mut self, up_to: Position) -> io::Result<()> {
+        self.taken = up_to;
+        let aside = self.mark.with_extension("aside");
+        std::fs::write(&aside, serde_json::to_vec(&up_to)?)?;
+        std::fs::rename(&aside, &self.mark)
+    }
+
+    /// What was read and not taken is read again.
+    pub fn rewind(&mut self) {
+        self.tail = Tail::new(&self.dir, self.taken);
+    }
+}
+
 /// Every record on disk.
 fn read(dir: &Path) -> io::Result<Found> {
     let mut found = Found::default();

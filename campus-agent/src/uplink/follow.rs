@@ -1,11 +1,13 @@
 use super::arriving::Arriving;
 use super::backoff::{Backoff, Ended};
 use super::fetch::{Gathering, Wanted, fetch, lock};
+use super::leases::LeaseFeed;
 use super::line::{Line, Output, SILENCE_LIMIT, Taken};
 use super::mend::mend;
 use super::{FeedState, Line as LineState, State, link};
 use crate::config::Folders;
 use crate::reports::{Delivery, MASTER, Outbox, Spool};
+use crate::store::framed::Position as LogPosition;
 use crate::store::{Changes, Floor, FloorFile, Identity, Keeper, Kept, Refusal, Trusts, feed_dir, on_changes_in, served};
 use crate::telemetry::BUILD;
 use anyhow::Context;
@@ -50,6 +52,7 @@ pub struct Uplink {
     floor_file: FloorFile,
     spool: Spool,
     outbox: Outbox,
+    leases: LeaseFeed,
     clock: Arc<TrustedClock>,
     state: watch::Sender<State>,
     /// The floor has risen since it was last written.
@@ -97,6 +100,7 @@ impl Uplink {
         let signed_time = floor.time;
         let keepers: BTreeMap<Feed, Keeper> = keepers.into_iter().map(|keeper| (keeper.state().view().feed(), keeper)).collect();
         let outbox = Outbox::open(&folders.state, MASTER, Some(spool.clone()));
+        let leases = LeaseFeed::open(&folders.state);
         let resume = |feed: &Feed| Some((*feed, Arc::new(Mutex::new(Arriving::resume(arriving_path(&folders.state, *feed))?))));
         let gathering = keepers.keys().filter_map(resume).collect();
         let uplink = Self {
@@ -111,6 +115,7 @@ impl Uplink {
             floor_file,
             spool,
             outbox,
+            leases,
             clock,
             state: watch::channel(State::default()).0,
             floor_is_due: false,
@@ -175,6 +180,7 @@ impl Uplink {
             opened => opened?,
         };
         self.outbox.rewind();
+        self.leases.begin();
         let line = Line::begin(self.keepers.keys().copied(), self.signed_time, Instant::now());
         self.follow(stream, Session { line, outgoing, fetches: JoinSet::new() }).await
     }
@@ -344,6 +350,8 @@ impl Uplink {
                 self.state.send_modify(|state| state.is_stale = is_stale);
             }
             Output::Trust(trusts) => self.on_trust(&trusts),
+            Output::LeasesWanted => self.leases.wanted(),
+            Output::LeasesStored { segment, number } => block_in_place(|| self.leases.stored(LogPosition { segment, number })),
             Output::Delivered { spool_id, sequence } => self.outbox.delivered(&spool_id, sequence),
             Output::Raise(event, detail) => self.spool.raise(event, detail),
         }
@@ -509,6 +517,9 @@ impl Uplink {
                 severity: report.severity as u32,
             };
             session.outgoing.send(FromAgent { message: Some(from_agent::Message::Report(report)) }).await?;
+        }
+        if let Some(leases) = block_in_place(|| self.leases.due()) {
+            session.outgoing.send(leases).await?;
         }
         Ok(())
     }

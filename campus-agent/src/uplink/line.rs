@@ -53,6 +53,15 @@ pub enum Output {
         /// This one.
         sequence: u64,
     },
+    /// The master takes leases.
+    LeasesWanted,
+    /// The master has stored the leases up to here in the lease log.
+    LeasesStored {
+        /// The segment.
+        segment: u64,
+        /// The number in it.
+        number: u64,
+    },
     /// Tell people.
     Raise(&'static str, String),
 }
@@ -163,6 +172,7 @@ impl Line {
                 if self.course(feed).is_astray { self.fetch(feed, out) } else { self.mend(feed, out) }
             }
             from_master::Message::Trust(update) => out.push(Output::Trust(update.trusts)),
+            from_master::Message::LeasesAck(ack) => out.push(Output::LeasesStored { segment: ack.segment, number: ack.number }),
             from_master::Message::ReportAck(ack) => out.push(Output::Delivered { spool_id: ack.spool_id, sequence: ack.sequence }),
         }
         Ok(())
@@ -171,6 +181,9 @@ impl Line {
     fn on_heartbeat(&mut self, heartbeat: &Heartbeat, trust: &Trust, now: Instant, out: &mut Vec<Output>) {
         if !std::mem::replace(&mut self.is_connected, true) {
             out.push(Output::Connected);
+        }
+        if heartbeat.takes_leases {
+            out.push(Output::LeasesWanted);
         }
         let position = |latest: &holdfast_proto::control::Position| {
             let feed = latest.feed.as_ref()?.known()?;

@@ -10,6 +10,7 @@ mod backoff;
 mod enrol;
 mod fetch;
 mod follow;
+mod leases;
 pub mod line;
 mod link;
 mod mend;

@@ -12,6 +12,7 @@ use super::approval::ApprovalCommand;
 use super::boot::BootCommand;
 use super::check::{CheckCommand, CheckWish};
 use super::declared::{ApplyWish, PlanWish};
+use super::lease::LeaseCommand;
 use super::moves::MoveCommand;
 use super::organisation::{ClassCommand, ContactCommand, DepartmentCommand, ExternalCommand, MailboxCommand};
 use super::people::{GrantCommand, PolicyCommand, SessionCommand, TokenCommand, UserCommand};
@@ -93,6 +94,11 @@ pub(super) enum Command {
     Pool {
         #[command(subcommand)]
         command: PoolCommand,
+    },
+    /// Leases: who has which address of a pool, and who had it.
+    Lease {
+        #[command(subcommand)]
+        command: LeaseCommand,
     },
     /// Containers: networks that subnets are cut from.
     Container {

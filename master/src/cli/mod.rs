@@ -14,6 +14,7 @@ mod events;
 mod explain;
 mod host;
 mod import;
+mod lease;
 mod moves;
 mod network;
 mod node;
@@ -89,6 +90,7 @@ fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Campus { command } => network::campus(&client, output, command),
         Command::Ip { command } => space::ip(&client, output, command),
         Command::Pool { command } => space::pool(&client, output, command),
+        Command::Lease { command } => lease::lease(&client, output, command),
         Command::Container { command } => space::container(&client, output, command),
         Command::Family { command } => space::family(&client, output, command),
         Command::Move { command } => moves::run(&client, output, command),

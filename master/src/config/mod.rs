@@ -76,7 +76,7 @@ pub struct Control {
     pub bulk_bytes_per_second: u64,
 }
 
-/// How long what the boxes report is kept.
+/// How long what the boxes report is kept: events, and who had which address on loan.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Events {

@@ -1,11 +1,11 @@
 use super::Control;
 use super::canary::Gate;
 use super::gate::News;
-use super::line::{Line, Output, report_ack};
+use super::line::{Line, Output, leases_ack, report_ack};
 use crate::db::{DbError, nodes};
 use chrono::Utc;
 use holdfast_proto::control::control_server::Control as ControlService;
-use holdfast_proto::control::{FromAgent, FromMaster, Report, TrustUpdate, from_agent, from_master};
+use holdfast_proto::control::{FromAgent, FromMaster, Leases, Report, TrustUpdate, from_agent, from_master};
 use holdfast_proto::snapshot::{Feed, Sealed};
 use holdfast_proto::words::{Epoch, Generation, NodeId, UnixMillis};
 use std::collections::BTreeMap;
@@ -194,6 +194,7 @@ impl Session {
             Output::Alive(sent) => self.control.gate.tell(News::Alive { node: self.node, sent }).await,
             Output::Given(feed, epoch, generation) => self.control.gate.tell(News::Given { node: self.node, feed, position: (epoch, generation) }).await,
             Output::Store(report) => self.store(report).await?,
+            Output::StoreLeases(leases) => self.store_leases(leases).await?,
             Output::Refused(feed, why) => {
                 tracing::error!(event = "generation_refused", agent = self.name, %feed, why, "an agent kept a generation out");
                 self.control.gate.tell(News::Refused { node: self.node, feed }).await;
@@ -223,6 +224,12 @@ impl Session {
         let stored = report_ack(&report);
         let is_stored = timeout(DATABASE_PATIENCE, self.control.inbox.take(self.node, &self.name, report)).await;
         if is_stored.unwrap_or(false) { self.send(stored).await } else { Ok(()) }
+    }
+
+    /// Leases that are not stored come again.
+    async fn store_leases(&self, leases: Leases) -> Result<(), Status> {
+        let is_stored = timeout(DATABASE_PATIENCE, self.control.inbox.take_leases(self.node, &self.name, &leases.records)).await;
+        if is_stored.unwrap_or(false) { self.send(leases_ack(&leases)).await } else { Ok(()) }
     }
 
     async fn send(&self, message: FromMaster) -> Result<(), Status> {

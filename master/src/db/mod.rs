@@ -30,6 +30,7 @@ pub mod grants;
 pub mod holders;
 pub mod holds;
 pub mod hosts;
+pub mod leases;
 pub mod moves;
 pub mod nas;
 pub mod nodes;

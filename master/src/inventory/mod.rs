@@ -19,6 +19,7 @@ mod families;
 mod hosts;
 pub mod import;
 mod interfaces;
+pub mod leases;
 mod moves;
 mod names;
 pub mod numbers;
@@ -57,6 +58,7 @@ pub use drafts::{
 };
 pub use effects::{BootEffect, Effects, HostsTouched, RecordEffect};
 pub use families::{FamilyDraft, OtherAddressDraft, all as families};
+pub use leases::{LeaseObject, lease_history, leases};
 pub use moves::{MoveDraft, PlannedMove, planned, tend, tend_once};
 pub use past::{Moment, campuses_at, host_at, hosts_at, subnets_at, zones_at};
 pub use quarantine::{Held, quarantined};

@@ -2,6 +2,7 @@
 //! handed on to the institution's own log by syslog.
 
 mod inbox;
+mod leases;
 mod retention;
 mod syslog;
 

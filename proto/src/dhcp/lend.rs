@@ -135,6 +135,7 @@ impl Lender<'_, '_> {
             htype: self.request.htype,
             chaddr: self.request.chaddr.to_vec(),
             host_name,
+            told: self.now,
         }));
         Ok(outcome)
     }

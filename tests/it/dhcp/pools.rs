@@ -16,6 +16,15 @@ fn shares(admin: &Admin) -> Vec<(String, String, String)> {
     items.iter().map(|item| (text(item, "first"), text(item, "agent"), text(item, "state"))).collect()
 }
 
+/// Address, machine, agent and state.
+fn leases(admin: &Admin, of: &[&str]) -> Vec<(String, String, String, String)> {
+    let printed = admin.holdfast(&[&["-o", "json", "lease"], of].concat()).unwrap();
+    let told: Value = serde_json::from_str(&printed).unwrap();
+    let items = told["items"].as_array().or(told.as_array()).unwrap();
+    let text = |item: &Value, field: &str| item[field].as_str().unwrap().to_owned();
+    items.iter().map(|item| (text(item, "ip"), text(item, "mac"), text(item, "agent"), text(item, "state"))).collect()
+}
+
 fn expect(told: Vec<(String, String, String)>, expected: &[(&str, &str, &str)]) -> bool {
     told.iter().map(|(first, agent, state)| (first.as_str(), agent.as_str(), state.as_str())).eq(expected.iter().copied())
 }
@@ -34,6 +43,11 @@ fn a_pool_is_lent_as_soon_as_it_is_saved_and_waits_for_its_leases_when_it_goes()
     assert!(expect(shares(&admin), &lent), "{:?}", shares(&admin));
     let lease = udhcpc(host, 5, &[]).unwrap().expect("a lease from the pool");
     assert_eq!((lease.address(), lease.word("lease")), (Some(Ipv4Addr::new(10, 1, 6, 100)), "600"));
+
+    let known = |of: &[&str]| leases(&admin, of) == [("10.1.6.100".to_owned(), "02:00:00:00:aa:01".to_owned(), "north".to_owned(), "active".to_owned())];
+    eventually("the master knows who has it", || Ok(known(&["list", "--subnet", "10.1.4.0/22"])));
+    assert!(known(&["history", "--mac", "0200.0000.aa01"]) && known(&["history", "--ip", "10.1.6.100"]));
+    assert!(leases(&admin, &["history", "--ip", "10.1.6.101"]).is_empty());
 
     admin.holdfast(&["pool", "delete", "10.1.6.100-10.1.6.109"]).unwrap();
     let refused = admin.holdfast(&["host", "add", "hasty.uni.example", "--address", "10.1.6.100"]).unwrap_err().to_string();

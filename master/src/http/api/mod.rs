@@ -14,6 +14,7 @@ mod explain;
 mod hosts;
 mod idempotency;
 mod import;
+mod leases;
 mod me;
 mod moves;
 mod named;
@@ -68,6 +69,7 @@ fn open() -> OpenApiRouter<App> {
         .merge(snapshots::routes())
         .merge(changes::routes())
         .merge(audit::routes())
+        .merge(leases::routes())
         .merge(stream::routes())
 }
 

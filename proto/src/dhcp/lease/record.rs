@@ -2,7 +2,9 @@ use crate::words::UnixMillis;
 use ipnet::Ipv4Net;
 use std::net::Ipv4Addr;
 
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
+/// Without `told`.
+const WITHOUT_TOLD: u8 = 1;
 /// Longer names are cut: they are for people.
 pub(super) const NAME_LIMIT_BYTES: usize = 63;
 
@@ -38,6 +40,8 @@ pub struct Lease {
     pub chaddr: Vec<u8>,
     /// What it calls itself, cut.
     pub host_name: Vec<u8>,
+    /// `at` for people: the time that leases run by may be late.
+    pub told: UnixMillis,
 }
 
 /// Bytes that are no record.
@@ -46,13 +50,14 @@ pub struct Lease {
 pub struct RecordError;
 
 impl Lease {
-    /// `version u8 | state u8 | prefix length u8 | address | at u64 | until u64`, then, each with its length (u8) before it, client,
+    /// `version u8 | state u8 | prefix length u8 | address | at u64 | until u64 | told u64`, then, each with its length (u8) before it, client,
     /// hardware address (its type before the length) and name. Little-endian.
     pub fn encode(&self) -> Vec<u8> {
         let mut out = vec![VERSION, self.state as u8, self.net.prefix_len()];
         out.extend_from_slice(&self.address.octets());
         out.extend_from_slice(&self.at.0.to_le_bytes());
         out.extend_from_slice(&self.until.0.to_le_bytes());
+        out.extend_from_slice(&self.told.0.to_le_bytes());
         put(&self.client, &mut out);
         out.push(self.htype);
         put(&self.chaddr, &mut out);
@@ -65,12 +70,16 @@ impl Lease {
         let ([version, state, prefix_len, a, b, c, d], rest) = bytes.split_first_chunk().ok_or(RecordError)?;
         let (at, rest) = rest.split_first_chunk().ok_or(RecordError)?;
         let (until, mut rest) = rest.split_first_chunk().ok_or(RecordError)?;
+        let mut told = at;
+        if *version == VERSION {
+            (told, rest) = rest.split_first_chunk().ok_or(RecordError)?;
+        }
         let state = [LeaseState::Active, LeaseState::Released, LeaseState::Declined].get(usize::from(*state)).copied();
         let address = Ipv4Addr::new(*a, *b, *c, *d);
         let client = take(&mut rest)?;
         let (htype, mut rest) = rest.split_first().ok_or(RecordError)?;
         let (chaddr, host_name) = (take(&mut rest)?, take(&mut rest)?);
-        if *version != VERSION || !rest.is_empty() {
+        if ![WITHOUT_TOLD, VERSION].contains(version) || !rest.is_empty() {
             return Err(RecordError);
         }
         Ok(Self {
@@ -83,6 +92,7 @@ impl Lease {
             htype: *htype,
             chaddr: chaddr.to_vec(),
             host_name: host_name.to_vec(),
+            told: UnixMillis(u64::from_le_bytes(*told)),
         })
     }
 }

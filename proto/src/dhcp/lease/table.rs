@@ -187,7 +187,7 @@ impl Leases {
 
     fn end(&mut self, net: Ipv4Net, client: &[u8], address: Ipv4Addr, (state, until): (LeaseState, UnixMillis), at: UnixMillis) -> Option<Lease> {
         let lease = self.of_address(net, address).filter(|lease| lease.client == client && lease.state == LeaseState::Active)?;
-        let ended = Lease { state, at, until, ..lease.clone() };
+        let ended = Lease { state, at, until, told: at, ..lease.clone() };
         Some(self.grant(ended))
     }
 }

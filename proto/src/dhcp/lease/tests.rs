@@ -23,7 +23,7 @@ fn share(first: u8, last: u8) -> Share {
 
 fn lease(last: u8, client: u8, at: u64) -> Lease {
     let (state, until) = (LeaseState::Active, UnixMillis(at + HOUR_MS));
-    Lease { state, net: net(), address: address(last), at: UnixMillis(at), until, client: vec![client], htype: 1, chaddr: vec![client; 6], host_name: vec![] }
+    Lease { state, net: net(), address: address(last), at: UnixMillis(at), until, client: vec![client], htype: 1, chaddr: vec![client; 6], host_name: vec![], told: UnixMillis(at) }
 }
 
 /// Offers and takes: the address that a client gets.
@@ -45,10 +45,13 @@ fn the_record_is_golden() {
         client,
         chaddr: vec![2, 0, 0, 0, 0, 9],
         host_name: b"pc7".into(),
+        told: UnixMillis(1_799_999_996_401),
         ..lease(5, 9, 0)
     };
     assert_eq!(hex::encode(record.encode()), include_str!("../golden/lease.hex").trim());
     assert_eq!(Lease::decode(&record.encode()), Ok(record.clone()));
+    let without_told = hex::decode("0100160a010605f0415c18a301000000505c18a3010000043d010203010602000000000903706337").unwrap();
+    assert_eq!(Lease::decode(&without_told), Ok(Lease { told: record.at, ..record.clone() }), "what an older build wrote");
     for cut in 0..record.encode().len() {
         assert_eq!(Lease::decode(&record.encode()[..cut]), Err(RecordError));
     }

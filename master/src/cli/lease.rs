@@ -1,0 +1,39 @@
+//! `holdfast lease`: what agents lend.
+
+use super::{Failure, arguments::Output, client::Client, space::all};
+use clap::Subcommand;
+
+const COLUMNS: [&str; 7] = ["ip", "mac", "host_name", "agent", "state", "since", "until"];
+
+#[derive(Debug, Subcommand)]
+pub(super) enum LeaseCommand {
+    /// Who has, or had last, each address that was lent.
+    List {
+        /// Only those of this subnet.
+        #[arg(long)]
+        subnet: Option<String>,
+    },
+    /// Who had an address on loan, or which addresses a machine had: the last first.
+    #[command(group(clap::ArgGroup::new("of").required(true).args(["ip", "mac"])))]
+    History {
+        /// Of this address.
+        #[arg(long)]
+        ip: Option<String>,
+        /// Of the machine with this hardware address.
+        #[arg(long)]
+        mac: Option<String>,
+    },
+}
+
+pub(super) fn lease(client: &Client, output: Output, command: LeaseCommand) -> Result<(), Failure> {
+    match command {
+        LeaseCommand::List { subnet } => {
+            let query = subnet.map(|subnet| ("subnet", subnet)).into_iter().collect();
+            all(client, output, "/leases", query, &COLUMNS)
+        }
+        LeaseCommand::History { ip, mac } => {
+            let query = [("ip", ip), ("mac", mac)].into_iter().filter_map(|(name, text)| Some((name, text?))).collect();
+            all(client, output, "/leases/history", query, &COLUMNS)
+        }
+    }
+}

@@ -1,0 +1,66 @@
+//! `/leases` and `/leases/history`: what agents lend.
+
+use super::{
+    hosts::Page,
+    networks::seen_subnet,
+    request::{Parameters, open_cursor, seal_cursor, wrong_parameter},
+};
+use crate::{
+    http::{App, Problem, session::Visitor},
+    inventory::{self, LeaseObject},
+};
+use axum::{Json, extract::State};
+use holdfast_proto::words::{Mac, Subnet};
+use http::Uri;
+use std::{fmt::Display, net::IpAddr, str::FromStr};
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+pub(super) fn routes() -> OpenApiRouter<App> {
+    OpenApiRouter::new().routes(routes!(leases)).routes(routes!(history))
+}
+
+#[utoipa::path(
+    get,
+    path = "/leases",
+    operation_id = "listLeases",
+    summary = "Who has, or had last, each address that was lent.",
+    params(
+        ("subnet" = Option<String>, Query, description = "Of this subnet."),
+        ("cursor" = Option<String>, Query, description = "Where the page before ended."),
+    ),
+    responses((status = 200, body = Page<LeaseObject>)),
+)]
+async fn leases(State(app): State<App>, visitor: Visitor, uri: Uri) -> Result<Json<Page<LeaseObject>>, Problem> {
+    let parameters = Parameters::of(&uri, &["subnet", "cursor"])?;
+    let subnet: Option<Subnet> = word(&parameters, "subnet")?;
+    match &subnet {
+        Some(subnet) => seen_subnet(&app, &visitor, subnet).await?,
+        None => visitor.sees_all("all leases")?,
+    }
+    let after = parameters.text("cursor").map(open_cursor).transpose()?.and_then(|key| key.parse().ok());
+    let (items, next) = inventory::leases(&app.pool, subnet, after).await?;
+    Ok(Json(Page { items, next: next.map(|ip| seal_cursor(&ip.to_string())) }))
+}
+
+/// For those who see everything, as who had which address is.
+#[utoipa::path(
+    get,
+    path = "/leases/history",
+    operation_id = "leaseHistory",
+    summary = "Who had an address on loan, or which addresses a machine had: the last first.",
+    params(
+        ("ip" = Option<String>, Query, description = "Of this address."),
+        ("mac" = Option<String>, Query, description = "Of the machine with this hardware address."),
+    ),
+    responses((status = 200, body = Page<LeaseObject>)),
+)]
+async fn history(State(app): State<App>, visitor: Visitor, uri: Uri) -> Result<Json<Page<LeaseObject>>, Problem> {
+    visitor.sees_all("who had which address")?;
+    let parameters = Parameters::of(&uri, &["ip", "mac"])?;
+    let (ip, mac) = (word::<IpAddr>(&parameters, "ip")?, word::<Mac>(&parameters, "mac")?);
+    Ok(Json(Page { items: inventory::lease_history(&app.pool, ip, mac).await?, next: None }))
+}
+
+fn word<T: FromStr<Err: Display>>(parameters: &Parameters, name: &str) -> Result<Option<T>, Problem> {
+    parameters.text(name).map(|text| text.parse().map_err(|wrong: T::Err| wrong_parameter(name, format!("\"{text}\": {wrong}")))).transpose()
+}

@@ -1,0 +1,57 @@
+use super::Inbox;
+use crate::db::leases::{self, SaidRow};
+use crate::db::sightings::{self, Sighting};
+use crate::db::DbError;
+use chrono::{DateTime, TimeDelta, Utc};
+use holdfast_proto::dhcp::lease::{Lease, LeaseState};
+use holdfast_proto::words::NodeId;
+use std::net::IpAddr;
+
+/// What saw an address in use.
+const SOURCE: &str = "lease";
+
+impl Inbox {
+    /// Stores what an agent lends; gives whether that is safe now, so that the agent may go on.
+    pub async fn take_leases(&self, node: NodeId, name: &str, records: &[Vec<u8>]) -> bool {
+        // One that this build cannot read must not keep the others.
+        let said: Vec<SaidRow> = records.iter().filter_map(|record| Some(said(&Lease::decode(record).ok()?))).collect();
+        match self.put_leases(node, &said).await {
+            Ok(()) => {
+                metrics::counter!("holdfast_agent_leases_total").increment(said.len() as u64);
+                true
+            }
+            Err(error) => {
+                tracing::error!(event = "database_failed", %error, agent = name, "what an agent lends could not be stored and will come again");
+                false
+            }
+        }
+    }
+
+    async fn put_leases(&self, node: NodeId, said: &[SaidRow]) -> Result<(), DbError> {
+        let mut tx = self.pool.begin().await?;
+        leases::put(&mut tx, node, said).await?;
+        let seen = said.iter().filter(|row| row.state == "active");
+        let seen: Vec<Sighting> = seen.map(|row| Sighting { ip: row.ip, seen_at: row.at, source: SOURCE.to_owned() }).collect();
+        sightings::put(&mut tx, &seen).await?;
+        Ok(tx.commit().await?)
+    }
+}
+
+/// A record for people: its times are those that they would have read on a clock.
+fn said(lease: &Lease) -> SaidRow {
+    let at = DateTime::from_timestamp_millis(lease.told.0 as i64).unwrap_or_else(Utc::now);
+    let lasts = TimeDelta::milliseconds(lease.until.0.saturating_sub(lease.at.0).min(i64::MAX as u64) as i64);
+    SaidRow {
+        ip: IpAddr::V4(lease.address),
+        client: hex::encode(&lease.client),
+        hardware: lease.chaddr.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().join(":"),
+        host_name: String::from_utf8_lossy(&lease.host_name).chars().filter(|letter| !letter.is_control()).collect(),
+        state: match lease.state {
+            LeaseState::Active => "active",
+            LeaseState::Released => "released",
+            LeaseState::Declined => "declined",
+        },
+        at,
+        until: at.checked_add_signed(lasts).unwrap_or(at),
+    }
+}
