@@ -142,7 +142,19 @@ impl Service {
                 (None, Desk::new(None, Leases::default()), TrustedClock::new(clock.now()))
             }
         };
-        Worker { socket: self.socket, delivery, committer, counters, reader: bootptab, desk, whereabouts, lease_clock, clock, spool, server_name: self.server_name }
+        Worker {
+            socket: self.socket,
+            delivery,
+            committer,
+            counters,
+            reader: bootptab,
+            desk,
+            whereabouts,
+            lease_clock,
+            clock,
+            spool,
+            server_name: self.server_name,
+        }
     }
 }
 

@@ -64,7 +64,6 @@ fn text(bytes: &[u8]) -> String {
 mod tests {
     use super::*;
 
-
     #[test]
     fn a_stranger_is_told_in_one_sentence_whatever_it_says() {
         let stranger = Stranger {

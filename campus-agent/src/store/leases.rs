@@ -166,7 +166,6 @@ fn read(dir: &Path) -> io::Result<Found> {
     Ok(found)
 }
 
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -32,7 +32,20 @@ pub(super) fn subnet(client: &Client, output: Output, command: SubnetCommand) ->
 fn show_subnet(client: &Client, output: Output, network: &str) -> Result<(), Failure> {
     let answer = client.get(&format!("/subnets/{network}"), vec![])?;
     print::result(output, &answer.body, |subnet| {
-        let fields = ["network", "campus", "gateway", "domain", "dns_servers", "vlan", "classes", "preference", "quarantine_secs", "unknown_machines", "cover_after_secs", "pool_lease_secs"];
+        let fields = [
+            "network",
+            "campus",
+            "gateway",
+            "domain",
+            "dns_servers",
+            "vlan",
+            "classes",
+            "preference",
+            "quarantine_secs",
+            "unknown_machines",
+            "cover_after_secs",
+            "pool_lease_secs",
+        ];
         let numbers = ["total", "used", "free", "quarantined", "excluded"];
         let rows = fields.iter().chain(&numbers).map(|field| vec![(*field).to_owned(), print::cell(&subnet[*field])]);
         print::table(&["field", "value"], &rows.filter(|row| !row[1].is_empty()).collect::<Vec<_>>())

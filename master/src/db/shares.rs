@@ -93,9 +93,8 @@ pub async fn all(db: &mut PgConnection) -> Result<Vec<ShareRow>, DbError> {
 
 /// The agents that are in, with the numbers of their campuses, by name; and of each campus which one stands in for it.
 pub async fn agents(db: &mut PgConnection) -> Result<(Vec<(NodeId, i64)>, Vec<(i64, Option<i64>)>), DbError> {
-    let agents = query!(
-        r#"select id, campus_id as "campus_id!" from publish.node where role = 'agent' and revoked_at is null and campus_id is not null order by name"#
-    );
+    let agents =
+        query!(r#"select id, campus_id as "campus_id!" from publish.node where role = 'agent' and revoked_at is null and campus_id is not null order by name"#);
     let agents = agents.fetch_all(&mut *db).await?.into_iter().map(|row| (NodeId(*row.id.as_bytes()), row.campus_id)).collect();
     let campuses = query!("select id, backup_id from org.campus order by id").fetch_all(db).await?;
     Ok((agents, campuses.into_iter().map(|row| (row.id, row.backup_id)).collect()))
@@ -164,8 +163,10 @@ pub async fn seen(db: &mut PgConnection, network: Option<Subnet>) -> Result<Vec<
            where $1::text is null or h.first <<= $1::text::cidr or h.last <<= $1::text::cidr order by h.first"#,
         network.map(|network| network.to_string())
     );
-    let rows = rows.fetch_all(db).await?.into_iter().map(|row| {
-        Ok(ShareView { first: word(&row.first)?, last: word(&row.last)?, agent: row.name, is_given_up: row.is_given_up, until: row.until })
-    });
+    let rows = rows
+        .fetch_all(db)
+        .await?
+        .into_iter()
+        .map(|row| Ok(ShareView { first: word(&row.first)?, last: word(&row.last)?, agent: row.name, is_given_up: row.is_given_up, until: row.until }));
     rows.collect()
 }

@@ -4,8 +4,8 @@
 //! A planned move lowers the TTL of the host's own records first (its column `ttl`), so that answers with the old address
 //! have run out when the time comes; then the master makes the move by itself and puts the TTL back.
 
-use super::wanted::{NextFree, Wanted};
 use super::drafts::BREAK_GLASS;
+use super::wanted::{NextFree, Wanted};
 use super::{Actor, Authority, Edit, Problem, Refusal, Sight, SpaceEdit, Version, change, commit, grants_of, hosts, read, shares};
 use crate::db::access::principal_by_name;
 use crate::db::moves::{self, PlannedRow};

@@ -62,7 +62,11 @@ const CONSTRAINTS: &[(&str, &str, &str)] = &[
     ("address_inside_subnet", "address-outside-subnets", "an address would lie outside its subnet: move its host first"),
     ("address_usable", "address-not-usable", "an address would be the network or broadcast address of its subnet"),
     ("address_in_other_pool", "address-in-other-pool", "the address lies in a dynamic or reserved pool: no host can have it as its own"),
-    ("address_in_share", "address-may-be-lent", "the address was in a pool until now, and a machine may still have it on loan: `holdfast pool shares` tells until when"),
+    (
+        "address_in_share",
+        "address-may-be-lent",
+        "the address was in a pool until now, and a machine may still have it on loan: `holdfast pool shares` tells until when",
+    ),
     ("campus_backup", "campus-in-use", "the campus stands in for another one: name another there first"),
     ("campus_is_not_its_own_backup", "own-backup", "a campus cannot stand in for itself: name another one"),
     ("address_in_quarantine", "address-in-quarantine", "the address was given back in this moment and waits in quarantine"),

@@ -12,7 +12,7 @@ const EVENT_LIMIT_CHARS: usize = 64;
 /// Where reports arrive.
 #[derive(Debug, Clone)]
 pub struct Inbox {
-    pool: PgPool,
+    pub(super) pool: PgPool,
 }
 
 impl Inbox {

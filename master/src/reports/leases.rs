@@ -1,7 +1,7 @@
 use super::Inbox;
+use crate::db::DbError;
 use crate::db::leases::{self, SaidRow};
 use crate::db::sightings::{self, Sighting};
-use crate::db::DbError;
 use chrono::{DateTime, TimeDelta, Utc};
 use holdfast_proto::dhcp::lease::{Lease, LeaseState};
 use holdfast_proto::words::NodeId;

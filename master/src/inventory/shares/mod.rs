@@ -103,7 +103,8 @@ impl World {
         let now: Vec<Piece> = before.iter().map(|share| piece(share)).collect();
         let planned = plan(&pools, &now, &self.lenders(ground.campus));
         let come: Vec<ShareRow> = planned.into_iter().map(|piece| row(ground, &before, piece, set)).filter(|row| !before.contains(&row)).collect();
-        let gone: Vec<Ipv4Addr> = before.iter().filter(|share| come.iter().any(|row| row.first <= share.last && share.first <= row.last)).map(|share| share.first).collect();
+        let gone: Vec<Ipv4Addr> =
+            before.iter().filter(|share| come.iter().any(|row| row.first <= share.last && share.first <= row.last)).map(|share| share.first).collect();
         (!come.is_empty()).then_some(Change { gone, come })
     }
 }
@@ -154,7 +155,13 @@ pub struct Share {
 /// The shares of a subnet, or of all, by address.
 pub async fn shares(pool: &PgPool, of: Option<Subnet>) -> Result<Vec<Share>, DbError> {
     let seen = shares::seen(&mut *pool.acquire().await?, of).await?.into_iter().map(|row| {
-        let state = if !row.is_given_up { "lent" } else if row.until.is_none() { "stopping" } else { "ending" };
+        let state = if !row.is_given_up {
+            "lent"
+        } else if row.until.is_none() {
+            "stopping"
+        } else {
+            "ending"
+        };
         Share { first: row.first, last: row.last, agent: row.agent, state, until: row.until }
     });
     Ok(seen.collect())

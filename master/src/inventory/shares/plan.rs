@@ -215,9 +215,7 @@ impl Plan<'_> {
         let mut joined: Vec<Piece> = Vec::with_capacity(self.pieces.len());
         for piece in self.pieces {
             match joined.last_mut() {
-                Some(before)
-                    if before.is_lent && piece.is_lent && before.owner == piece.owner && before.stretch.bits().1 + 1 == piece.stretch.bits().0 =>
-                {
+                Some(before) if before.is_lent && piece.is_lent && before.owner == piece.owner && before.stretch.bits().1 + 1 == piece.stretch.bits().0 => {
                     before.stretch.last = piece.stretch.last;
                 }
                 _ => joined.push(piece),

@@ -23,7 +23,18 @@ fn share(first: u8, last: u8) -> Share {
 
 fn lease(last: u8, client: u8, at: u64) -> Lease {
     let (state, until) = (LeaseState::Active, UnixMillis(at + HOUR_MS));
-    Lease { state, net: net(), address: address(last), at: UnixMillis(at), until, client: vec![client], htype: 1, chaddr: vec![client; 6], host_name: vec![], told: UnixMillis(at) }
+    Lease {
+        state,
+        net: net(),
+        address: address(last),
+        at: UnixMillis(at),
+        until,
+        client: vec![client],
+        htype: 1,
+        chaddr: vec![client; 6],
+        host_name: vec![],
+        told: UnixMillis(at),
+    }
 }
 
 /// Offers and takes: the address that a client gets.
