@@ -4,6 +4,7 @@ use crate::audit::Auditor;
 use crate::config::{Config, Web};
 use crate::control::{self, Control, Ledger};
 use crate::db::publish as db;
+use crate::dns::{Copies, NameServer};
 use crate::engine::{self, Engine};
 use crate::feed::{Numberer, deliver_for_ever};
 use crate::http::{App, Boxes, Served, ServedReader, create_first_admin, follow_database, router};
@@ -71,7 +72,7 @@ pub async fn serve(config: Config, metrics: PrometheusHandle) -> anyhow::Result<
         Publisher::open(publishing.clone(), &config.state_dir, keys.clone(), Arc::clone(&wake), connected.greetings(), limits(&config)).await?;
     let (revoked, revoked_work) = nodes::follow(pool.clone(), Arc::clone(&wake));
     let snapshots = Snapshots::new(pool.clone(), keys.clone(), published.latest.clone());
-    let (probed, access_key) = (published.latest.clone(), published.access_key.clone());
+    let (probed, access_key, named) = (published.latest.clone(), published.access_key.clone(), published.latest.clone());
     let (gate_keeper, gate) = control::gate(published.latest.clone());
     let (pulse, signed) = watch::channel(control::sign(&Arc::clone(&keys.borrow()), &Arc::clone(&published.latest.borrow()), now()));
     let ledger = Ledger::default();
@@ -116,14 +117,26 @@ pub async fn serve(config: Config, metrics: PrometheusHandle) -> anyhow::Result<
         access_keys: Some(published.access_keys),
         committed: Arc::clone(&wake),
     };
+    let heard = Arc::new(Notify::new());
+    let copies = Copies {
+        pool: pool.clone(),
+        committed: Arc::clone(&wake),
+        heard: Arc::clone(&heard),
+        limits: limits(&config),
+        serve_past_expire: config.dns.serve_past_expire,
+    };
     let tending = inventory::tend(pool.clone(), wake);
     let tended = async move { match tending.await {} };
+    let names = NameServer::bind(&config.dns)?;
     let control_listener = listen(config.control.listen).await?;
     let (control_tls, tls_work) = control_tls(keys.clone())?;
     let web_listener = listen(config.web.listen).await?;
     let web_tls = web_tls(&config.web, &Arc::clone(&keys.borrow()))?;
     spawn_reports(&mut tasks, &config, &pool).await?;
     spawn_history(&mut tasks, &config, &pool, auditor, numberer);
+    let of_names = pool.clone();
+    tasks.spawn(async move { match names.serve(of_names, named, heard).await {} });
+    tasks.spawn(async move { match copies.keep().await {} });
     if config.probe.enabled {
         let prober = Prober::new(pool.clone(), access_key, probed, config.probe.clone());
         tasks.spawn(async move { match prober.run().await {} });

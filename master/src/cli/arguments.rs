@@ -17,6 +17,7 @@ use super::organisation::{ClassCommand, ContactCommand, DepartmentCommand, Exter
 use super::people::{GrantCommand, PolicyCommand, SessionCommand, TokenCommand, UserCommand};
 use super::privacy::PrivacyCommand;
 use super::record::RecordCommand;
+use super::transfers::TsigKeyCommand;
 use super::space::{ContainerCommand, FamilyCommand, IpCommand, PoolCommand, ReportCommand};
 use super::webhook::WebhookCommand;
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -78,6 +79,11 @@ pub(super) enum Command {
     Zone {
         #[command(subcommand)]
         command: ZoneCommand,
+    },
+    /// Keys that servers sign zone transfers with (TSIG).
+    TsigKey {
+        #[command(subcommand)]
+        command: TsigKeyCommand,
     },
     /// Campuses.
     Campus {

@@ -2,10 +2,11 @@
 
 use super::draft::{RecordDraft, ZoneDraft};
 use super::places::{self, refuse};
+use super::transfers;
 use super::world::World;
 use super::{Problem, Refusal, Version};
 use crate::db::responsibility::{self, ObjectId};
-use crate::db::zones::{self, NewNode, NewRecord, NodeUse, ZoneRow, reverse_network};
+use crate::db::zones::{self, NewNode, NewRecord, NodeUse, Source, ZoneRow, reverse_network};
 use holdfast_proto::dns::rtype;
 use holdfast_proto::words::{DomainName, Serial};
 use sqlx::PgConnection;
@@ -19,6 +20,7 @@ pub(super) async fn add_zone(db: &mut PgConnection, draft: &ZoneDraft) -> Result
     let apex = draft.apex.without_dot();
     let world = World::of_names(db, vec![apex.clone()]).await?;
     let mut problems = check_times(draft);
+    problems.extend(transfers::check(db, draft).await?);
     if world.zones.at(&draft.apex).is_some() {
         problems.push(Problem::new("duplicate-name", "/apex", format!("there is a zone {apex} already")));
     }
@@ -44,6 +46,7 @@ pub(super) async fn set_zone(db: &mut PgConnection, apex: &DomainName, draft: &Z
     let world = World::of_names(db, vec![apex.without_dot()]).await?;
     let own = existing_zone(&world, apex)?;
     let mut problems = check_times(draft);
+    problems.extend(transfers::check(db, draft).await?);
     if draft.apex != *apex {
         problems.push(Problem::new("apex-is-fixed", "/apex", "a zone keeps its apex: add a new zone and delete this one"));
     }
@@ -103,6 +106,9 @@ fn row(draft: &ZoneDraft, id: i64, version: i64) -> ZoneRow {
         department: draft.department.clone(),
         publish_hinfo: draft.publish_hinfo,
         publish_rp: draft.publish_rp,
+        primaries: draft.primaries.clone(),
+        transfers: draft.transfers.clone(),
+        source: Source::Own,
         version,
         serial: Serial(draft.serial.unwrap_or(1).max(1)),
     }

@@ -3,10 +3,10 @@
 use super::compose::{ComposedRow, raise_serial};
 use super::guard::{Limits, Verdict, verdict};
 use super::latest::{Frame, Latest, is_large};
-use crate::db::zones::ZoneIndex;
+use crate::db::zones::{ZoneIndex, ZoneRow};
 use crate::keys::Keys;
-use holdfast_proto::dns::NODE;
-use holdfast_proto::snapshot::{Change, Damaged, Draft, Feed, Stamp, State};
+use holdfast_proto::dns::{NODE, Node, Place, RrSet, ZONE, rtype};
+use holdfast_proto::snapshot::{Change, Damaged, Draft, Feed, Stamp, State, View};
 use holdfast_proto::words::{DomainName, Serial, UnixMillis};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -40,7 +40,11 @@ pub(super) enum Cut {
 /// Raises the serial of every zone in which a row is not as it was published; gives the new ones and adds their rows.
 pub(super) fn raise_serials(rows: &mut Vec<ComposedRow>, zones: &ZoneIndex, latest: &Latest) -> Result<Vec<(i64, DomainName, Serial)>, Damaged> {
     let changed = rows.iter().filter(|row| latest.state(row.feed).view().get(row.change.table, &row.change.key) != Ok(row.change.value.as_deref()));
-    let ids: BTreeSet<i64> = changed.filter_map(|row| row.zone).collect();
+    let changed: Vec<&ComposedRow> = changed.collect();
+    let mut ids: BTreeSet<i64> = changed.iter().filter_map(|row| row.zone).collect();
+    for row in changed.iter().filter(|row| row.feed == Feed::ZONE) {
+        ids.extend(delegating_zone(&row.change, zones, latest.state(Feed::ZONE).view())?);
+    }
     let mut raised = Vec::new();
     for zone in ids.into_iter().filter_map(|id| zones.with_id(id)) {
         let key = zone.apex.wire();
@@ -56,13 +60,54 @@ pub(super) fn raise_serials(rows: &mut Vec<ComposedRow>, zones: &ZoneIndex, late
     Ok(raised)
 }
 
-/// Cuts and seals a generation of every feed that really changes, unless the guard holds one.
-pub(super) fn cut(keys: &Keys, latest: &Latest, rows: Vec<ComposedRow>, limits: Limits, released: &Released) -> anyhow::Result<Cut> {
+/// The zone whose delegation of a zone below it this row changes: whoever has the upper zone alone is to hear of it. Nothing where
+/// another server says what the upper zone has.
+fn delegating_zone(change: &Change, zones: &ZoneIndex, view: &View) -> Result<Option<i64>, Damaged> {
+    let before = view.get(change.table, &change.key)?;
+    let Some(name) = DomainName::from_wire(&change.key) else { return Ok(None) };
+    let delegated = match change.table {
+        // It comes, or it goes.
+        ZONE if before.is_some() != change.value.is_some() => name,
+        NODE => {
+            let nodes = [before, change.value.as_deref()].map(|row| row.and_then(|row| Node::decode(row).ok()));
+            let differ = |types: &[u16]| sets(&nodes[0], types) != sets(&nodes[1], types);
+            let is_apex = nodes.iter().flatten().any(|node| node.place == Place::Apex);
+            match zones.of(&name) {
+                _ if is_apex && differ(&[rtype::NS, rtype::DS]) => name,
+                Some(zone) if differ(&[rtype::A, rtype::AAAA]) && is_server(&name, zone, view)? => zone.apex.clone(),
+                _ => return Ok(None),
+            }
+        }
+        _ => return Ok(None),
+    };
+    Ok(delegated.parent().and_then(|parent| zones.of(&parent)).filter(|zone| !zone.source.is_copy()).map(|zone| zone.id))
+}
+
+fn sets(node: &Option<Node>, types: &[u16]) -> Vec<RrSet> {
+    node.iter().flat_map(|node| &node.rrsets).filter(|set| types.contains(&set.rtype)).cloned().collect()
+}
+
+/// Whether a name is one of the servers of its zone, as published.
+fn is_server(name: &DomainName, zone: &ZoneRow, view: &View) -> Result<bool, Damaged> {
+    let apex = view.get(NODE, zone.apex.wire())?.and_then(|row| Node::decode(row).ok());
+    Ok(sets(&apex, &[rtype::NS]).iter().flat_map(|set| &set.rdatas).any(|server| server == name.wire()))
+}
+
+/// Cuts and seals a generation of every feed that really changes, unless the guard holds one. Of copies, by the wire form of their
+/// apexes, the guard asks nothing.
+pub(super) fn cut(
+    keys: &Keys,
+    latest: &Latest,
+    rows: Vec<ComposedRow>,
+    copies: &BTreeSet<Vec<u8>>,
+    limits: Limits,
+    released: &Released,
+) -> anyhow::Result<Cut> {
     let (mut next, mut feeds) = (latest.clone(), Vec::new());
     for (feed, changes) in by_feed(rows) {
         let state = latest.state(feed);
         let mut overridden = false;
-        if let Verdict::Held { removed, detail } = verdict(state.view(), &changes, limits) {
+        if let Verdict::Held { removed, detail } = verdict(state.view(), &changes, copies, limits) {
             // What somebody answered for, and what passes without a question.
             overridden = released.get(&feed).is_some_and(|answered| removed <= answered + limits.rows);
             if !overridden {

@@ -18,8 +18,8 @@ const META_TYPES: std::ops::RangeInclusive<u16> = 249..=255;
 /// What a primary has.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
-    /// What we have is the newest, or newer than what it has.
-    Nothing,
+    /// What we have is the newest, or newer than what it has: its serial.
+    Nothing(Serial),
     /// There is something newer, and it has to be asked for as a whole.
     AskWhole,
     /// The whole zone, its SOA among the records, once.
@@ -133,9 +133,9 @@ impl Incoming {
         match (&self.stage, self.have, &self.newest) {
             (Stage::Begun, ..) => Err(TransferError::NoSoa),
             (Stage::Second, Some(have), Some((_, newest))) => {
-                let is_news = newest.serial.is_newer_than(have);
+                let (newest_serial, is_news) = (newest.serial, newest.serial.is_newer_than(have));
                 self.stage = Stage::Done;
-                Ok(Progress::Done(if is_news { Outcome::AskWhole } else { Outcome::Nothing }))
+                Ok(Progress::Done(if is_news { Outcome::AskWhole } else { Outcome::Nothing(newest_serial) }))
             }
             _ => Ok(Progress::More),
         }

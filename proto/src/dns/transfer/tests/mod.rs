@@ -128,7 +128,7 @@ fn over_udp_a_secondary_hears_what_fits_or_the_newest_serial_alone() {
     let (how, messages) = sent(&after.view, &old, None, Transport::Udp);
     assert_eq!((how, taken("uni.example", Some(Serial(1)), &messages)), (Sent::Newest, Outcome::AskWhole));
     let (how, messages) = sent(&after.view, &ask("uni.example", rtype::IXFR, Some(&soa("uni.example", 2))), None, Transport::Tcp);
-    assert_eq!((how, taken("uni.example", Some(Serial(2)), &messages)), (Sent::Newest, Outcome::Nothing));
+    assert_eq!((how, taken("uni.example", Some(Serial(2)), &messages)), (Sent::Newest, Outcome::Nothing(Serial(2))));
     assert!(journal.since(&name("uni.example"), Serial(7)).is_none());
 }
 
