@@ -36,7 +36,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinSet;
 use tokio_stream::StreamExt;
 use tokio_stream::wrappers::ReceiverStream;
@@ -52,6 +52,8 @@ const PUBLISHER_ROLE: &str = "holdfast_publisher";
 const DRAIN_LIMIT: Duration = Duration::from_millis(1500);
 /// How soon a running master takes up a trust that was installed beside it.
 const KEYS_TICK: Duration = Duration::from_secs(1);
+/// Words of primaries that wait to be heeded.
+const HEARD_LIMIT: usize = 1024;
 static MIGRATIONS: Migrator = sqlx::migrate!("../migrations/master");
 
 /// Opens the hostname database, brought to this build's shape.
@@ -117,14 +119,8 @@ pub async fn serve(config: Config, metrics: PrometheusHandle) -> anyhow::Result<
         access_keys: Some(published.access_keys),
         committed: Arc::clone(&wake),
     };
-    let heard = Arc::new(Notify::new());
-    let copies = Copies {
-        pool: pool.clone(),
-        committed: Arc::clone(&wake),
-        heard: Arc::clone(&heard),
-        limits: limits(&config),
-        serve_past_expire: config.dns.serve_past_expire,
-    };
+    let (hears, heard) = mpsc::channel(HEARD_LIMIT);
+    let copies = Copies { pool: pool.clone(), committed: Arc::clone(&wake), limits: limits(&config), serve_past_expire: config.dns.serve_past_expire };
     let tending = inventory::tend(pool.clone(), wake);
     let tended = async move { match tending.await {} };
     let names = NameServer::bind(&config.dns)?;
@@ -135,8 +131,8 @@ pub async fn serve(config: Config, metrics: PrometheusHandle) -> anyhow::Result<
     spawn_reports(&mut tasks, &config, &pool).await?;
     spawn_history(&mut tasks, &config, &pool, auditor, numberer);
     let of_names = pool.clone();
-    tasks.spawn(async move { match names.serve(of_names, named, heard).await {} });
-    tasks.spawn(async move { match copies.keep().await {} });
+    tasks.spawn(async move { match names.serve(of_names, named, hears).await {} });
+    tasks.spawn(async move { match copies.keep(heard).await {} });
     if config.probe.enabled {
         let prober = Prober::new(pool.clone(), access_key, probed, config.probe.clone());
         tasks.spawn(async move { match prober.run().await {} });

@@ -17,8 +17,8 @@ use super::organisation::{ClassCommand, ContactCommand, DepartmentCommand, Exter
 use super::people::{GrantCommand, PolicyCommand, SessionCommand, TokenCommand, UserCommand};
 use super::privacy::PrivacyCommand;
 use super::record::RecordCommand;
-use super::transfers::TsigKeyCommand;
 use super::space::{ContainerCommand, FamilyCommand, IpCommand, PoolCommand, ReportCommand};
+use super::transfers::TsigKeyCommand;
 use super::webhook::WebhookCommand;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;

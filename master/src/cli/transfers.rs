@@ -171,7 +171,11 @@ pub(super) fn zone(client: &Client, output: Output, command: TransferCommand) ->
             let fields = rule.as_object().cloned().unwrap_or_default();
             let before = rules.len();
             rules.retain(|known| !fields.iter().all(|(field, value)| known[field] == *value));
-            if rules.len() == before { Err(Failure::Failed(format!("nobody may have {apex} whom all of this fits: see `holdfast zone show {apex}`"))) } else { Ok(()) }
+            if rules.len() == before {
+                Err(Failure::Failed(format!("nobody may have {apex} whom all of this fits: see `holdfast zone show {apex}`")))
+            } else {
+                Ok(())
+            }
         }),
         TransferCommand::CopyOf { apex, copy, wish } => {
             let body = json!({ "primaries": copy.primaries()? });
@@ -189,13 +193,7 @@ pub(super) fn zone(client: &Client, output: Output, command: TransferCommand) ->
 }
 
 /// Changes who may have a zone, in the version that is read first.
-fn change_rules(
-    client: &Client,
-    output: Output,
-    apex: &str,
-    wish: &Wish,
-    edit: impl FnOnce(&mut Vec<Value>) -> Result<(), Failure>,
-) -> Result<(), Failure> {
+fn change_rules(client: &Client, output: Output, apex: &str, wish: &Wish, edit: impl FnOnce(&mut Vec<Value>) -> Result<(), Failure>) -> Result<(), Failure> {
     let path = format!("/zones/{}", encode(apex));
     let known = client.get(&path, vec![])?;
     let mut rules = known.body["transfers"].as_array().cloned().unwrap_or_default();

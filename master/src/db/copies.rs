@@ -207,6 +207,11 @@ pub async fn soa(db: &mut PgConnection, zone: i64) -> Result<Option<Record>, DbE
     row.map(|row| Ok(Record { owner: word(&row.name)?, rtype: 6, ttl: number(row.ttl)?, rdata: row.rdata })).transpose()
 }
 
+/// The serial that the zone had here.
+pub async fn own_serial(db: &mut PgConnection, zone: i64) -> Result<Serial, DbError> {
+    Ok(Serial(number(query_scalar!("select serial from dns.serial where zone_id = $1", zone).fetch_one(db).await?)?))
+}
+
 /// How many names the zone has of its own.
 pub async fn own_names(db: &mut PgConnection, zone: i64) -> Result<i64, DbError> {
     Ok(query_scalar!(r#"select count(*) as "count!" from dns.node where zone_id = $1"#, zone).fetch_one(db).await?)

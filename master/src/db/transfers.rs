@@ -65,9 +65,8 @@ pub struct ZoneRules {
 /// What is said of all zones that go between servers.
 pub async fn rules(pool: &PgPool) -> Result<Vec<ZoneRules>, DbError> {
     let rows = query!("select id, apex, primaries, transfers from dns.zone where primaries <> '[]' or transfers <> '[]'").fetch_all(pool).await?;
-    let rows = rows.into_iter().map(|row| {
-        Ok(ZoneRules { zone: row.id, apex: word(&row.apex)?, primaries: json(row.primaries)?, transfers: json(row.transfers)? })
-    });
+    let rows =
+        rows.into_iter().map(|row| Ok(ZoneRules { zone: row.id, apex: word(&row.apex)?, primaries: json(row.primaries)?, transfers: json(row.transfers)? }));
     rows.collect()
 }
 

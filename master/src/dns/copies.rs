@@ -19,7 +19,7 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
@@ -41,8 +41,6 @@ pub struct Copies {
     pub pool: PgPool,
     /// Rung after a commit that is to be published.
     pub committed: Arc<Notify>,
-    /// Rung when a primary says that a copy is old.
-    pub heard: Arc<Notify>,
     /// What a transfer may take away without a question.
     pub limits: Limits,
     /// Whether copies are served on when their time is over.
@@ -68,8 +66,8 @@ impl From<sqlx::Error> for Wrong {
 }
 
 impl Copies {
-    /// Keeps the copies for ever.
-    pub async fn keep(self) -> Infallible {
+    /// Keeps the copies for ever. Out of `heard` come the numbers of zones whose primary says that our copy is old.
+    pub async fn keep(self, mut heard: mpsc::Receiver<i64>) -> Infallible {
         let this = Arc::new(self);
         let mut asking = JoinSet::new();
         let mut late: HashSet<i64> = HashSet::new();
@@ -81,7 +79,10 @@ impl Copies {
                     // Without a database there is nothing to keep; it is tried again at the next tick.
                     let _ = this.give_up_overdue(&mut late).await;
                 }
-                () = this.heard.notified() => {}
+                Some(zone) = heard.recv() => {
+                    // A word that is lost here is said again by who said it, or the copy's time comes.
+                    let _ = this.ask_now(zone).await;
+                }
                 Some(_) = asking.join_next() => {}
             }
             let room = AT_ONCE.saturating_sub(asking.len());
@@ -93,6 +94,10 @@ impl Copies {
                 asking.spawn(async move { this.ask(&due).await });
             }
         }
+    }
+
+    async fn ask_now(&self, zone: i64) -> Result<(), DbError> {
+        copies::ask_now(&mut *self.pool.acquire().await?, zone).await.map(drop)
     }
 
     /// Asks the primaries one after the other until one has something to say.
@@ -179,7 +184,11 @@ impl Copies {
         }
         let reason = format!("transfer of {} at serial {} from {}", due.apex.without_dot(), soa.serial, by(primary));
         changes::open(&mut tx, Uuid::now_v7(), ACTOR, &reason, VIA).await?;
-        let was_away = copies::answered(&mut tx, due, &self.asked(primary, &soa, None).as_db()).await?;
+        let note = match due.serial {
+            None => older_than_ours(copies::own_serial(&mut tx, due.zone).await?, &soa, primary),
+            Some(_) => None,
+        };
+        let was_away = copies::answered(&mut tx, due, &self.asked(primary, &soa, note.as_deref()).as_db()).await?;
         if due.serial.is_none() {
             copies::touch_own(&mut tx, &due.apex).await?;
         }
@@ -240,7 +249,11 @@ impl Copies {
             let is_new = late.insert(zone);
             if self.serve_past_expire {
                 if is_new {
-                    tracing::error!(event = "copy_past_expire", zone = apex.without_dot(), "no primary has answered for as long as the zone may be served; it is served on");
+                    tracing::error!(
+                        event = "copy_past_expire",
+                        zone = apex.without_dot(),
+                        "no primary has answered for as long as the zone may be served; it is served on"
+                    );
                 }
                 continue;
             }
@@ -250,7 +263,11 @@ impl Copies {
                 copies::touch_all(&mut tx, zone).await?;
                 tx.commit().await?;
                 self.committed.notify_one();
-                tracing::error!(event = "copy_expired", zone = apex.without_dot(), "no primary has answered for as long as the zone may be served: its names fail from now on");
+                tracing::error!(
+                    event = "copy_expired",
+                    zone = apex.without_dot(),
+                    "no primary has answered for as long as the zone may be served: its names fail from now on"
+                );
                 metrics::counter!("holdfast_copies_total", "outcome" => "expired").increment(1);
             }
         }
@@ -273,6 +290,14 @@ impl Answer<'_> {
 
 fn by(primary: &Primary) -> String {
     std::net::SocketAddr::new(primary.address, primary.port).to_string()
+}
+
+/// A zone that was our own had a serial, and who has it from us waits for a newer one.
+fn older_than_ours(ours: Serial, theirs: &Soa, primary: &Primary) -> Option<String> {
+    let is_older = ours.is_newer_than(theirs.serial) && ours != Serial(1);
+    let (by, theirs) = (by(primary), theirs.serial);
+    is_older
+        .then(|| format!("{by} has serial {theirs}, and here the zone had {ours}: raise it there, or servers that have the zone from here will not take it"))
 }
 
 /// A tenth more or less, so that ten thousand zones that came together do not come together for ever.
@@ -358,18 +383,24 @@ mod tests {
     fn a_set_shares_its_lowest_ttl_and_a_replaced_record_is_no_loss() {
         let records = unique(vec![a("x.example", 1, 60), a("x.example", 2, 30), a("x.example", 2, 30)]);
         assert_eq!(records, [a("x.example", 1, 30), a("x.example", 2, 30)].into());
-        let (gone, come, removed) = difference(kept(&[a("x.example", 1, 60), a("y.example", 1, 60), a("z.example", 1, 60)]), &[a("x.example", 2, 60), a("y.example", 1, 60)].into());
+        let (gone, come, removed) =
+            difference(kept(&[a("x.example", 1, 60), a("y.example", 1, 60), a("z.example", 1, 60)]), &[a("x.example", 2, 60), a("y.example", 1, 60)].into());
         assert_eq!((gone.len(), come.len(), removed), (2, 1, 1));
     }
 
     #[test]
     fn a_zone_without_a_soa_or_servers_or_with_a_broken_record_is_not_taken() {
-        let soa = |n: u32| Record { owner: name("example"), rtype: rtype::SOA, ttl: 60, rdata: [name("a").wire(), name("b").wire(), &n.to_be_bytes(), &[0; 16]].concat() };
+        let soa = |n: u32| Record {
+            owner: name("example"),
+            rtype: rtype::SOA,
+            ttl: 60,
+            rdata: [name("a").wire(), name("b").wire(), &n.to_be_bytes(), &[0; 16]].concat(),
+        };
         let ns = Record { owner: name("example"), rtype: rtype::NS, ttl: 60, rdata: name("ns.example").wire().to_vec() };
         let broken = Record { rdata: vec![1], ..a("x.example", 1, 60) };
         let said = |records: &[Record]| check(&name("example"), &records.iter().cloned().collect()).err().unwrap_or_default();
         assert_eq!(check(&name("example"), &[soa(7), ns.clone()].into()).unwrap().serial, Serial(7));
-        assert!(said(&[ns.clone()]).contains("SOA") && said(&[soa(7), soa(8), ns.clone()]).contains("SOA"));
+        assert!(said(std::slice::from_ref(&ns)).contains("SOA") && said(&[soa(7), soa(8), ns.clone()]).contains("SOA"));
         assert!(said(&[soa(7)]).contains("NS") && said(&[soa(7), ns, broken]).contains("A record of x.example"));
     }
 }

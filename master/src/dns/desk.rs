@@ -4,7 +4,6 @@ use super::history::Shared;
 use super::refusals::Refusals;
 use super::rules::Rules;
 use super::{now_s, random_u16};
-use crate::db::copies;
 use crate::db::transfers::RefusedRow;
 use crate::publish::Latest;
 use chrono::Utc;
@@ -13,22 +12,20 @@ use holdfast_proto::dns::tsig::{self, Opened, Session};
 use holdfast_proto::dns::{Cookies, Limiter, Limits, Outcome, Peer, Policy, Rcode, Transport, Verdict, answer, cut};
 use holdfast_proto::snapshot::Feed;
 use holdfast_proto::words::{DomainName, UnixMillis};
-use sqlx::PgPool;
 use std::sync::Arc;
 use std::time::Instant;
-use tokio::sync::{Notify, watch};
+use tokio::sync::{mpsc, watch};
 
 /// As an agent has it when nobody says otherwise.
 const LIMITS: Limits = Limits { same_per_second: 200, all_per_second: 1000, burst_seconds: 5, slip: 2, counts: 1 << 16 };
 
 pub(super) struct Desk {
-    pool: PgPool,
     latest: watch::Receiver<Arc<Latest>>,
     rules: watch::Receiver<Arc<Rules>>,
     journal: Shared,
     refusals: Refusals,
-    /// Rung when a primary says that a copy is old.
-    heard: Arc<Notify>,
+    /// Where it is left that a copy is old, by the number of its zone.
+    heard: mpsc::Sender<i64>,
     policy: Policy,
     limiter: Limiter,
     begun: Instant,
@@ -63,25 +60,24 @@ impl Job {
 
 impl Desk {
     pub(super) fn new(
-        pool: PgPool,
         latest: watch::Receiver<Arc<Latest>>,
         rules: watch::Receiver<Arc<Rules>>,
         journal: Shared,
         refusals: Refusals,
-        heard: Arc<Notify>,
+        heard: mpsc::Sender<i64>,
     ) -> Self {
         let mut seed = [0; 32];
         seed.chunks_exact_mut(2).for_each(|pair| pair.copy_from_slice(&random_u16().to_be_bytes()));
         let policy = Policy::new(Cookies::of_period(&seed, 0));
-        Self { pool, latest, rules, journal, refusals, heard, policy, limiter: Limiter::new(LIMITS), begun: Instant::now() }
+        Self { latest, rules, journal, refusals, heard, policy, limiter: Limiter::new(LIMITS), begun: Instant::now() }
     }
 
     /// Decides what becomes of a message.
-    pub(super) async fn handle(&self, packet: &[u8], peer: Peer) -> Handled {
+    pub(super) fn handle(&self, packet: &[u8], peer: Peer) -> Handled {
         let rules = Arc::clone(&self.rules.borrow());
         match tsig::open(packet, |name| rules.key(name), now_s()) {
-            Opened::Unsigned => self.decide(&rules, packet, peer, None).await,
-            Opened::Signed(plain, session) => self.decide(&rules, &plain, peer, Some(session)).await,
+            Opened::Unsigned => self.decide(&rules, packet, peer, None),
+            Opened::Signed(plain, session) => self.decide(&rules, &plain, peer, Some(session)),
             Opened::Refused(reply, why) => {
                 if let Some(asked) = wanted(&tsig::without_signature(packet)) {
                     self.note(&asked, peer, tsig::key_named(packet).as_ref(), &why.to_string());
@@ -91,12 +87,12 @@ impl Desk {
         }
     }
 
-    async fn decide(&self, rules: &Rules, plain: &[u8], peer: Peer, session: Option<Session>) -> Handled {
+    fn decide(&self, rules: &Rules, plain: &[u8], peer: Peer, session: Option<Session>) -> Handled {
         let Some(wanted) = wanted(plain) else { return self.answer(plain, peer, session) };
         let key = session.as_ref().map(Session::key);
         if let What::Told(_) = wanted.what {
             return match rules.copied_from(&wanted.apex, peer.address.ip(), key) {
-                Some(zone) => self.hear(zone, &wanted, session).await,
+                Some(zone) => self.hear(zone, &wanted, session),
                 None => self.refuse(&wanted, peer, session, "it is no primary of this zone"),
             };
         }
@@ -131,18 +127,10 @@ impl Desk {
         reply(out, session)
     }
 
-    /// A primary says that a copy is old: it is asked at once (RFC 1996 section 4.3).
-    async fn hear(&self, zone: i64, wanted: &Wanted, session: Option<Session>) -> Handled {
-        let asked = async {
-            let mut db = self.pool.acquire().await.map_err(crate::db::DbError::from)?;
-            copies::ask_now(&mut db, zone).await
-        };
-        match asked.await {
-            Ok(_) => {
-                self.heard.notify_one();
-                reply(notify_reply(wanted, Rcode::NoError), session)
-            }
-            // It comes again when it hears nothing.
+    /// A primary says that a copy is old: it is asked at once (RFC 1996 section 4.3). Who is not answered comes again.
+    fn hear(&self, zone: i64, wanted: &Wanted, session: Option<Session>) -> Handled {
+        match self.heard.try_send(zone) {
+            Ok(()) => reply(notify_reply(wanted, Rcode::NoError), session),
             Err(_) => Handled::Silent,
         }
     }

@@ -38,7 +38,7 @@ pub(super) async fn udp(socket: UdpSocket, desk: Arc<Desk>) -> Infallible {
             continue;
         };
         let peer = Peer { address: received.from, transport: Transport::Udp };
-        let reply = match desk.handle(&buffer[..received.len], peer).await {
+        let reply = match desk.handle(&buffer[..received.len], peer) {
             Handled::Silent => continue,
             Handled::Reply(reply) => reply,
             Handled::Transfer(job) => by_datagram(*job),
@@ -90,7 +90,7 @@ async fn converse(mut stream: TcpStream, client: SocketAddr, desk: &Desk) -> io:
     let mut request = Vec::new();
     loop {
         timeout(IDLE_TIMEOUT, read_message(&mut stream, REQUEST_LIMIT_BYTES, &mut request)).await??;
-        match desk.handle(&request, peer).await {
+        match desk.handle(&request, peer) {
             // Who sends what is no request will not send better.
             Handled::Silent => return Ok(()),
             Handled::Reply(reply) => write(&mut stream, &reply).await?,

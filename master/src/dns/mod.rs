@@ -31,7 +31,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 use tokio::net::TcpListener;
-use tokio::sync::{Notify, watch};
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
 /// Room for a burst while the loop is not scheduled.
@@ -60,18 +60,18 @@ impl NameServer {
         Ok(Self { sockets })
     }
 
-    /// Answers for ever. `heard` is rung when a primary says that a copy is old.
-    pub async fn serve(self, pool: PgPool, latest: watch::Receiver<Arc<Latest>>, heard: Arc<Notify>) -> Infallible {
+    /// Answers for ever. Into `heard` goes the number of a zone whose primary says that our copy is old.
+    pub async fn serve(self, pool: PgPool, latest: watch::Receiver<Arc<Latest>>, heard: mpsc::Sender<i64>) -> Infallible {
         if self.sockets.is_empty() {
             return std::future::pending().await;
         }
         let mut tasks = JoinSet::<Infallible>::new();
         let (rules_seen, rules) = rules::follow(pool.clone());
         tasks.spawn(rules);
-        let (refusals, refusals_kept) = refusals::keep(pool.clone());
+        let (refusals, refusals_kept) = refusals::keep(pool);
         tasks.spawn(refusals_kept);
         let journal = history::Shared::default();
-        let desk = Arc::new(Desk::new(pool, latest.clone(), rules_seen.clone(), journal.clone(), refusals, heard));
+        let desk = Arc::new(Desk::new(latest.clone(), rules_seen.clone(), journal.clone(), refusals, heard));
         let (rose, risen) = history::channel();
         tasks.spawn(history::keep(latest.clone(), journal, rose));
         tasks.spawn(notify::tell_for_ever(latest, rules_seen, risen));

@@ -109,7 +109,9 @@ async fn tell_once(to: SocketAddr, soa: &Record, key: Option<TsigKey>) -> io::Re
     let heard = async {
         loop {
             let len = socket.recv(&mut buffer).await?;
-            let Some(reply) = read_message(&without_signature(&buffer[..len])).filter(|reply| reply.header.id == id && reply.header.is_response) else { continue };
+            let Some(reply) = read_message(&without_signature(&buffer[..len])).filter(|reply| reply.header.id == id && reply.header.is_response) else {
+                continue;
+            };
             if let Some(session) = &mut session {
                 session.check(&buffer[..len], now_s()).map_err(io::Error::other)?;
             }

@@ -109,7 +109,8 @@ mod tests {
         let apex = name("uni.example");
         let (near, far): (IpAddr, IpAddr) = ("192.0.2.7".parse().unwrap(), "198.51.100.1".parse().unwrap());
         let (key, other) = (name("dept.key"), name("other.key"));
-        let rule = |prefix: Option<&str>, key: Option<&str>| Transfer { prefix: prefix.map(|text| text.parse().unwrap()), key: key.map(str::to_owned), notify: None };
+        let rule =
+            |prefix: Option<&str>, key: Option<&str>| Transfer { prefix: prefix.map(|text| text.parse().unwrap()), key: key.map(str::to_owned), notify: None };
         assert!(!rules(vec![]).may_have(&apex, near, Some(&key)));
         assert!(!rules(vec![rule(None, None)]).may_have(&apex, near, Some(&key)), "a rule that names nobody");
         let by_address = rules(vec![rule(Some("192.0.2.0/24"), None)]);

@@ -150,6 +150,9 @@ fn check_record(draft: &RecordDraft, at: &str, known: bool, world: &mut World, p
     if world.zones.of(&draft.name).is_none() {
         add("no-zone", "/name", format!("{name} lies in none of our zones: add its zone first"));
     }
+    if let Some(zone) = world.zones.of(&draft.name).filter(|zone| zone.source.is_copy()) {
+        add("zone-is-a-copy", "/name", format!("{} is a copy of another server's zone: the record has to be written there", zone.apex.without_dot()));
+    }
     if matches!(draft.rtype, 0 | rtype::SOA | rtype::OPT | 128..=255) {
         add("no-such-type", "/rtype", format!("records of type {} are not kept: a SOA is made from its zone", draft.rtype));
     }

@@ -19,11 +19,16 @@ pub(super) async fn check(db: &mut PgConnection, draft: &ZoneDraft) -> Result<Ve
     let named: Vec<(String, String)> = of_primaries.chain(of_transfers).collect();
     let known = transfers::known_keys(db, &named.iter().map(|(_, key)| key.clone()).collect::<Vec<_>>()).await?;
     let unknown = named.into_iter().filter(|(_, key)| !known.contains(key));
-    let mut problems: Vec<Problem> =
-        unknown.map(|(pointer, key)| Problem::new("no-such-key", pointer, format!("there is no TSIG key {key}: make it first, `holdfast tsig-key add`"))).collect();
+    let mut problems: Vec<Problem> = unknown
+        .map(|(pointer, key)| Problem::new("no-such-key", pointer, format!("there is no TSIG key {key}: make it first, `holdfast tsig-key add`")))
+        .collect();
     for (n, transfer) in draft.transfers.iter().enumerate() {
         if transfer.prefix.is_none() && transfer.key.is_none() {
-            problems.push(Problem::new("open-to-all", format!("/transfers/{n}"), "say from which addresses, or with which key: a zone is not given to everybody"));
+            problems.push(Problem::new(
+                "open-to-all",
+                format!("/transfers/{n}"),
+                "say from which addresses, or with which key: a zone is not given to everybody",
+            ));
         }
         if transfer.notify.is_some_and(|target| target.port() == 0) {
             problems.push(Problem::new("bad-address", format!("/transfers/{n}/notify"), "nobody listens on port 0"));

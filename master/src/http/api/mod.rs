@@ -81,7 +81,13 @@ fn writes() -> OpenApiRouter<App> {
 
 /// What may answer with a secret, which is told once and kept nowhere.
 fn secretive() -> OpenApiRouter<App> {
-    OpenApiRouter::new().merge(tokens::routes()).merge(me::routes()).merge(principals::routes()).merge(webhooks::routes()).merge(nodes::routes()).merge(transfers::routes())
+    OpenApiRouter::new()
+        .merge(tokens::routes())
+        .merge(me::routes())
+        .merge(principals::routes())
+        .merge(webhooks::routes())
+        .merge(nodes::routes())
+        .merge(transfers::routes())
 }
 
 async fn no_such_address(uri: http::Uri) -> Problem {

@@ -32,11 +32,11 @@ pub struct ZoneDelta {
 }
 
 impl ZoneDelta {
-    fn from_serial(&self) -> Option<Serial> {
+    fn serial_before(&self) -> Option<Serial> {
         Soa::of(&self.from.rdata).map(|soa| soa.serial)
     }
 
-    fn to_serial(&self) -> Option<Serial> {
+    fn serial_after(&self) -> Option<Serial> {
         Soa::of(&self.to.rdata).map(|soa| soa.serial)
     }
 
@@ -97,13 +97,13 @@ impl Journal {
     /// The steps from this serial to the newest; `None` where they are not all at hand.
     pub fn since(&self, apex: &DomainName, serial: Serial) -> Option<Vec<Arc<ZoneDelta>>> {
         let steps = self.zones.get(apex)?;
-        let first = steps.iter().position(|step| step.from_serial() == Some(serial))?;
+        let first = steps.iter().position(|step| step.serial_before() == Some(serial))?;
         Some(steps.range(first..).cloned().collect())
     }
 
     fn push(&mut self, apex: &DomainName, delta: ZoneDelta) {
         let steps = self.zones.entry(apex.clone()).or_default();
-        if steps.back().is_some_and(|last| last.to_serial() != delta.from_serial()) {
+        if steps.back().is_some_and(|last| last.serial_after() != delta.serial_before()) {
             self.bytes -= steps.drain(..).map(|step| step.bytes()).sum::<usize>();
         }
         self.bytes += delta.bytes();
@@ -180,7 +180,11 @@ impl Step<'_> {
             let Some(apex) = apex_of(key, node) else { continue };
             let records = own_records(&apex, key, node)?;
             let change = self.zones.entry(apex.clone()).or_default();
-            if is_before { change.turn(records, Vec::new()) } else { change.turn(Vec::new(), records) }
+            if is_before {
+                change.turn(records, Vec::new())
+            } else {
+                change.turn(Vec::new(), records)
+            }
             // The top of a zone delegates it, and an address within it may be a server's.
             if node.place == Place::Apex || node.rrset(rtype::A)?.is_some() || node.rrset(rtype::AAAA)?.is_some() {
                 self.children.insert(apex);

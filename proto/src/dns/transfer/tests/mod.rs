@@ -184,7 +184,8 @@ fn names_in_data_are_followed_backwards_only() {
 }
 
 /// Owners that make hosts, delegations, names below them, servers of the child, and the child's top.
-const OWNERS: [&str; 7] = ["www.uni.example", "cut.uni.example", "ns.cut.uni.example", "cs.uni.example", "ns.cs.uni.example", "ns2.cs.uni.example", "b.a.uni.example"];
+const OWNERS: [&str; 7] =
+    ["www.uni.example", "cut.uni.example", "ns.cut.uni.example", "cs.uni.example", "ns.cs.uni.example", "ns2.cs.uni.example", "b.a.uni.example"];
 
 fn any_records() -> impl Strategy<Value = Vec<Record>> {
     let one = (0..OWNERS.len(), 0..4u8, 0..4u8).prop_map(|(owner, kind, n)| match kind {

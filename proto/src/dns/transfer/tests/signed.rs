@@ -45,7 +45,7 @@ fn unsigned_replies_between_two_signatures_are_covered_by_the_second() {
     let second = first.clone();
     assert_eq!(client.check(&second, NOW_S), Err(TsigError::Missing), "the first must be signed");
     server.sign(&mut first, NOW_S);
-    let (_, mut client) = super::signed::request(key(b"secret"));
+    let (_, mut client) = self::request(key(b"secret"));
     assert_eq!(client.check(&first, NOW_S), Ok(true));
     for _ in 0..99 {
         assert_eq!(client.check(&second, NOW_S), Ok(false));
@@ -72,10 +72,9 @@ fn what_was_altered_is_not_believed() {
 
 #[test]
 fn a_refusal_says_why_and_the_other_end_understands_it() {
-    for (secret, now_s, ours, theirs) in [
-        (&b"other"[..], NOW_S, TsigError::BadSignature, TsigError::Theirs(16)),
-        (b"secret", NOW_S + 301, TsigError::BadTime, TsigError::Theirs(18)),
-    ] {
+    for (secret, now_s, ours, theirs) in
+        [(&b"other"[..], NOW_S, TsigError::BadSignature, TsigError::Theirs(16)), (b"secret", NOW_S + 301, TsigError::BadTime, TsigError::Theirs(18))]
+    {
         let (request, mut client) = request(key(secret));
         let Opened::Refused(Some(reply), why) = opened(&request, now_s) else { panic!("it is refused") };
         assert_eq!((why, reply[3] & 15), (ours, 9), "NOTAUTH");
