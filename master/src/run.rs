@@ -120,7 +120,13 @@ pub async fn serve(config: Config, metrics: PrometheusHandle) -> anyhow::Result<
         committed: Arc::clone(&wake),
     };
     let (hears, heard) = mpsc::channel(HEARD_LIMIT);
-    let copies = Copies { pool: pool.clone(), committed: Arc::clone(&wake), limits: limits(&config), serve_past_expire: config.dns.serve_past_expire };
+    let copies = Copies {
+        pool: pool.clone(),
+        committed: Arc::clone(&wake),
+        limits: limits(&config),
+        source: config.dns.source.clone(),
+        serve_past_expire: config.dns.serve_past_expire,
+    };
     let tending = inventory::tend(pool.clone(), wake);
     let tended = async move { match tending.await {} };
     let names = NameServer::bind(&config.dns)?;

@@ -5,12 +5,14 @@ mod peers;
 use crate::serving::{NORTH, eventually, two_campuses};
 use holdfast_lab::cables::{Network, Place};
 use holdfast_lab::clients::Dig;
+use holdfast_lab::clients::counting::Counting;
 use holdfast_lab::folder::Folder;
 use holdfast_lab::lab::{Ground, Lab, Part, get, on_ground};
 use holdfast_lab::netns::{self, Netns};
 use peers::{KEY, Kind, Peer, Role, first_file, serial};
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 const ZONE: &str = "uni.example";
 /// The master's own name server, as its neighbours in the box see it.
@@ -25,6 +27,16 @@ fn axfr(at: &Netns, server: SocketAddr, zone: &str, key: Option<&str>) -> String
     }
     let output = command.output().unwrap();
     String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
+}
+
+/// Waits until the master knows the key: then it refuses what the key may not have, and not the key.
+fn key_counts(at: &Netns, secret: &str) {
+    let key = format!("hmac-sha256:{KEY}:{secret}");
+    eventually("the key is known", || {
+        let said = axfr(at, MASTER, "nowhere.example", Some(&key));
+        anyhow::ensure!(said.contains("Transfer failed") && !said.contains("tsig") && !said.contains("signature"), "{said}");
+        Ok(true)
+    });
 }
 
 /// The records of a transfer, however they are spelled and ordered.
@@ -52,6 +64,7 @@ fn standard_secondaries_follow_the_master_and_strangers_get_nothing() {
         admin.holdfast(&["zone", "allow", ZONE, "--to", &to, "--key", KEY, "--notify", &notify]).unwrap();
     }
     let at = lab.at(Place::Master).unwrap();
+    key_counts(at, &secret);
     let peers: Vec<Peer> = Kind::ALL.into_iter().map(|kind| Peer::start(kind, Role::Secondary, &folder, at, ZONE, &secret)).collect();
     let same = |what: &str| {
         for peer in &peers {
@@ -112,6 +125,7 @@ fn departments_and_partners_are_copied_and_served_by_the_agents() {
     let Some(mut lab) = two_campuses("departments are copied") else { return };
     let (admin, folder) = (lab.admin().unwrap(), Folder::new("peers").unwrap());
     let secret = admin.holdfast(&["tsig-key", "add", KEY]).unwrap().trim().to_owned();
+    key_counts(lab.at(Place::Master).unwrap(), &secret);
     let zone_of = |kind: Kind| if kind == Kind::Bind { "dept.uni.example".to_owned() } else { format!("{}.example", kind.name()) };
     let mut peers = Vec::new();
     for kind in Kind::ALL {
@@ -166,8 +180,40 @@ fn departments_and_partners_are_copied_and_served_by_the_agents() {
     lab.start(Part::Master).unwrap();
     serves(&lab, &bind, 10, "192.0.2.5");
     let at = lab.at(Place::Master).unwrap();
-    assert_eq!(serial(at, MASTER, "knot.example"), Some(8));
-    // Nobody but the primary is believed.
-    let log = lab.program(Part::Master).unwrap().log();
-    assert!(!log.contains("panicked"), "{log}");
+    assert_eq!(serial(at, MASTER, "nsd.example"), Some(8));
+    // For as long as its SOA says, and not longer.
+    for (place, server) in [(Place::Master, MASTER), (host, agent)] {
+        let at = lab.at(place).unwrap();
+        eventually("a copy that nobody renews is given up", || Ok(Dig::ask(Some(at), server.ip(), "www.knot.example", "A").run()?.status == "SERVFAIL"));
+    }
+    let peer = Peer::start(Kind::Knot, Role::Primary, &folder, lab.at(Place::Master).unwrap(), "knot.example", &secret);
+    serves(&lab, &peer, 8, "192.0.2.2");
+}
+
+#[test]
+fn a_zone_is_handed_over_and_taken_back_without_a_lost_question() {
+    const HANDED: &str = "hand.uni.example";
+    let Some(lab) = two_campuses("a zone is handed over") else { return };
+    let (admin, folder) = (lab.admin().unwrap(), Folder::new("peers").unwrap());
+    let secret = admin.holdfast(&["tsig-key", "add", KEY]).unwrap().trim().to_owned();
+    admin.holdfast(&["zone", "add", HANDED, "--primary-ns", "ns.uni.example", "--mailbox", "hostmaster.uni.example"]).unwrap();
+    admin.holdfast(&["host", "add", "www.hand.uni.example", "--address", "10.1.8.66", "--wait"]).unwrap();
+    let (master, host, agent) = (lab.at(Place::Master).unwrap(), lab.at(Place::Host(NORTH)).unwrap(), SocketAddr::from((NORTH.agent(), 53)));
+    first_file(&folder, Kind::Bind, HANDED, 2_000_000_000, &[("www", "10.1.8.66"), ("new", "192.0.2.9")]);
+    let bind = Peer::start(Kind::Bind, Role::Primary, &folder, master, HANDED, &secret);
+    eventually("the department's server is up", || Ok(serial(master, bind.kind.address(), HANDED).is_some()));
+
+    let counting = Counting::start(Some(host), agent, &"www.hand.uni.example".parse().unwrap(), Duration::from_millis(10));
+    admin.holdfast(&["zone", "copy-of", HANDED, "--primary", &bind.kind.address().to_string(), "--primary-key", KEY]).unwrap();
+    eventually("the department says what is in it", || Ok(serial(host, agent, HANDED) == Some(2_000_000_000)));
+    assert_eq!(Dig::ask(Some(host), agent.ip(), "new.hand.uni.example", "A").short().unwrap(), ["192.0.2.9"]);
+    let refused = admin.holdfast(&["record", "add", "x.hand.uni.example", "TXT", "\"here\""]).unwrap_err().to_string();
+    assert!(refused.contains("copy of another server"), "{refused}");
+    drop(bind);
+    admin.holdfast(&["zone", "copy-of", HANDED]).unwrap();
+    eventually("it is our own again, and its serial goes on", || Ok(serial(host, agent, HANDED) == Some(2_000_000_001)));
+    assert_eq!(Dig::ask(Some(host), agent.ip(), "new.hand.uni.example", "A").run().unwrap().status, "NXDOMAIN");
+    let tally = counting.stop().unwrap();
+    assert!(tally.asked > 50, "{tally:?}");
+    assert_eq!((tally.lost(), tally.refused), (0, 0), "{tally:?}");
 }

@@ -137,8 +137,9 @@ impl Ground {
         match part {
             Part::Master => {
                 let control = self.control();
-                let (dns, probes) = (self.master_dns(), self.probes());
-                format!("state_dir = {state_dir:?}\n[web]\nlisten = \"{status}\"\n[control]\nlisten = \"{control}\"\n[dns]\nlisten = [\"{dns}\"]\n{probes}")
+                let (dns, own, probes) = (self.master_dns(), control.ip(), self.probes());
+                let dns = format!("[dns]\nlisten = [\"{dns}\"]\nsource = [\"{own}\"]\n");
+                format!("state_dir = {state_dir:?}\n[web]\nlisten = \"{status}\"\n[control]\nlisten = \"{control}\"\n{dns}{probes}")
             }
             Part::Portal => format!("state_dir = {state_dir:?}\n[status]\nlisten = \"{status}\"\n"),
             Part::Agent(campus) => {

@@ -38,6 +38,8 @@ pub struct Config {
 pub struct Dns {
     /// UDP and TCP, such as `["0.0.0.0:53", "[::]:53"]`. Copies of other servers' zones are fetched without it, too.
     pub listen: Vec<SocketAddr>,
+    /// The addresses that other servers know this one by, one of each family: it asks and tells them from there. The system chooses, without.
+    pub source: Vec<IpAddr>,
     /// Whether copies are served on when no primary has answered for as long as their SOA says; an alarm is raised all the same.
     pub serve_past_expire: bool,
 }

@@ -4,8 +4,7 @@
 //! The database says whose turn it is and keeps what is known, so a restart changes nothing, and two masters do not ask for the same copy. A
 //! transfer is one transaction: the records, the serial and the keys for the publisher.
 
-use super::fetch::fetch;
-use super::random_u16;
+use super::{fetch, random_u16, source_for};
 use crate::db::copies::{self, Asked, DueRow, KeptRecord};
 use crate::db::transfers::{self, Primary};
 use crate::db::{DbError, changes};
@@ -17,6 +16,7 @@ use holdfast_proto::words::{DomainName, Secret, Serial};
 use sqlx::{PgConnection, PgPool};
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::convert::Infallible;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Notify, mpsc};
@@ -43,6 +43,8 @@ pub struct Copies {
     pub committed: Arc<Notify>,
     /// What a transfer may take away without a question.
     pub limits: Limits,
+    /// Where primaries are asked from.
+    pub source: Vec<IpAddr>,
     /// Whether copies are served on when their time is over.
     pub serve_past_expire: bool,
 }
@@ -141,12 +143,14 @@ impl Copies {
             Some(_) => copies::soa(&mut *self.pool.acquire().await?, due.zone).await?,
             None => None,
         };
-        let told = |wrong: super::fetch::FetchError| Wrong::Zone(wrong.to_string());
-        let outcome = fetch(primary, key.clone(), &due.apex, have.as_ref()).await.map_err(told)?;
+        let from = source_for(&self.source, primary.address);
+        let asked = fetch::Asked { to: SocketAddr::new(primary.address, primary.port), from, key };
+        let told = |wrong: fetch::FetchError| Wrong::Zone(wrong.to_string());
+        let outcome = fetch::fetch(&asked, &due.apex, have.as_ref()).await.map_err(told)?;
         match self.take(due, primary, have.as_ref(), outcome).await {
             // A well-known server left zones stale for want of this.
             Err(Wrong::DoesNotFollow) => {
-                let outcome = fetch(primary, key, &due.apex, None).await.map_err(told)?;
+                let outcome = fetch::fetch(&asked, &due.apex, None).await.map_err(told)?;
                 self.take(due, primary, have.as_ref(), outcome).await
             }
             taken => taken,
@@ -289,7 +293,7 @@ impl Answer<'_> {
 }
 
 fn by(primary: &Primary) -> String {
-    std::net::SocketAddr::new(primary.address, primary.port).to_string()
+    SocketAddr::new(primary.address, primary.port).to_string()
 }
 
 /// A zone that was our own had a serial, and who has it from us waits for a newer one.

@@ -1,7 +1,6 @@
 //! One conversation with a primary: what is new, or the whole zone.
 
 use super::{now_s, random_u16};
-use crate::db::transfers::Primary;
 use holdfast_proto::dns::transfer::{Incoming, Outcome, Progress, Soa, TransferError, query, read_message};
 use holdfast_proto::dns::tsig::{Session, TsigError, TsigKey, without_signature};
 use holdfast_proto::dns::{Record, rtype};
@@ -11,7 +10,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 use tokio::io::{AsyncWriteExt, BufReader};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
 
 /// How long a primary may take to take up a connection.
@@ -38,31 +37,42 @@ pub(super) enum FetchError {
     Signature(#[from] TsigError),
 }
 
-/// Asks one primary. `have` is the SOA record of what we have; without it the whole zone is asked for.
-pub(super) async fn fetch(primary: &Primary, key: Option<TsigKey>, apex: &DomainName, have: Option<&Record>) -> Result<Outcome, FetchError> {
-    timeout(TRANSFER_LIMIT, fetch_in_time(primary, key, apex, have)).await?
+/// A primary, and how it is asked.
+#[derive(Debug, Clone)]
+pub(super) struct Asked {
+    /// Where it is.
+    pub(super) to: SocketAddr,
+    /// Where we come from.
+    pub(super) from: SocketAddr,
+    /// What both sign with.
+    pub(super) key: Option<TsigKey>,
 }
 
-async fn fetch_in_time(primary: &Primary, key: Option<TsigKey>, apex: &DomainName, have: Option<&Record>) -> Result<Outcome, FetchError> {
+/// Asks one primary. `have` is the SOA record of what we have; without it the whole zone is asked for.
+pub(super) async fn fetch(primary: &Asked, apex: &DomainName, have: Option<&Record>) -> Result<Outcome, FetchError> {
+    timeout(TRANSFER_LIMIT, fetch_in_time(primary, apex, have)).await?
+}
+
+async fn fetch_in_time(primary: &Asked, apex: &DomainName, have: Option<&Record>) -> Result<Outcome, FetchError> {
     let Some((have, serial)) = have.and_then(|have| Some((have, Soa::of(&have.rdata)?.serial))) else {
-        return transfer(primary, key, apex, None).await;
+        return transfer(primary, apex, None).await;
     };
-    match transfer(primary, key.clone(), apex, Some((have, serial))).await {
+    match transfer(primary, apex, Some((have, serial))).await {
         // It wants to be asked for everything.
-        Ok(Outcome::AskWhole) | Err(FetchError::Transfer(TransferError::Broken | TransferError::NoSoa)) => transfer(primary, key, apex, None).await,
+        Ok(Outcome::AskWhole) | Err(FetchError::Transfer(TransferError::Broken | TransferError::NoSoa)) => transfer(primary, apex, None).await,
         // Not everybody knows how to tell what changed: then the serial decides.
         Err(FetchError::Transfer(TransferError::Rcode(1 | 4 | 5) | TransferError::Malformed)) => {
-            let theirs = newest(primary, key.clone(), apex).await?;
-            if theirs.is_newer_than(serial) { transfer(primary, key, apex, None).await } else { Ok(Outcome::Nothing(theirs)) }
+            let theirs = newest(primary, apex).await?;
+            if theirs.is_newer_than(serial) { transfer(primary, apex, None).await } else { Ok(Outcome::Nothing(theirs)) }
         }
         done => done,
     }
 }
 
-async fn transfer(primary: &Primary, key: Option<TsigKey>, apex: &DomainName, have: Option<(&Record, Serial)>) -> Result<Outcome, FetchError> {
+async fn transfer(primary: &Asked, apex: &DomainName, have: Option<(&Record, Serial)>) -> Result<Outcome, FetchError> {
     let id = random_u16();
     let qtype = if have.is_some() { rtype::IXFR } else { rtype::AXFR };
-    let mut line = Line::open(primary, key, query(id, apex, qtype, have.map(|(soa, _)| soa))).await?;
+    let mut line = Line::open(primary, query(id, apex, qtype, have.map(|(soa, _)| soa))).await?;
     let mut incoming = Incoming::new(id, apex.clone(), have.map(|(_, serial)| serial));
     loop {
         let (message, is_vouched) = line.read().await?;
@@ -74,9 +84,9 @@ async fn transfer(primary: &Primary, key: Option<TsigKey>, apex: &DomainName, ha
 }
 
 /// The primary's serial.
-async fn newest(primary: &Primary, key: Option<TsigKey>, apex: &DomainName) -> Result<Serial, FetchError> {
+async fn newest(primary: &Asked, apex: &DomainName) -> Result<Serial, FetchError> {
     let id = random_u16();
-    let mut line = Line::open(primary, key, query(id, apex, rtype::SOA, None)).await?;
+    let mut line = Line::open(primary, query(id, apex, rtype::SOA, None)).await?;
     let (message, is_vouched) = line.read().await?;
     if !is_vouched {
         return Err(TsigError::Missing.into());
@@ -96,10 +106,12 @@ struct Line {
 }
 
 impl Line {
-    async fn open(primary: &Primary, key: Option<TsigKey>, mut request: Vec<u8>) -> Result<Self, FetchError> {
-        let stream = timeout(CONNECT_LIMIT, TcpStream::connect(SocketAddr::new(primary.address, primary.port))).await??;
+    async fn open(primary: &Asked, mut request: Vec<u8>) -> Result<Self, FetchError> {
+        let socket = if primary.to.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+        socket.bind(primary.from)?;
+        let stream = timeout(CONNECT_LIMIT, socket.connect(primary.to)).await??;
         let _ = stream.set_nodelay(true);
-        let session = key.map(|key| Session::ask(key, &mut request, now_s()));
+        let session = primary.key.clone().map(|key| Session::ask(key, &mut request, now_s()));
         let mut stream = BufReader::with_capacity(64 << 10, stream);
         let mut framed = Vec::new();
         push_message(&mut framed, &request);

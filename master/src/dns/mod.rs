@@ -27,7 +27,7 @@ use holdfast_proto::net::udp::{UdpOptions, UdpSocket};
 use sqlx::PgPool;
 use std::convert::Infallible;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 use tokio::net::TcpListener;
@@ -41,6 +41,7 @@ const RECEIVE_BUFFER_BYTES: usize = 1 << 20;
 #[derive(Debug)]
 pub struct NameServer {
     sockets: Vec<(UdpSocket, TcpListener)>,
+    source: Vec<IpAddr>,
 }
 
 impl NameServer {
@@ -57,7 +58,7 @@ impl NameServer {
         };
         let named = |address: &SocketAddr, wrong: io::Error| io::Error::new(wrong.kind(), format!("[dns] cannot bind {address}: {wrong}"));
         let sockets = settings.listen.iter().map(|address| both(address).map_err(|wrong| named(address, wrong))).collect::<io::Result<_>>()?;
-        Ok(Self { sockets })
+        Ok(Self { sockets, source: settings.source.clone() })
     }
 
     /// Answers for ever. Into `heard` goes the number of a zone whose primary says that our copy is old.
@@ -74,7 +75,7 @@ impl NameServer {
         let desk = Arc::new(Desk::new(latest.clone(), rules_seen.clone(), journal.clone(), refusals, heard));
         let (rose, risen) = history::channel();
         tasks.spawn(history::keep(latest.clone(), journal, rose));
-        tasks.spawn(notify::tell_for_ever(latest, rules_seen, risen));
+        tasks.spawn(notify::tell_for_ever(latest, rules_seen, risen, self.source.into()));
         let door = Arc::new(tcp::Door::default());
         for (udp, tcp) in self.sockets {
             tasks.spawn(listen::udp(udp, Arc::clone(&desk)));
@@ -85,6 +86,12 @@ impl NameServer {
         }
         std::future::pending().await
     }
+}
+
+/// Where a conversation with another server is begun from.
+fn source_for(source: &[IpAddr], to: IpAddr) -> SocketAddr {
+    let any = if to.is_ipv4() { IpAddr::from(Ipv4Addr::UNSPECIFIED) } else { Ipv6Addr::UNSPECIFIED.into() };
+    SocketAddr::new(source.iter().copied().find(|own| own.is_ipv4() == to.is_ipv4()).unwrap_or(any), 0)
 }
 
 /// Seconds since 1970: signatures carry them, and nothing else here depends on them.

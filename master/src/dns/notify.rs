@@ -1,7 +1,7 @@
 //! Tells secondaries that a zone has a new serial (RFC 1996), again and again until they answer or there is something newer.
 
 use super::rules::Rules;
-use super::{now_s, random_u16};
+use super::{now_s, random_u16, source_for};
 use crate::publish::Latest;
 use holdfast_proto::dns::Record;
 use holdfast_proto::dns::transfer::{notify, read_message, soa_of};
@@ -11,7 +11,7 @@ use holdfast_proto::words::DomainName;
 use std::collections::HashMap;
 use std::convert::Infallible;
 use std::io;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::UdpSocket;
@@ -37,6 +37,7 @@ pub(super) async fn tell_for_ever(
     latest: watch::Receiver<Arc<Latest>>,
     mut rules: watch::Receiver<Arc<Rules>>,
     mut risen: mpsc::Receiver<Vec<DomainName>>,
+    source: Arc<[IpAddr]>,
 ) -> Infallible {
     let mut telling = JoinSet::new();
     let mut under_way: HashMap<Target, AbortHandle> = HashMap::new();
@@ -56,7 +57,7 @@ pub(super) async fn tell_for_ever(
             let Ok((soa, _)) = soa_of(latest.borrow().state(Feed::ZONE).view(), &target.0) else { continue };
             let key = key_of(&known, &target);
             // The newest serial says all that an older one would have said.
-            if let Some(older) = under_way.insert(target.clone(), telling.spawn(tell(target.1, soa, key))) {
+            if let Some(older) = under_way.insert(target.clone(), telling.spawn(tell(source_for(&source, target.1.ip()), target.1, soa, key))) {
                 older.abort();
             }
         }
@@ -74,7 +75,7 @@ fn key_of(rules: &Rules, (apex, address): &Target) -> Option<TsigKey> {
     rules.key(&transfer.key.as_ref()?.parse().ok()?)
 }
 
-async fn tell(to: SocketAddr, soa: Record, key: Option<TsigKey>) {
+async fn tell(from: SocketAddr, to: SocketAddr, soa: Record, key: Option<TsigKey>) {
     let zone = soa.owner.without_dot();
     let mut pause = FIRST_PAUSE;
     let mut said = String::new();
@@ -84,7 +85,7 @@ async fn tell(to: SocketAddr, soa: Record, key: Option<TsigKey>) {
             pause *= 2;
         }
         let Ok(_place) = AT_ONCE.acquire().await else { return };
-        match tell_once(to, &soa, key.clone()).await {
+        match tell_once(from, to, &soa, key.clone()).await {
             Ok(()) => {
                 tracing::debug!(event = "notify_heard", zone, %to, "a secondary heard that there is something new");
                 metrics::counter!("holdfast_notifies_total", "outcome" => "heard").increment(1);
@@ -97,9 +98,8 @@ async fn tell(to: SocketAddr, soa: Record, key: Option<TsigKey>) {
     metrics::counter!("holdfast_notifies_total", "outcome" => "unheard").increment(1);
 }
 
-async fn tell_once(to: SocketAddr, soa: &Record, key: Option<TsigKey>) -> io::Result<()> {
-    let any = if to.is_ipv4() { SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)) } else { SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0)) };
-    let socket = UdpSocket::bind(any).await?;
+async fn tell_once(from: SocketAddr, to: SocketAddr, soa: &Record, key: Option<TsigKey>) -> io::Result<()> {
+    let socket = UdpSocket::bind(from).await?;
     socket.connect(to).await?;
     let id = random_u16();
     let mut message = notify(id, soa);

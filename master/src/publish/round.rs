@@ -152,3 +152,67 @@ pub(super) fn seal(keys: &Keys, draft: Draft) -> anyhow::Result<(Frame, State)> 
 fn now() -> UnixMillis {
     UnixMillis(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis() as u64)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::db::zones::Source;
+
+    fn name(text: &str) -> DomainName {
+        text.parse().unwrap()
+    }
+
+    fn zone(id: i64, apex: &str, source: Source) -> ZoneRow {
+        let (apex, primary_ns, mailbox) = (name(apex), name("ns.uni.example"), name("hostmaster.uni.example"));
+        ZoneRow {
+            id,
+            apex,
+            network: None,
+            primary_ns,
+            mailbox,
+            refresh: 1,
+            retry: 2,
+            expire: 3,
+            minimum: 4,
+            ttl: 5,
+            department: None,
+            publish_hinfo: false,
+            publish_rp: false,
+            version: 1,
+            serial: Serial(7),
+            primaries: vec![],
+            transfers: vec![],
+            source,
+        }
+    }
+
+    fn node(place: Place, labels: u8, sets: &[(u16, &[u8])]) -> Vec<u8> {
+        let rrsets = sets.iter().map(|(rtype, rdata)| RrSet { rtype: *rtype, ttl: 60, rdatas: vec![rdata.to_vec()] }).collect();
+        Node { place, apex_labels: labels, rrsets }.encode()
+    }
+
+    /// Who has the upper zone alone learns of a delegation by its serial and by nothing else.
+    #[test]
+    fn a_zone_rises_with_what_delegates_the_zones_below_it() {
+        let server = name("ns.cs.uni.example");
+        let top = node(Place::Apex, 3, &[(rtype::NS, server.wire())]);
+        let rows = vec![
+            Change::put(ZONE, name("cs.uni.example").wire(), [0, 0, 0, 1]),
+            Change::put(NODE, name("cs.uni.example").wire(), top.clone()),
+            Change::put(NODE, server.wire(), node(Place::Inside, 3, &[(rtype::A, &[10, 1, 1, 1])])),
+        ];
+        let view = State::empty(Feed::ZONE).compose(rows).unwrap().unwrap().into_view();
+        let raised = |source, change: Change| {
+            let zones = ZoneIndex::new(vec![zone(1, "uni.example", source), zone(2, "cs.uni.example", Source::Own)]);
+            delegating_zone(&change, &zones, &view).unwrap()
+        };
+        let put = |owner: &str, value: Vec<u8>| Change::put(NODE, name(owner).wire(), value);
+        let moved = node(Place::Inside, 3, &[(rtype::A, &[10, 1, 1, 2])]);
+        assert_eq!(raised(Source::Own, put("cs.uni.example", node(Place::Apex, 3, &[(rtype::NS, name("ns2.uni.example").wire())]))), Some(1));
+        assert_eq!(raised(Source::Own, put("ns.cs.uni.example", moved.clone())), Some(1), "glue");
+        assert_eq!(raised(Source::Own, put("www.cs.uni.example", moved.clone())), None, "no server");
+        assert_eq!(raised(Source::Own, put("cs.uni.example", top)), None, "as it was");
+        assert_eq!(raised(Source::Own, Change::delete(ZONE, name("cs.uni.example").wire())), Some(1), "the zone goes");
+        assert_eq!(raised(Source::Copy, put("ns.cs.uni.example", moved)), None, "another server says what the upper zone has");
+    }
+}

@@ -1,5 +1,6 @@
 //! BIND, NSD and Knot as secondaries of the master, and as primaries that it copies from: in the master's box, on addresses of their own.
 
+use holdfast_lab::cables::Network;
 use holdfast_lab::clients::Dig;
 use holdfast_lab::folder::Folder;
 use holdfast_lab::netns::Netns;
@@ -11,7 +12,7 @@ use std::path::{Path, PathBuf};
 /// The name of the key that all of them share with the master.
 pub const KEY: &str = "lab.key";
 /// Where the master hears them.
-pub const MASTER: &str = "127.0.0.1";
+pub const MASTER: Ipv4Addr = Network::MASTER;
 
 /// Which program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,12 +59,14 @@ impl Peer {
     /// Starts with one zone.
     pub fn start(kind: Kind, role: Role, folder: &Folder, at: &Netns, zone: &str, secret: &str) -> Self {
         let home = folder.path().join(format!("{}-{role:?}", kind.name()));
-        std::fs::create_dir_all(&home).unwrap();
+        std::fs::create_dir_all(home.join("knot")).unwrap();
         let (program, text) = match kind {
             Kind::Bind => ("/usr/sbin/named", bind(role, &home, zone, secret)),
             Kind::Nsd => ("/usr/sbin/nsd", nsd(role, &home, zone, secret)),
             Kind::Knot => ("/usr/sbin/knotd", knot(role, &home, zone, secret)),
         };
+        // BIND listens on addresses that an interface has, and nowhere else.
+        at.exec("ip", &["address", "replace", &format!("{}/32", kind.address().ip()), "dev", "lo"]).unwrap();
         assert!(Path::new(program).exists(), "{program} is missing: apt-get install --no-install-recommends bind9 bind9-utils nsd knot");
         let config = home.join("server.conf");
         std::fs::write(&config, text).unwrap();
@@ -93,7 +96,9 @@ impl Peer {
 
 /// A zone file beside the server's configuration.
 fn write_zone(home: &Path, zone: &str, serial: u32, hosts: &[(&str, &str)]) {
-    let mut text = format!("$ORIGIN {zone}.\n$TTL 300\n@ SOA ns hostmaster {serial} 3600 2 86400 60\n@ NS ns\nns A 192.0.2.53\n");
+    // One of them is to be given up soon after its primary is gone.
+    let times = if zone.starts_with("knot") { "2 2 10 60" } else { "3600 2 86400 60" };
+    let mut text = format!("$ORIGIN {zone}.\n$TTL 300\n@ SOA ns hostmaster {serial} {times}\n@ NS ns\nns A 192.0.2.53\n");
     for (host, address) in hosts {
         writeln!(text, "{host} A {address}").unwrap();
     }

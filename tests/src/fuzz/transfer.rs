@@ -35,7 +35,7 @@ fn message(records: &[Record]) -> Vec<u8> {
 pub fn seeds() -> Vec<Vec<u8>> {
     let a = |last| Record { owner: apex(), rtype: rtype::A, ttl: 60, rdata: vec![10, 0, 0, last] };
     let mx = Record { owner: apex(), rtype: rtype::MX, ttl: 60, rdata: vec![0, 10, 1, b'm', 0xc0, 12] };
-    let plain = vec![
+    let plain = [
         query(7, &apex(), rtype::AXFR, None),
         query(7, &apex(), rtype::IXFR, Some(&soa(1))),
         notify(7, &soa(2)),
