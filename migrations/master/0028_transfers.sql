@@ -60,6 +60,7 @@ create table dns.copied (
   rdata bytea not null
 );
 create index copied_of on dns.copied (zone_id, name);
+create index copied_by_name on dns.copied ((name collate "C"));
 create index copied_reversed on dns.copied (zone_id, (reverse(name) collate "C") text_pattern_ops);
 
 -- Transfers that were not given; at most a few a minute are written, and the oldest go.

@@ -173,6 +173,9 @@ fn departments_and_partners_are_copied_and_served_by_the_agents() {
     admin.holdfast(&["zone", "refresh", "dept.uni.example", "--accept-loss", "--reason", "the old lab is gone"]).unwrap();
     serves(&lab, &peers[0], 10, "192.0.2.5");
 
+    // What is published of copies is what the database has of them.
+    eventually("the audit of the snapshots finds nothing", || Ok(!admin.holdfast(&["snapshot", "audit"])?.contains("WRONG")));
+
     // The primaries go away and the master starts anew: all is served on.
     let bind = peers.remove(0);
     drop(peers);
@@ -214,6 +217,6 @@ fn a_zone_is_handed_over_and_taken_back_without_a_lost_question() {
     eventually("it is our own again, and its serial goes on", || Ok(serial(host, agent, HANDED) == Some(2_000_000_001)));
     assert_eq!(Dig::ask(Some(host), agent.ip(), "new.hand.uni.example", "A").run().unwrap().status, "NXDOMAIN");
     let tally = counting.stop().unwrap();
-    assert!(tally.asked > 50, "{tally:?}");
+    assert!(tally.asked > 20, "{tally:?}");
     assert_eq!((tally.lost(), tally.refused), (0, 0), "{tally:?}");
 }

@@ -135,7 +135,7 @@ fn nsd(role: Role, home: &Path, zone: &str, secret: &str) -> String {
     let (ip, port) = (address.ip(), address.port());
     let zone_text = match role {
         Role::Secondary => format!("  request-xfr: {MASTER}@53 {KEY}\n  allow-notify: {MASTER} {KEY}\n  outgoing-interface: {ip}\n"),
-        Role::Primary => format!("  notify: {MASTER} {KEY}\n  provide-xfr: 127.0.0.0/8 {KEY}\n  outgoing-interface: {ip}\n"),
+        Role::Primary => format!("  notify: {MASTER} {KEY}\n  provide-xfr: {MASTER} {KEY}\n  outgoing-interface: {ip}\n"),
     };
     format!(
         "server:\n  ip-address: {ip}@{port}\n  zonesdir: \"{home}\"\n  database: \"\"\n  pidfile: \"\"\n  xfrdfile: \"{home}/xfrd.state\"\n  zonelistfile: \"{home}/zone.list\"\n  \
