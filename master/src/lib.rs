@@ -10,6 +10,7 @@ pub mod commands;
 pub mod config;
 pub mod control;
 pub mod db;
+pub mod dns;
 pub mod engine;
 pub mod feed;
 pub mod http;

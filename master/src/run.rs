@@ -4,6 +4,7 @@ use crate::audit::Auditor;
 use crate::config::{Config, Web};
 use crate::control::{self, Control, Ledger};
 use crate::db::publish as db;
+use crate::dns::{Copies, NameServer};
 use crate::engine::{self, Engine};
 use crate::feed::{Numberer, deliver_for_ever};
 use crate::http::{App, Boxes, Served, ServedReader, create_first_admin, follow_database, router};
@@ -35,7 +36,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinSet;
 use tokio_stream::StreamExt;
 use tokio_stream::wrappers::ReceiverStream;
@@ -51,6 +52,8 @@ const PUBLISHER_ROLE: &str = "holdfast_publisher";
 const DRAIN_LIMIT: Duration = Duration::from_millis(1500);
 /// How soon a running master takes up a trust that was installed beside it.
 const KEYS_TICK: Duration = Duration::from_secs(1);
+/// Words of primaries that wait to be heeded.
+const HEARD_LIMIT: usize = 1024;
 static MIGRATIONS: Migrator = sqlx::migrate!("../migrations/master");
 
 /// Opens the hostname database, brought to this build's shape.
@@ -71,7 +74,7 @@ pub async fn serve(config: Config, metrics: PrometheusHandle) -> anyhow::Result<
         Publisher::open(publishing.clone(), &config.state_dir, keys.clone(), Arc::clone(&wake), connected.greetings(), limits(&config)).await?;
     let (revoked, revoked_work) = nodes::follow(pool.clone(), Arc::clone(&wake));
     let snapshots = Snapshots::new(pool.clone(), keys.clone(), published.latest.clone());
-    let (probed, access_key) = (published.latest.clone(), published.access_key.clone());
+    let (probed, access_key, named) = (published.latest.clone(), published.access_key.clone(), published.latest.clone());
     let (gate_keeper, gate) = control::gate(published.latest.clone());
     let (pulse, signed) = watch::channel(control::sign(&Arc::clone(&keys.borrow()), &Arc::clone(&published.latest.borrow()), now()));
     let ledger = Ledger::default();
@@ -116,14 +119,26 @@ pub async fn serve(config: Config, metrics: PrometheusHandle) -> anyhow::Result<
         access_keys: Some(published.access_keys),
         committed: Arc::clone(&wake),
     };
+    let (hears, heard) = mpsc::channel(HEARD_LIMIT);
+    let copies = Copies {
+        pool: pool.clone(),
+        committed: Arc::clone(&wake),
+        limits: limits(&config),
+        source: config.dns.source.clone(),
+        serve_past_expire: config.dns.serve_past_expire,
+    };
     let tending = inventory::tend(pool.clone(), wake);
     let tended = async move { match tending.await {} };
+    let names = NameServer::bind(&config.dns)?;
     let control_listener = listen(config.control.listen).await?;
     let (control_tls, tls_work) = control_tls(keys.clone())?;
     let web_listener = listen(config.web.listen).await?;
     let web_tls = web_tls(&config.web, &Arc::clone(&keys.borrow()))?;
     spawn_reports(&mut tasks, &config, &pool).await?;
     spawn_history(&mut tasks, &config, &pool, auditor, numberer);
+    let of_names = pool.clone();
+    tasks.spawn(async move { match names.serve(of_names, named, hears).await {} });
+    tasks.spawn(async move { match copies.keep(heard).await {} });
     if config.probe.enabled {
         let prober = Prober::new(pool.clone(), access_key, probed, config.probe.clone());
         tasks.spawn(async move { match prober.run().await {} });

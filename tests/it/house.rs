@@ -39,12 +39,13 @@ master         telemetry  ->
 master         engine     -> config
 master         http       -> inventory nodes keys snapshots reports probes audit feed db::access db::requests db::DbError proto::net proto::snapshot
 master         inventory  -> db proto::snapshot proto::dns proto::dhcp proto::radius
-master         db         -> proto::snapshot proto::dns::Place proto::dns::rtype
+master         db         -> proto::snapshot proto::dns::Place proto::dns::Record proto::dns::rtype
 master         audit      -> db keys proto::snapshot
 master         feed       -> db
 master         keys       -> proto::net proto::snapshot proto::control::enrol
 master         nodes      -> db keys proto::control proto::net proto::snapshot
 master         publish    -> db keys proto::*
+master         dns        -> publish db proto::*
 master         snapshots  -> publish db keys inventory::present proto::*
 master         control    -> publish reports nodes db keys proto::control proto::net proto::snapshot
 master         probes     -> db keys publish proto::*

@@ -24,6 +24,7 @@ mod serving;
 mod simulation;
 mod status;
 mod store;
+mod transfer;
 mod trust;
 
 use holdfast_lab::cables::Network;

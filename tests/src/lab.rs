@@ -93,6 +93,14 @@ impl Ground {
         SocketAddr::from((Ipv4Addr::LOCALHOST, port))
     }
 
+    /// Where the master answers names, and gives and takes zones.
+    pub fn master_dns(self) -> SocketAddr {
+        match self {
+            Self::Cables => SocketAddr::from((Ipv4Addr::UNSPECIFIED, 53)),
+            Self::Loopback => SocketAddr::from((Ipv4Addr::LOCALHOST, 5310)),
+        }
+    }
+
     /// Where an agent answers names.
     pub fn dns(self, campus: Campus) -> SocketAddr {
         self.service(campus, 53, 5310)
@@ -129,7 +137,9 @@ impl Ground {
         match part {
             Part::Master => {
                 let control = self.control();
-                format!("state_dir = {state_dir:?}\n[web]\nlisten = \"{status}\"\n[control]\nlisten = \"{control}\"\n{}", self.probes())
+                let (dns, own, probes) = (self.master_dns(), control.ip(), self.probes());
+                let dns = format!("[dns]\nlisten = [\"{dns}\"]\nsource = [\"{own}\"]\n");
+                format!("state_dir = {state_dir:?}\n[web]\nlisten = \"{status}\"\n[control]\nlisten = \"{control}\"\n{dns}{probes}")
             }
             Part::Portal => format!("state_dir = {state_dir:?}\n[status]\nlisten = \"{status}\"\n"),
             Part::Agent(campus) => {
@@ -259,7 +269,10 @@ impl Lab {
         }
         let (mut tcp, mut udp) = (vec![self.ground.status(part)], Vec::new());
         match part {
-            Part::Master => tcp.push(self.ground.control()),
+            Part::Master => {
+                tcp.extend([self.ground.control(), self.ground.master_dns()]);
+                udp.push(self.ground.master_dns());
+            }
             Part::Portal => {}
             Part::Agent(campus) => udp.extend([self.ground.dns(campus), self.ground.dhcp(campus), self.ground.radius(campus)]),
         }
@@ -395,7 +408,7 @@ mod tests {
     fn the_configurations_are_read_by_the_programs() {
         for ground in [Ground::Cables, Ground::Loopback] {
             let master: holdfast_master::config::Config = toml::from_str(&ground.config(Part::Master, "/x")).unwrap();
-            assert_eq!(master.control.listen, ground.control());
+            assert_eq!((master.control.listen, &master.dns.listen[..]), (ground.control(), &[ground.master_dns()][..]));
             toml::from_str::<holdfast_master::config::PortalConfig>(&ground.config(Part::Portal, "/x")).unwrap();
             for campus in Campus::BOTH {
                 let agent: holdfast_agent::config::Config = toml::from_str(&ground.config(Part::Agent(campus), "/x")).unwrap();

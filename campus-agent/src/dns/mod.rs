@@ -21,6 +21,7 @@ use crate::config;
 use desk::Desk;
 pub use desk::read_talkers;
 use holdfast_proto::net::batch::BatchSocket;
+use holdfast_proto::net::tcp::{Door, bind};
 use holdfast_proto::net::udp::UdpOptions;
 use holdfast_proto::snapshot::Reader;
 use std::convert::Infallible;
@@ -61,7 +62,7 @@ impl DnsServer {
         let plain = settings.listen.iter().map(|address| bind_both(*address, workers).map_err(|wrong| named(*address, wrong)));
         let plain = plain.collect::<io::Result<_>>()?;
         let tls = settings.tls.as_ref();
-        let encrypted = tls.map_or(&[][..], |tls| &tls.listen).iter().map(|address| tcp::bind(*address).map_err(|wrong| named(*address, wrong)));
+        let encrypted = tls.map_or(&[][..], |tls| &tls.listen).iter().map(|address| bind(*address).map_err(|wrong| named(*address, wrong)));
         let encrypted = encrypted.collect::<io::Result<_>>()?;
         let certificate = tls.map(|tls| Arc::new(certificate::Certificate::of(&tls.certificate, &tls.key)));
         Ok(Self { plain, encrypted, certificate, desk: Desk::new(settings, name)? })
@@ -81,7 +82,7 @@ impl DnsServer {
     /// The reader is of the zone feed. Who asked most is written into `run_dir`, see [`read_talkers`].
     pub async fn serve(self, zone: Reader, run_dir: PathBuf, cancelled: impl Future<Output = ()>) {
         let desk = Arc::new(self.desk);
-        let door = Arc::new(tcp::Door::default());
+        let door = Arc::new(Door::default());
         let mut tasks = JoinSet::<Infallible>::new();
         let mut workers = udp::Workers::default();
         tasks.spawn(desk::turn_secrets(Arc::clone(&desk)));
@@ -112,7 +113,7 @@ fn bind_both(address: SocketAddr, workers: usize) -> io::Result<(Vec<BatchSocket
     loop {
         let udp = BatchSocket::bind(address, workers, options)?;
         tries -= 1;
-        match tcp::bind(udp[0].local_addr()?) {
+        match bind(udp[0].local_addr()?) {
             Err(wrong) if wrong.kind() == io::ErrorKind::AddrInUse && tries > 0 => {}
             bound => return Ok((udp, bound?)),
         }

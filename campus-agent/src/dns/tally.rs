@@ -107,7 +107,7 @@ mod tests {
         tally.spent(4, 20);
         tally.spent(1, 1_000_000);
         assert_eq!((tally.queries[0], tally.queries[23], tally.queries[OTHER_TYPES]), (2, 1, 1));
-        assert_eq!((tally.replies, tally.cookies, tally.truncated), ([1, 1, 0, 1, 0, 0, 0, 0, 1], [0, 0, 4], 1));
+        assert_eq!((tally.replies, tally.cookies, tally.truncated), ([1, 1, 0, 1, 0, 0, 0, 0, 0, 1], [0, 0, 4], 1));
         assert_eq!((tally.silent, tally.spans[2], tally.spans[12], tally.spent_us), ([0, 1, 0], 4, 1, 1_000_080));
     }
 

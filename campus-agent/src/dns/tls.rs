@@ -2,8 +2,9 @@
 
 use super::certificate::Certificate;
 use super::desk::Desk;
-use super::tcp::{self, Door, Pass};
+use super::tcp;
 use holdfast_proto::dns::Transport;
+use holdfast_proto::net::tcp::{Door, Pass};
 use holdfast_proto::snapshot::Reader;
 use std::convert::Infallible;
 use std::net::SocketAddr;

@@ -19,6 +19,7 @@ use super::people::{GrantCommand, PolicyCommand, SessionCommand, TokenCommand, U
 use super::privacy::PrivacyCommand;
 use super::record::RecordCommand;
 use super::space::{ContainerCommand, FamilyCommand, IpCommand, PoolCommand, ReportCommand};
+use super::transfers::TsigKeyCommand;
 use super::webhook::WebhookCommand;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
@@ -79,6 +80,11 @@ pub(super) enum Command {
     Zone {
         #[command(subcommand)]
         command: ZoneCommand,
+    },
+    /// Keys that servers sign zone transfers with (TSIG).
+    TsigKey {
+        #[command(subcommand)]
+        command: TsigKeyCommand,
     },
     /// Campuses.
     Campus {

@@ -27,6 +27,7 @@ mod record;
 mod settings;
 mod snapshot;
 mod space;
+mod transfers;
 mod webhook;
 
 use arguments::{Arguments, Command};
@@ -87,6 +88,7 @@ fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Host { command } => host::run(&client, output, *command),
         Command::Subnet { command } => network::subnet(&client, output, command),
         Command::Zone { command } => network::zone(&client, output, command),
+        Command::TsigKey { command } => transfers::keys(&client, output, command),
         Command::Campus { command } => network::campus(&client, output, command),
         Command::Ip { command } => space::ip(&client, output, command),
         Command::Pool { command } => space::pool(&client, output, command),

@@ -7,7 +7,7 @@ use super::{
     client::{Client, Question, encode},
     host::wish_query,
     organisation::change,
-    print,
+    print, transfers,
 };
 use http::Method;
 use serde_json::{Map, Value, json};
@@ -54,13 +54,15 @@ fn show_subnet(client: &Client, output: Output, network: &str) -> Result<(), Fai
 
 pub(super) fn zone(client: &Client, output: Output, command: ZoneCommand) -> Result<(), Failure> {
     match command {
-        ZoneCommand::Add { apex, primary_ns, mailbox, name_server, department, wish } => {
+        ZoneCommand::Add { apex, primary_ns, mailbox, name_server, department, copy, wish } => {
             let servers = if name_server.is_empty() { vec![primary_ns.clone()] } else { name_server };
-            let body = json!({ "apex": apex, "primary_ns": primary_ns, "mailbox": mailbox, "name_servers": servers, "department": department });
+            let mut body = json!({ "apex": apex, "primary_ns": primary_ns, "mailbox": mailbox, "name_servers": servers, "department": department });
+            body["primaries"] = copy.primaries()?;
             add(client, output, "/zones", &body, &wish)
         }
         ZoneCommand::Del { apex, wish } => change(client, output, Method::DELETE, &format!("/zones/{}", encode(&apex)), None, &wish),
         ZoneCommand::Set { apex, fields, wish } => boot::set_zone(client, output, &apex, fields, &wish),
+        ZoneCommand::Transfers(command) => transfers::zone(client, output, command),
         ZoneCommand::List => list(client, output, "/zones", &["apex", "primary_ns", "ttl", "published"]),
     }
 }

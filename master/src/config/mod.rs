@@ -24,10 +24,24 @@ pub struct Config {
     pub events: Events,
     /// Whether and where agents are asked if they answer.
     pub probe: Probe,
+    /// Where names are answered, and zones go to and from other servers; nowhere without an address.
+    pub dns: Dns,
     /// Where webhooks may be sent.
     pub webhooks: Webhooks,
     /// Where changes and reports go as syslog messages, too; nowhere without it.
     pub syslog: Option<Syslog>,
+}
+
+/// Where names are answered, and zones go to and from other servers.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Dns {
+    /// UDP and TCP, such as `["0.0.0.0:53", "[::]:53"]`. Copies of other servers' zones are fetched without it, too.
+    pub listen: Vec<SocketAddr>,
+    /// The addresses that other servers know this one by, one of each family: it asks and tells them from there. The system chooses, without.
+    pub source: Vec<IpAddr>,
+    /// Whether copies are served on when no primary has answered for as long as their SOA says; an alarm is raised all the same.
+    pub serve_past_expire: bool,
 }
 
 /// Where webhooks may be sent, beside the whole world by https.
@@ -193,6 +207,7 @@ impl Default for Config {
             publisher: Publisher::default(),
             events: Events::default(),
             probe: Probe::default(),
+            dns: Dns::default(),
             webhooks: Webhooks::default(),
             syslog: None,
         }

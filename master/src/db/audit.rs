@@ -30,7 +30,14 @@ pub async fn waiting(db: &mut PgConnection) -> Result<Vec<OutboxKey>, DbError> {
 
 /// The keys of names after one, in order.
 pub async fn names(db: &mut PgConnection, after: &str, limit: i64) -> Result<Vec<String>, DbError> {
-    let sql = query_scalar!(r#"select name from dns.node where name collate "C" > $1 order by name collate "C" limit $2"#, after, limit);
+    let sql = query_scalar!(
+        r#"select name as "name!" from (
+             (select name from dns.node where name collate "C" > $1 order by name collate "C" limit $2)
+             union (select distinct name collate "C" from dns.copied where name collate "C" > $1 order by 1 limit $2)) n
+           order by name collate "C" limit $2"#,
+        after,
+        limit
+    );
     Ok(sql.fetch_all(db).await?)
 }
 

@@ -5,7 +5,8 @@
 //! makes it glue. So the names between a key and its apex are looked at with it.
 
 use super::compose::{self, StoredName};
-use super::zones::{ZoneIndex, ZoneRow};
+use super::copies::{self, CopiedName};
+use super::zones::{Source, ZoneIndex, ZoneRow};
 use super::{DbError, zones};
 use holdfast_proto::dns::{Place, rtype};
 use holdfast_proto::words::DomainName;
@@ -20,6 +21,8 @@ pub struct NameFacts {
     pub name: DomainName,
     /// Its zone's number and apex; `None` where it lies in none of ours.
     pub zone: Option<(i64, DomainName)>,
+    /// Where the zone's records come from.
+    pub source: Source,
     /// Where it stands there.
     pub place: Place,
     /// Whether the name exists: with records, as a host or zone, or as a name with others below it.
@@ -49,7 +52,13 @@ pub async fn names(db: &mut PgConnection, keys: impl IntoIterator<Item = DomainN
 pub async fn names_in(db: &mut PgConnection, zones: &ZoneIndex, keys: impl IntoIterator<Item = DomainName>) -> Result<Vec<NameFacts>, DbError> {
     let names: Vec<DomainName> = with_ancestors(keys, zones).into_iter().collect();
     let mut found = Found::default();
-    compose::names(db, &names).await?.into_iter().for_each(|stored| found.take(stored, zones));
+    let is_copied = |name: &DomainName| zones.of(name).is_some_and(|zone| zone.source.is_copy());
+    let (copied, own): (Vec<DomainName>, Vec<DomainName>) = names.iter().cloned().partition(is_copied);
+    compose::names(db, &own).await?.into_iter().for_each(|stored| found.take(stored, zones));
+    let current: Vec<(DomainName, i64)> =
+        copied.into_iter().filter_map(|name| zones.of(&name).filter(|zone| zone.source == Source::Copy).map(|zone| zone.id).map(|id| (name, id))).collect();
+    let (copied, of): (Vec<DomainName>, Vec<i64>) = current.into_iter().unzip();
+    copies::names(db, &of, &copied).await?.into_iter().for_each(|copied| found.take_copied(copied));
     Ok(names.iter().map(|name| found.facts(name, zones)).collect())
 }
 
@@ -128,6 +137,16 @@ impl Found {
         }
     }
 
+    fn take_copied(&mut self, copied: CopiedName) {
+        let CopiedName { name, is_known, records } = copied;
+        for (rtype, ttl, rdata) in records {
+            self.add(name.clone(), rtype, Some(ttl), rdata);
+        }
+        if is_known {
+            self.known.insert(name);
+        }
+    }
+
     fn add(&mut self, name: DomainName, rtype: u16, ttl: Option<u32>, rdata: Vec<u8>) {
         self.records.entry(name).or_default().push((rtype, ttl, rdata));
     }
@@ -138,12 +157,12 @@ impl Found {
 
     fn facts(&self, name: &DomainName, zones: &ZoneIndex) -> NameFacts {
         let Some(zone) = zones.of(name) else {
-            return NameFacts { name: name.clone(), zone: None, place: Place::Inside, exists: false, records: vec![] };
+            return NameFacts { name: name.clone(), zone: None, source: Source::Own, place: Place::Inside, exists: false, records: vec![] };
         };
         let place = self.place(name, zone);
         let exists = place == Place::Apex || self.known.contains(name);
         let records = self.records_at(name, zone);
-        NameFacts { name: name.clone(), zone: Some((zone.id, zone.apex.clone())), place, exists, records }
+        NameFacts { name: name.clone(), zone: Some((zone.id, zone.apex.clone())), source: zone.source, place, exists, records }
     }
 
     fn place(&self, name: &DomainName, zone: &ZoneRow) -> Place {
@@ -163,11 +182,12 @@ impl Found {
     fn records_at(&self, name: &DomainName, zone: &ZoneRow) -> Vec<RecordFact> {
         let stored = self.records.get(name).map_or(&[][..], Vec::as_slice);
         // An alias has nothing beside it (RFC 1034 section 3.6.2); only a derived PTR could try.
-        let alias = stored.iter().any(|(rtype, ..)| *rtype == rtype::CNAME);
+        let alias = !zone.source.is_copy() && stored.iter().any(|(rtype, ..)| *rtype == rtype::CNAME);
         let kept = stored.iter().filter(|(rtype, ..)| !alias || *rtype == rtype::CNAME);
         let mut records: Vec<RecordFact> =
             kept.map(|(rtype, ttl, rdata)| RecordFact { rtype: *rtype, ttl: ttl.unwrap_or(zone.ttl), rdata: rdata.clone() }).collect();
-        if *name == zone.apex {
+        // The SOA of a copy is its primary's.
+        if *name == zone.apex && !zone.source.is_copy() {
             records.push(RecordFact { rtype: rtype::SOA, ttl: zone.ttl, rdata: soa(zone) });
         }
         records.sort();
@@ -222,6 +242,9 @@ mod tests {
             publish_rp: true,
             version: 1,
             serial: Serial(7),
+            primaries: vec![],
+            transfers: vec![],
+            source: Source::Own,
         }
     }
 

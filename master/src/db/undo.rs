@@ -27,6 +27,7 @@ pub const TABLES: &[Table] = &[
     Table { name: "org.contact", key: "id" },
     Table { name: "org.mailbox", key: "id" },
     Table { name: "ipam.device_class", key: "id" },
+    Table { name: "dns.tsig_key", key: "id" },
     Table { name: "dns.zone", key: "id" },
     Table { name: "dns.node", key: "id" },
     Table { name: "dns.record", key: "id" },

@@ -1,10 +1,11 @@
 //! Zones, nodes and records.
 
-use super::{DbError, number, word};
+use super::transfers::{Primary, Transfer};
+use super::{DbError, json, number, to_json, word};
 use holdfast_proto::words::{DomainName, Serial};
 use ipnet::IpNet;
 use sqlx::{PgConnection, query, query_scalar};
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
 
 /// A zone as it is kept. Times in seconds.
@@ -40,6 +41,42 @@ pub struct ZoneRow {
     pub version: i64,
     /// The serial as last published.
     pub serial: Serial,
+    /// Whose copy it is; empty of zones of our own.
+    pub primaries: Vec<Primary>,
+    /// Who may have it.
+    pub transfers: Vec<Transfer>,
+    /// Where its records come from.
+    pub source: Source,
+}
+
+/// Where the records of a zone come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Source {
+    /// What is written here.
+    #[default]
+    Own,
+    /// The same, before the first transfer or after a time as a copy.
+    OwnAgain,
+    /// A copy of another server's.
+    Copy,
+    /// A copy that was given up because nobody renewed it, or that did not come yet: nothing is known of its names.
+    Expired,
+}
+
+impl Source {
+    fn of(is_known: bool, has_copy: bool, is_expired: bool) -> Self {
+        match (is_known, has_copy, is_expired) {
+            (false, ..) => Self::Own,
+            (true, _, true) => Self::Expired,
+            (true, false, false) => Self::OwnAgain,
+            (true, true, false) => Self::Copy,
+        }
+    }
+
+    /// Whether another server says what is in it.
+    pub fn is_copy(self) -> bool {
+        matches!(self, Self::Copy | Self::Expired)
+    }
 }
 
 /// Zones to be found by the names in them.
@@ -74,6 +111,11 @@ impl ZoneIndex {
         if let Some(zone) = self.0.get_mut(apex) {
             zone.serial = serial;
         }
+    }
+
+    /// The apexes of all copies of other servers' zones, in wire form.
+    pub fn copies(&self) -> BTreeSet<Vec<u8>> {
+        self.0.values().filter(|zone| zone.source.is_copy()).map(|zone| zone.apex.wire().to_vec()).collect()
     }
 
     /// The zone with exactly this apex.
@@ -111,8 +153,10 @@ pub fn reverse_bounds(name: &DomainName) -> Option<(IpAddr, IpAddr)> {
 pub async fn all(db: &mut PgConnection) -> Result<Vec<ZoneRow>, DbError> {
     let rows = query!(
         r#"select z.id, z.apex, z.network::text as network, z.primary_ns, z.mailbox, z.refresh, z.retry, z.expire, z.minimum, z.ttl, z.version, s.serial,
-             d.name as "department?", z.publish_hinfo, z.publish_rp
-           from dns.zone z join dns.serial s on s.zone_id = z.id left join org.department d on d.id = z.department_id order by z.apex"#
+             d.name as "department?", z.publish_hinfo, z.publish_rp, z.primaries, z.transfers,
+             c.zone_id is not null as "is_known!", c.serial is not null as "has_copy!", coalesce(c.is_expired, false) as "is_expired!"
+           from dns.zone z join dns.serial s on s.zone_id = z.id left join org.department d on d.id = z.department_id
+           left join dns.copy c on c.zone_id = z.id order by z.apex"#
     )
     .fetch_all(db)
     .await?;
@@ -133,6 +177,9 @@ pub async fn all(db: &mut PgConnection) -> Result<Vec<ZoneRow>, DbError> {
             publish_rp: row.publish_rp,
             version: row.version,
             serial: Serial(number(row.serial)?),
+            primaries: json(row.primaries)?,
+            transfers: json(row.transfers)?,
+            source: Source::of(row.is_known, row.has_copy, row.is_expired),
         })
     });
     rows.collect()
@@ -141,8 +188,8 @@ pub async fn all(db: &mut PgConnection) -> Result<Vec<ZoneRow>, DbError> {
 /// Keeps a new zone; its number.
 pub async fn insert(db: &mut PgConnection, row: &ZoneRow) -> Result<i64, DbError> {
     let id = query_scalar!(
-        "insert into dns.zone (apex, network, primary_ns, mailbox, refresh, retry, expire, minimum, ttl, department_id, publish_hinfo, publish_rp)
-         values ($1, $2::text::cidr, $3, $4, $5, $6, $7, $8, $9, (select id from org.department where name = $10), $11, $12) returning id",
+        "insert into dns.zone (apex, network, primary_ns, mailbox, refresh, retry, expire, minimum, ttl, department_id, publish_hinfo, publish_rp, primaries, transfers)
+         values ($1, $2::text::cidr, $3, $4, $5, $6, $7, $8, $9, (select id from org.department where name = $10), $11, $12, $13, $14) returning id",
         row.apex.without_dot(),
         row.network,
         row.primary_ns.without_dot(),
@@ -154,13 +201,23 @@ pub async fn insert(db: &mut PgConnection, row: &ZoneRow) -> Result<i64, DbError
         i64::from(row.ttl),
         row.department,
         row.publish_hinfo,
-        row.publish_rp
+        row.publish_rp,
+        to_json(&row.primaries),
+        to_json(&row.transfers)
     )
     .fetch_one(&mut *db)
     .await?;
-    query!("insert into dns.serial (zone_id, serial) values ($1, $2)", id, i64::from(row.serial.0)).execute(&mut *db).await?;
+    let serial = first_serial(db, row).await?;
+    query!("insert into dns.serial (zone_id, serial) values ($1, $2)", id, i64::from(serial.0)).execute(&mut *db).await?;
     take_over(db, id, &row.apex).await?;
     Ok(id)
+}
+
+/// The serial that a new zone starts from: never one that secondaries of an earlier zone of this name have seen, or older (RFC 1982).
+async fn first_serial(db: &mut PgConnection, row: &ZoneRow) -> Result<Serial, DbError> {
+    let past = query_scalar!("select serial from dns.past_serial where apex = $1", row.apex.without_dot()).fetch_optional(db).await?;
+    let Some(past) = past.map(number).transpose()?.map(Serial) else { return Ok(row.serial) };
+    Ok(if row.serial.is_newer_than(past) { row.serial } else { past.next() })
 }
 
 /// A new zone takes the names at and below its apex from the zone above it; zones below keep theirs.
@@ -186,7 +243,8 @@ pub async fn names_below(db: &mut PgConnection, id: i64) -> Result<i64, DbError>
 pub async fn update(db: &mut PgConnection, row: &ZoneRow) -> Result<i64, DbError> {
     let sql = query_scalar!(
         "update dns.zone set primary_ns = $2, mailbox = $3, refresh = $4, retry = $5, expire = $6, minimum = $7, ttl = $8,
-           department_id = (select id from org.department where name = $9), publish_hinfo = $10, publish_rp = $11, version = version + 1
+           department_id = (select id from org.department where name = $9), publish_hinfo = $10, publish_rp = $11, primaries = $12, transfers = $13,
+           version = version + 1
          where id = $1 returning version",
         row.id,
         row.primary_ns.without_dot(),
@@ -198,7 +256,9 @@ pub async fn update(db: &mut PgConnection, row: &ZoneRow) -> Result<i64, DbError
         i64::from(row.ttl),
         row.department,
         row.publish_hinfo,
-        row.publish_rp
+        row.publish_rp,
+        to_json(&row.primaries),
+        to_json(&row.transfers)
     );
     Ok(sql.fetch_one(db).await?)
 }

@@ -12,6 +12,7 @@ use super::space::SpaceEdit;
 use super::wanted::{InterfaceJson, Wanted};
 pub use crate::db::boot::{BootParameters, OptionDraft};
 pub use crate::db::equipment::{Equipment, HostContact};
+pub use crate::db::transfers::{Primary, Transfer};
 use holdfast_proto::dhcp::policy::DEFAULT_COVER_AFTER_SECS;
 use holdfast_proto::snapshot::{DataKey, EncryptedField};
 use holdfast_proto::words::{DomainName, HostName, Mac, Subnet};
@@ -404,6 +405,13 @@ pub struct ZoneDraft {
     /// Whether everybody is told who keeps its hosts (RP, RFC 1183); not where nobody asks for it.
     #[serde(default)]
     pub publish_rp: bool,
+    /// The servers that it is copied from, in the order in which they are asked; empty of zones of our own. From the first transfer on
+    /// they say what is in it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub primaries: Vec<Primary>,
+    /// Who may have the whole zone, and is told of changes; nobody, where it is empty.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub transfers: Vec<Transfer>,
 }
 
 impl ZoneDraft {
@@ -439,6 +447,8 @@ impl ZoneDraft {
             department: None,
             publish_hinfo: false,
             publish_rp: false,
+            primaries: Vec::new(),
+            transfers: Vec::new(),
         }
     }
 }

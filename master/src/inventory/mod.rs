@@ -41,6 +41,7 @@ mod services;
 mod shares;
 mod space;
 mod timeline;
+pub mod transfers;
 mod undo;
 mod wanted;
 pub mod whohad;
@@ -71,6 +72,9 @@ pub use timeline::{ChangeQuery, ChangeSet, FieldChange, HistoryLine, RowChange, 
 pub use timeline::{change_set_rows, change_set_summary, change_sets, history_of};
 pub use undo::with_later;
 pub use wanted::{NextFree, Policy, Range, Wanted};
+
+pub use crate::db::copies::CopyRow;
+pub use crate::db::transfers::{RefusedRow, TsigKeyRow};
 
 use crate::db::{DbError, changes, subnets};
 use authority::Own;

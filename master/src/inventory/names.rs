@@ -2,10 +2,11 @@
 
 use super::draft::{RecordDraft, ZoneDraft};
 use super::places::{self, refuse};
+use super::transfers;
 use super::world::World;
 use super::{Problem, Refusal, Version};
 use crate::db::responsibility::{self, ObjectId};
-use crate::db::zones::{self, NewNode, NewRecord, NodeUse, ZoneRow, reverse_network};
+use crate::db::zones::{self, NewNode, NewRecord, NodeUse, Source, ZoneRow, reverse_network};
 use holdfast_proto::dns::rtype;
 use holdfast_proto::words::{DomainName, Serial};
 use sqlx::PgConnection;
@@ -19,6 +20,7 @@ pub(super) async fn add_zone(db: &mut PgConnection, draft: &ZoneDraft) -> Result
     let apex = draft.apex.without_dot();
     let world = World::of_names(db, vec![apex.clone()]).await?;
     let mut problems = check_times(draft);
+    problems.extend(transfers::check(db, draft).await?);
     if world.zones.at(&draft.apex).is_some() {
         problems.push(Problem::new("duplicate-name", "/apex", format!("there is a zone {apex} already")));
     }
@@ -44,6 +46,7 @@ pub(super) async fn set_zone(db: &mut PgConnection, apex: &DomainName, draft: &Z
     let world = World::of_names(db, vec![apex.without_dot()]).await?;
     let own = existing_zone(&world, apex)?;
     let mut problems = check_times(draft);
+    problems.extend(transfers::check(db, draft).await?);
     if draft.apex != *apex {
         problems.push(Problem::new("apex-is-fixed", "/apex", "a zone keeps its apex: add a new zone and delete this one"));
     }
@@ -103,6 +106,9 @@ fn row(draft: &ZoneDraft, id: i64, version: i64) -> ZoneRow {
         department: draft.department.clone(),
         publish_hinfo: draft.publish_hinfo,
         publish_rp: draft.publish_rp,
+        primaries: draft.primaries.clone(),
+        transfers: draft.transfers.clone(),
+        source: Source::Own,
         version,
         serial: Serial(draft.serial.unwrap_or(1).max(1)),
     }
@@ -143,6 +149,9 @@ fn check_record(draft: &RecordDraft, at: &str, known: bool, world: &mut World, p
     let mut add = |kind, pointer: &str, detail: String| problems.push(Problem::new(kind, format!("{at}{pointer}"), detail));
     if world.zones.of(&draft.name).is_none() {
         add("no-zone", "/name", format!("{name} lies in none of our zones: add its zone first"));
+    }
+    if let Some(zone) = world.zones.of(&draft.name).filter(|zone| zone.source.is_copy()) {
+        add("zone-is-a-copy", "/name", format!("{} is a copy of another server's zone: the record has to be written there", zone.apex.without_dot()));
     }
     if matches!(draft.rtype, 0 | rtype::SOA | rtype::OPT | 128..=255) {
         add("no-such-type", "/rtype", format!("records of type {} are not kept: a SOA is made from its zone", draft.rtype));

@@ -113,6 +113,8 @@ pub async fn zones_at(pool: &PgPool, at: Moment) -> Result<Vec<ZoneObject>, DbEr
             department: named(&departments, &row)?,
             publish_hinfo: column(&row, "publish_hinfo")?,
             publish_rp: column(&row, "publish_rp")?,
+            primaries: listed(&row, "primaries")?,
+            transfers: listed(&row, "transfers")?,
             apex,
         };
         let published = serials.get(&column(&row, "id")?).copied().unwrap_or(Serial(0));
@@ -207,6 +209,11 @@ fn damaged(wrong: &dyn Display) -> DbError {
 
 fn word<T: FromStr<Err: Display>>(row: &Value, name: &str) -> Result<T, DbError> {
     row[name].as_str().unwrap_or_default().parse().map_err(|wrong| damaged(&wrong))
+}
+
+/// A list that rows of an earlier day do not have.
+fn listed<T: serde::de::DeserializeOwned>(row: &Value, name: &str) -> Result<Vec<T>, DbError> {
+    if row[name].is_null() { Ok(Vec::new()) } else { column(row, name) }
 }
 
 fn optional<T: FromStr<Err: Display>>(row: &Value, name: &str) -> Result<Option<T>, DbError> {

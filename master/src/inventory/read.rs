@@ -295,6 +295,8 @@ pub async fn zones(pool: &PgPool, sight: &Sight) -> Result<Vec<ZoneObject>, DbEr
             department: row.department,
             publish_hinfo: row.publish_hinfo,
             publish_rp: row.publish_rp,
+            primaries: row.primaries,
+            transfers: row.transfers,
         },
     };
     Ok(rows.into_iter().map(object).collect())

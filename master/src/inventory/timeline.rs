@@ -19,7 +19,7 @@ use uuid::Uuid;
 /// Rows of one change set that are counted for a list: what is more is said to be more.
 const COUNT_LIMIT: i64 = 1000;
 /// Tables by the word for what they hold.
-const KINDS: [(&str, &str); 15] = [
+const KINDS: [(&str, &str); 16] = [
     ("host", "ipam.host"),
     ("interface", "ipam.iface"),
     ("address", "ipam.address"),
@@ -27,6 +27,7 @@ const KINDS: [(&str, &str); 15] = [
     ("name", "dns.node"),
     ("record", "dns.record"),
     ("zone", "dns.zone"),
+    ("TSIG key", "dns.tsig_key"),
     ("subnet", "ipam.subnet"),
     ("campus", "org.campus"),
     ("department", "org.department"),

@@ -9,11 +9,11 @@ use crate::db::changes::OutboxKey;
 use crate::db::compose::{self as facts, NasFacts, PolicyFacts, ReservationFacts, SubnetFacts};
 use crate::db::defaults::BootDefaults;
 use crate::db::facts::{NameFacts, RecordFact};
-use crate::db::zones::{ZoneIndex, ZoneRow as ZoneFacts};
+use crate::db::zones::{Source, ZoneIndex, ZoneRow as ZoneFacts};
 use crate::db::{self, DbError};
 use holdfast_proto::dhcp::policy::{POLICY, PolicyRow, Share, Unknown};
 use holdfast_proto::dhcp::table::{self as dhcp, Reservation, SubnetRow};
-use holdfast_proto::dns::{NODE, Node, RrSet, ZONE, ZoneRow, rtype};
+use holdfast_proto::dns::{DENIAL, NODE, Node, Place, RrSet, ZONE, ZoneRow, denial_key, rtype};
 use holdfast_proto::radius::{NAS, Nas, nas_key};
 use holdfast_proto::snapshot::{Change, EncryptedField, Feed};
 use holdfast_proto::words::{DomainName, Mac, Serial, Subnet};
@@ -144,7 +144,8 @@ fn zone_rows(zones: &ZoneIndex, apexes: &BTreeSet<DomainName>) -> Vec<ComposedRo
     let rows = apexes.iter().map(|apex| {
         let zone = zones.at(apex);
         let value = zone.map(|zone| ZoneRow { serial: zone.serial }.encode());
-        ComposedRow { feed: Feed::ZONE, change: Change { table: ZONE, key: apex.wire().to_vec(), value }, zone: zone.map(|zone| zone.id) }
+        let raised = zone.filter(|zone| !zone.source.is_copy()).map(|zone| zone.id);
+        ComposedRow { feed: Feed::ZONE, change: Change { table: ZONE, key: apex.wire().to_vec(), value }, zone: raised }
     });
     rows.collect()
 }
@@ -153,17 +154,44 @@ async fn name_rows(db: &mut PgConnection, zones: &ZoneIndex, names: BTreeSet<Dom
     if names.is_empty() {
         return Ok(vec![]);
     }
-    Ok(db::facts::names_in(db, zones, names).await?.iter().map(name_row).collect())
+    Ok(db::facts::names_in(db, zones, names).await?.iter().flat_map(name_rows_of).collect())
+}
+
+/// The rows of one name: what it has and, in a zone that is or was another server's, the gap that begins with it.
+fn name_rows_of(facts: &NameFacts) -> Vec<ComposedRow> {
+    let mut rows = vec![name_row(facts)];
+    if let (Some((_, apex)), true) = (&facts.zone, facts.source != Source::Own) {
+        let gap: Vec<RecordFact> = facts.records.iter().filter(|record| is_of_gap(record)).cloned().collect();
+        let value = (!gap.is_empty()).then(|| node_of(Place::Inside, apex, &gap).encode());
+        let change = Change { table: DENIAL, key: denial_key(apex.label_count() as u8, &facts.name), value };
+        rows.push(ComposedRow { feed: Feed::ZONE, change, zone: raised_with(facts) });
+    }
+    rows
 }
 
 /// The row of one name, or its end.
 fn name_row(facts: &NameFacts) -> ComposedRow {
     let node = facts.zone.as_ref().filter(|_| facts.exists).map(|(_, apex)| {
-        let rrsets = facts.records.chunk_by(|one, next| one.rtype == next.rtype).map(rrset).collect();
-        Node { place: facts.place, apex_labels: apex.label_count() as u8, rrsets }
+        let records: Vec<RecordFact> = facts.records.iter().filter(|record| !is_of_gap(record)).cloned().collect();
+        node_of(facts.place, apex, &records)
     });
     let change = Change { table: NODE, key: facts.name.wire().to_vec(), value: node.map(|node| node.encode()) };
-    ComposedRow { feed: Feed::ZONE, change, zone: facts.zone.as_ref().map(|(id, _)| *id) }
+    ComposedRow { feed: Feed::ZONE, change, zone: raised_with(facts) }
+}
+
+/// The zone whose serial rises with a name; that of a copy is its primary's.
+fn raised_with(facts: &NameFacts) -> Option<i64> {
+    facts.zone.as_ref().filter(|_| !facts.source.is_copy()).map(|(id, _)| *id)
+}
+
+fn node_of(place: Place, apex: &DomainName, records: &[RecordFact]) -> Node {
+    let rrsets = records.chunk_by(|one, next| one.rtype == next.rtype).map(rrset).collect();
+    Node { place, apex_labels: apex.label_count() as u8, rrsets }
+}
+
+/// NSEC and its signatures stand in a table of their own.
+fn is_of_gap(record: &RecordFact) -> bool {
+    record.rtype == rtype::NSEC || record.rtype == rtype::RRSIG && record.rdata.starts_with(&rtype::NSEC.to_be_bytes())
 }
 
 fn rrset(records: &[RecordFact]) -> RrSet {
@@ -303,7 +331,6 @@ fn nas(facts: &NasFacts) -> Result<Nas, ComposeError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use holdfast_proto::dns::Place;
 
     fn campus(name: &str, address: Option<&str>) -> CampusRow {
         CampusRow { id: 1, name: name.to_owned(), service_address: address.map(|text| text.parse().unwrap()), backup: None }
@@ -353,7 +380,7 @@ mod tests {
     fn a_name_that_is_gone_is_a_deleted_row_of_its_zone() {
         let name: DomainName = "www.uni.example".parse().unwrap();
         let zone = Some((4, "uni.example".parse().unwrap()));
-        let gone = NameFacts { name: name.clone(), zone, place: Place::Inside, exists: false, records: vec![] };
+        let gone = NameFacts { name: name.clone(), zone, source: Source::Own, place: Place::Inside, exists: false, records: vec![] };
         let row = name_row(&gone);
         assert_eq!((row.change, row.zone), (Change::delete(NODE, name.wire()), Some(4)));
         let empty = name_row(&NameFacts { exists: true, ..gone });

@@ -12,7 +12,7 @@ use holdfast_proto::snapshot::{Change, Feed, Kind, Table, View};
 use holdfast_proto::words::DomainName;
 use ipnet::Ipv4Net;
 use serde::Serialize;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 
 /// A subnet's key, with which the keys of its boot entries begin.
@@ -69,8 +69,8 @@ pub struct Hold {
 type Group = Vec<u8>;
 
 /// Judges changes of a feed, each row at most once, by the state that they start from, which is in memory: none of its rows is
-/// out of reach.
-pub fn verdict(view: &View, changes: &[Change], limits: Limits) -> Verdict {
+/// out of reach. Of zones that are copies of another server's nothing is asked: a copy that shrinks was held before it came here.
+pub fn verdict(view: &View, changes: &[Change], copies: &BTreeSet<Group>, limits: Limits) -> Verdict {
     let mut lost: BTreeMap<Group, u64> = BTreeMap::new();
     let kind = view.feed().kind;
     for change in changes.iter().filter(|change| Some(change.table) == guarded(kind)) {
@@ -80,7 +80,7 @@ pub fn verdict(view: &View, changes: &[Change], limits: Limits) -> Verdict {
             *lost.entry(group).or_default() += 1;
         }
     }
-    lost.retain(|_, lost| *lost > limits.rows);
+    lost.retain(|group, lost| *lost > limits.rows && !(kind == Kind::Zone && copies.contains(group)));
     if lost.is_empty() {
         return Verdict::Fine;
     }
@@ -194,14 +194,14 @@ mod tests {
     #[test]
     fn a_third_of_a_zone_is_held_and_told_in_a_sentence() {
         let changes: Vec<Change> = (0..100).map(|n| Change::delete(NODE, host(n, "uni.example"))).collect();
-        let Verdict::Held { removed, detail } = verdict(&zone(300), &changes, Limits::default()) else { panic!("it passes") };
+        let Verdict::Held { removed, detail } = verdict(&zone(300), &changes, &BTreeSet::new(), Limits::default()) else { panic!("it passes") };
         assert_eq!((removed, detail.as_str()), (100, "zone uni.example would lose 100 of its 300 names."));
     }
 
     #[test]
     fn names_that_lose_all_their_records_count_as_lost() {
         let changes: Vec<Change> = (0..100).map(|n| Change::put(NODE, host(n, "uni.example"), node(false))).collect();
-        assert_ne!(verdict(&zone(300), &changes, Limits::default()), Verdict::Fine);
+        assert_ne!(verdict(&zone(300), &changes, &BTreeSet::new(), Limits::default()), Verdict::Fine);
     }
 
     #[test]
@@ -211,7 +211,7 @@ mod tests {
         let rows = (0..80).map(|n| Change::put(RESERVATION, key(n), b"a machine".as_slice()));
         let view = State::empty(Feed::BOOTPTAB).compose(rows.collect()).unwrap().unwrap().into_view();
         let changes: Vec<Change> = (0..60).map(|n| Change::delete(RESERVATION, key(n))).collect();
-        let Verdict::Held { detail, .. } = verdict(&view, &changes, Limits::default()) else { panic!("it passes") };
+        let Verdict::Held { detail, .. } = verdict(&view, &changes, &BTreeSet::new(), Limits::default()) else { panic!("it passes") };
         assert_eq!(detail, "subnet 10.1.4.0/22 would lose 60 of its 80 boot entries.");
     }
 
@@ -224,7 +224,7 @@ mod tests {
             let lost = lost.min(names);
             let deleted = (0..lost).map(|n| Change::delete(NODE, host(n, "uni.example")));
             let new = (0..added).map(|n| Change::put(NODE, host(1000 + n, "uni.example"), node(true)));
-            let found = verdict(&zone(names), &deleted.chain(new).collect::<Vec<_>>(), Limits { rows, share_percent });
+            let found = verdict(&zone(names), &deleted.chain(new).collect::<Vec<_>>(), &BTreeSet::new(), Limits { rows, share_percent });
             let lost = u64::from(lost);
             let expected = lost > rows && lost * 100 > share_percent * u64::from(names);
             prop_assert_eq!(found != Verdict::Fine, expected);
@@ -233,7 +233,7 @@ mod tests {
         #[test]
         fn what_adds_or_changes_is_never_held(names in 1u32..100, changed in 0u32..300) {
             let changes: Vec<Change> = (0..changed).map(|n| Change::put(NODE, host(n, "uni.example"), node(true))).collect();
-            prop_assert_eq!(verdict(&zone(names), &changes, Limits { rows: 0, share_percent: 0 }), Verdict::Fine);
+            prop_assert_eq!(verdict(&zone(names), &changes, &BTreeSet::new(), Limits { rows: 0, share_percent: 0 }), Verdict::Fine);
         }
     }
 }

@@ -64,7 +64,7 @@ impl Key {
 }
 
 /// The name of a key, in wire form. `None` where it is no key.
-fn owner_of(key: &[u8]) -> Option<DomainName> {
+pub(super) fn owner_of(key: &[u8]) -> Option<DomainName> {
     let mut labels: Vec<Vec<u8>> = Vec::new();
     let (mut label, mut bytes) = (Vec::new(), key.get(1..)?.iter());
     while let Some(byte) = bytes.next() {

@@ -36,6 +36,8 @@ pub enum Rcode {
     Refused = 5,
     /// A DNAME makes a name that is too long (RFC 6672 section 2.2).
     YxDomain = 6,
+    /// A zone that is not ours to give or to hear of (RFC 2136 section 2.2, RFC 5936 section 2.2.1).
+    NotAuth = 9,
     /// An EDNS version that we do not speak.
     BadVers = 16,
     /// A client whose address is in doubt shall ask again with the cookie that comes with this (RFC 7873 section 8).
@@ -44,8 +46,18 @@ pub enum Rcode {
 
 impl Rcode {
     /// All of them, for counters.
-    pub const ALL: [Self; 9] =
-        [Self::NoError, Self::FormErr, Self::ServFail, Self::NxDomain, Self::NotImp, Self::Refused, Self::YxDomain, Self::BadVers, Self::BadCookie];
+    pub const ALL: [Self; 10] = [
+        Self::NoError,
+        Self::FormErr,
+        Self::ServFail,
+        Self::NxDomain,
+        Self::NotImp,
+        Self::Refused,
+        Self::YxDomain,
+        Self::NotAuth,
+        Self::BadVers,
+        Self::BadCookie,
+    ];
 
     /// The name in the IANA registry, in lower case.
     pub fn name(self) -> &'static str {
@@ -57,6 +69,7 @@ impl Rcode {
             Self::NotImp => "notimp",
             Self::Refused => "refused",
             Self::YxDomain => "yxdomain",
+            Self::NotAuth => "notauth",
             Self::BadVers => "badvers",
             Self::BadCookie => "badcookie",
         }
@@ -122,7 +135,7 @@ fn read_records(packet: &[u8], start: usize) -> Option<Option<Edns<'_>>> {
 }
 
 /// Where a name ends that may be compressed; it is not followed.
-fn skip_name(packet: &[u8], mut at: usize) -> Option<usize> {
+pub(super) fn skip_name(packet: &[u8], mut at: usize) -> Option<usize> {
     loop {
         match *packet.get(at)? {
             0 => return Some(at + 1),

@@ -22,6 +22,8 @@ mod search;
 mod talkers;
 #[cfg(test)]
 mod tests;
+pub mod transfer;
+pub mod tsig;
 mod zones;
 
 pub use answer::{Kind, Outcome, Peer, Reason, Told, Transport, answer, cut};

@@ -8,5 +8,6 @@ pub mod clock;
 pub mod datagrams;
 pub mod forward;
 pub mod frame;
+pub mod tcp;
 pub mod tls;
 pub mod udp;

@@ -216,6 +216,13 @@ impl View {
         }
     }
 
+    /// The same with these rows set, to look at what was between two generations: number and row count stay as they are.
+    pub fn with_rows(&self, payload: &[u8]) -> Result<Self, RowsError> {
+        let mut view = self.clone();
+        view.replay(payload, self.row_count)?;
+        Ok(view)
+    }
+
     /// Sets rows whose sum somebody else vouches for; nothing below is looked at, so it costs the same on any base.
     pub(super) fn replay(&mut self, payload: &[u8], row_count: u64) -> Result<(), RowsError> {
         for row in Rows::new(payload) {

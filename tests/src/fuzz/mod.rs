@@ -10,6 +10,7 @@ pub mod import;
 mod mutate;
 pub mod radius;
 pub mod snapshot;
+pub mod transfer;
 
 pub use mutate::Mutator;
 
@@ -33,6 +34,7 @@ pub struct Target {
 pub const TARGETS: &[Target] = &[
     Target { name: "snapshot", seeds: snapshot::seeds, run: snapshot::target },
     Target { name: "dns", seeds: dns::seeds, run: dns::target },
+    Target { name: "transfer", seeds: transfer::seeds, run: transfer::target },
     Target { name: "dhcp", seeds: dhcp::seeds, run: dhcp::target },
     Target { name: "radius", seeds: radius::seeds, run: radius::target },
     Target { name: "import", seeds: import::seeds, run: import::target },

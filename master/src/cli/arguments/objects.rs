@@ -4,6 +4,7 @@ use super::Wish;
 use crate::cli::boot::{SubnetFields, ZoneFields};
 use crate::cli::moves::MoveFields;
 use crate::cli::particulars::Particulars;
+use crate::cli::transfers::{CopyFields, TransferCommand};
 use clap::{Args, Subcommand};
 use std::path::PathBuf;
 
@@ -181,6 +182,8 @@ pub(in crate::cli) enum ZoneCommand {
         #[arg(long)]
         department: Option<String>,
         #[command(flatten)]
+        copy: CopyFields,
+        #[command(flatten)]
         wish: Wish,
     },
     /// Delete a zone that has nothing but its apex.
@@ -199,6 +202,8 @@ pub(in crate::cli) enum ZoneCommand {
         #[command(flatten)]
         wish: Wish,
     },
+    #[command(flatten)]
+    Transfers(TransferCommand),
 }
 
 #[derive(Debug, Subcommand)]

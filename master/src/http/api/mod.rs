@@ -31,6 +31,7 @@ mod snapshots;
 mod space;
 mod stream;
 mod tokens;
+mod transfers;
 mod webhooks;
 mod write;
 
@@ -82,7 +83,13 @@ fn writes() -> OpenApiRouter<App> {
 
 /// What may answer with a secret, which is told once and kept nowhere.
 fn secretive() -> OpenApiRouter<App> {
-    OpenApiRouter::new().merge(tokens::routes()).merge(me::routes()).merge(principals::routes()).merge(webhooks::routes()).merge(nodes::routes())
+    OpenApiRouter::new()
+        .merge(tokens::routes())
+        .merge(me::routes())
+        .merge(principals::routes())
+        .merge(webhooks::routes())
+        .merge(nodes::routes())
+        .merge(transfers::routes())
 }
 
 async fn no_such_address(uri: http::Uri) -> Problem {

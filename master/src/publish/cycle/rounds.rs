@@ -101,7 +101,7 @@ impl Publisher {
             let wrapped = self.access.wrapped_rows(latest.state(Feed::ACCESS).view(), &rows, &nodes, fresh)?;
             rows.extend(wrapped.into_iter().map(|change| ComposedRow { feed: Feed::ACCESS, change, zone: None }));
         }
-        let cut = round::cut(&self.held(), &latest, rows, self.limits, &self.holds.released())?;
+        let cut = round::cut(&self.held(), &latest, rows, &zones.copies(), self.limits, &self.holds.released())?;
         stages.done("cut");
         match cut {
             Cut::Held { feed, removed, detail } => {

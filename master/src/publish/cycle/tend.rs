@@ -13,6 +13,7 @@ use crate::publish::unsettled::Standing;
 use anyhow::ensure;
 use holdfast_proto::snapshot::{Feed, State};
 use sqlx::Connection;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 impl Publisher {
@@ -118,7 +119,7 @@ impl Publisher {
             return Ok(());
         }
         // Boxes and wrapped keys are nothing that the guard counts.
-        if let Cut::Next { next, feeds } = round::cut(&self.held(), &latest, rows, self.limits, &Released::new())? {
+        if let Cut::Next { next, feeds } = round::cut(&self.held(), &latest, rows, &BTreeSet::new(), self.limits, &Released::new())? {
             self.publish(lead, next, &feeds).await?;
         }
         Ok(())

@@ -102,6 +102,8 @@ impl Planner<'_> {
             // Whoever wrote HINFO into a zone file asked for it.
             publish_hinfo: records.iter().any(|record| record.rtype == HINFO),
             publish_rp: false,
+            primaries: Vec::new(),
+            transfers: Vec::new(),
         };
         self.zones.insert(soa.owner.clone(), draft.clone());
         self.out.zones.push((soa.place.clone(), draft));
