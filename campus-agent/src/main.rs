@@ -123,7 +123,8 @@ fn dispatch(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Resolver => serve(run::resolver, config)?,
         Command::Dhcp => serve(run::dhcp, config)?,
         Command::Radius => serve(run::radius, config)?,
-        Command::Status | Command::Snapshot { command: SnapshotCommand::List } => print!("{}", status::read_offline(&config.state_dir)?),
+        Command::Status => print!("{}{}", status::read_offline(&config.state_dir)?, resolver::read_servers(&config.folders().run)),
+        Command::Snapshot { command: SnapshotCommand::List } => print!("{}", status::read_offline(&config.state_dir)?),
         Command::Snapshot { command: SnapshotCommand::Show { feed } } => print!("{}", status::show_offline(&config.state_dir, &feed)?),
         Command::Verify => {
             let status = status::read_offline(&config.state_dir)?;

@@ -2,9 +2,14 @@
 //! and a cut that nobody waits for. The master's part is played by unbound, as any institution could have it.
 
 mod forged;
+mod snippets;
+mod validated;
 
 use crate::{is_long, network};
 use anyhow::{Result, ensure};
+use holdfast_agent::config;
+use holdfast_agent::reports::Spool;
+use holdfast_agent::resolver::{ResolverServer, Surroundings};
 use holdfast_lab::cables::{Cable, Campus, End, Network, Place};
 use holdfast_lab::clients::{Dig, DigAnswer};
 use holdfast_lab::folder::Folder;
@@ -12,7 +17,12 @@ use holdfast_lab::lone::Lone;
 use holdfast_lab::process::{Program, Recipe};
 use holdfast_proto::dhcp::table::{SUBNET, SubnetRow, subnet_key};
 use holdfast_proto::dns::{Record, Zone, rdata, rows};
-use holdfast_proto::snapshot::Change;
+use holdfast_proto::net::clock::TrustedClock;
+use holdfast_proto::snapshot::{Change, Feed, reader};
+use holdfast_proto::words::{NodeId, UnixMillis};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 const NORTH: Campus = Campus::North;
@@ -109,6 +119,29 @@ fn settings(campus: Campus, with_peer: bool) -> String {
     )
 }
 
+fn settings_for(master: SocketAddr) -> config::Resolver {
+    let master = Some(config::ResolverTier { servers: vec![master], tls: None });
+    config::Resolver { listen: vec!["127.0.0.1:0".parse().unwrap()], master, ..config::Resolver::default() }
+}
+
+/// A resolver in this process, without names of its own; `floor` is the latest signed time that it has seen.
+fn in_process(settings: config::Resolver, floor: UnixMillis, folder: &Path) -> (SocketAddr, tokio::runtime::Runtime) {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let clock = Arc::new(TrustedClock::new(floor));
+    let server = runtime.block_on(async { ResolverServer::bind(&settings, &[], Arc::clone(&clock)).unwrap() });
+    let address = server.local_addrs().unwrap()[0];
+    let surroundings = Surroundings {
+        zone: reader(Feed::ZONE).1,
+        bootptab: reader(Feed::BOOTPTAB).1,
+        roster: reader(Feed::TRUST).1,
+        node: NodeId([1; 16]),
+        run_dir: folder.to_owned(),
+        spool: Spool::open(folder, "resolver", clock),
+    };
+    runtime.spawn(server.serve(surroundings, std::future::pending()));
+    (address, runtime)
+}
+
 #[test]
 fn listed_clients_are_answered_from_our_zones_the_cache_and_the_master() -> Result<()> {
     let Some(network) = network("the resolver plane") else { return Ok(()) };
@@ -147,6 +180,7 @@ fn listed_clients_are_answered_from_our_zones_the_cache_and_the_master() -> Resu
     let traced = agent.run(&["trace", "fresh.far.org", "--from", &NORTH.host().to_string()])?;
     assert!(traced.contains("this box does not have it") && traced.contains("master 10.0.0.1:53 answered"), "{traced}");
     assert!(agent.counted("holdfast_resolver_answers_total{from=\"cache\"}")? >= 1);
+    eventually("the servers stand in the status", || Ok(agent.run(&["status"])?.contains("resolver asks master 10.0.0.1:53: up")));
     Ok(())
 }
 

@@ -41,6 +41,12 @@ pub struct Resolver {
     pub cookies: DnsCookies,
     /// Names that are special elsewhere (RFC 6303, RFC 6761) and real here, with all below them: private zones of others.
     pub real_here: Vec<String>,
+    /// Whether signatures are looked at (DNSSEC): who is asked must be able to tell them.
+    pub validate: bool,
+    /// DNSKEY records that are believed, one on a line; those of the root without it.
+    pub trust_anchors: Option<PathBuf>,
+    /// Names below which no signatures are looked at (RFC 7646).
+    pub negative_trust_anchors: Vec<String>,
     /// How much is kept, and for how long.
     pub cache: ResolverCache,
     /// Who is asked first: the master.

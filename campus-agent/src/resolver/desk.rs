@@ -1,13 +1,16 @@
 //! What all workers and connections of the resolver share: the cache, who may ask, how this box answers, and what was counted.
 
 use super::counters::{Counters, Origins};
-use super::tiers::Tiers;
+use super::sources::Sources;
+use super::tiers::{Step, Tiers};
+use super::validate::Validator;
 use crate::config;
 use crate::telemetry::{Audience, NameCounters, Tally};
 use arc_swap::ArcSwap;
-use holdfast_proto::dns::resolver::{Cache, CacheLimits, Clients, End, LocalZones, Moment, Origin, Response, Standing, Wanted, World, respond, settle};
-use holdfast_proto::dns::{Cookies, Limiter, Limits, Outcome, Peer, Policy, Rcode, Transport, Verdict};
+use holdfast_proto::dns::resolver::{Answer, CacheLimits, Clients, End, LocalZones, Moment, Origin, Response, Standing, Wanted, World, respond, settle};
+use holdfast_proto::dns::{Cookies, ExtendedError, Limiter, Limits, Outcome, Peer, Policy, Rcode, Transport, Verdict};
 use holdfast_proto::net::batch::BatchSocket;
+use holdfast_proto::net::clock::TrustedClock;
 use holdfast_proto::net::udp::Via;
 use holdfast_proto::snapshot::{Reader, View};
 use holdfast_proto::words::{DomainName, UnixMillis};
@@ -22,11 +25,14 @@ use tokio::sync::mpsc;
 const SECRET_PERIOD: Duration = Duration::from_secs(24 * 3600);
 /// A network of strangers hears so often in a second that it is refused; above that it hears nothing.
 const REFUSALS_PER_SECOND: u32 = 10;
+/// What fits beside everything else into the smallest reply.
+const HINT_LIMIT_BYTES: usize = 120;
 /// Room for the counts of strangers' networks.
 const REFUSAL_COUNTS: usize = 1 << 14;
 
 pub(super) struct Desk {
-    pub(super) cache: Cache,
+    pub(super) sources: Arc<Sources>,
+    validator: Option<Validator>,
     clients: ArcSwap<Clients>,
     policy: ArcSwap<Policy>,
     zones: ArcSwap<LocalZones>,
@@ -35,12 +41,10 @@ pub(super) struct Desk {
     hint: String,
     seed: [u8; 32],
     strangers: Limiter,
-    pub(super) tiers: Arc<Tiers>,
     orders: mpsc::Sender<Order>,
     pub(super) names: NameCounters,
     pub(super) counters: Counters,
     pub(super) audience: Arc<Audience>,
-    begun: Instant,
 }
 
 /// Something that somebody has to be asked for, and who waits for it: nobody, where it is fetched ahead.
@@ -102,7 +106,8 @@ pub(super) struct Count {
 
 impl Desk {
     /// With a secret that nobody knows and no disk keeps.
-    pub(super) fn new(settings: &config::Resolver, tiers: Arc<Tiers>, orders: mpsc::Sender<Order>, zone: Reader) -> io::Result<Self> {
+    pub(super) fn new(settings: &config::Resolver, tiers: Arc<Tiers>, orders: mpsc::Sender<Order>, zone: Reader, clock: Arc<TrustedClock>) -> io::Result<Self> {
+        let sources = Arc::new(Sources::new(cache_limits(&settings.cache), tiers));
         let mut seed = [0; 32];
         aws_lc_rs::rand::fill(&mut seed).map_err(|_| io::Error::other("the system gives no random numbers"))?;
         let demands_cookies = settings.cookies == config::DnsCookies::Demanded;
@@ -110,7 +115,8 @@ impl Desk {
             Policy { demands_cookies, idle_timeout_100ms: (super::tcp::IDLE_TIMEOUT.as_millis() / 100) as u16, ..Policy::new(Cookies::of_period(&seed, 0)) };
         let limits = Limits { same_per_second: 0, all_per_second: REFUSALS_PER_SECOND, burst_seconds: 1, slip: 0, counts: REFUSAL_COUNTS };
         Ok(Self {
-            cache: Cache::new(cache_limits(&settings.cache)),
+            validator: Validator::new(settings, clock, Arc::clone(&sources))?,
+            sources,
             clients: ArcSwap::default(),
             policy: ArcSwap::from_pointee(policy),
             zones: ArcSwap::from_pointee(LocalZones::of(&zone.current())),
@@ -119,12 +125,10 @@ impl Desk {
             hint: hint(settings),
             seed,
             strangers: Limiter::new(limits),
-            tiers,
             orders,
             names: NameCounters::new("resolver"),
             counters: Counters::new(),
             audience: Arc::default(),
-            begun: Instant::now(),
         })
     }
 
@@ -132,10 +136,12 @@ impl Desk {
         self.clients.store(Arc::new(clients));
     }
 
-    /// Seconds since the service began: what the cache counts by.
-    pub(super) fn now_s(&self) -> u32 {
-        // 136 years.
-        self.begun.elapsed().as_secs() as u32
+    /// Asks others, and looks at their signatures where that is wanted.
+    pub(super) async fn resolve(&self, wanted: &Wanted, hops: u8, steps: Option<&mut Vec<Step>>) -> Result<Answer, ExtendedError> {
+        match &self.validator {
+            Some(validator) if validator.is_for(wanted) => validator.resolve(wanted, hops, steps).await,
+            _ => self.sources.tiers.resolve(wanted, hops, steps).await,
+        }
     }
 
     pub(super) fn instance(&self) -> Instance {
@@ -145,14 +151,14 @@ impl Desk {
         }
         // No answer hangs on this clock being right: it says how old a cookie is, and nothing else.
         let unix = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        let moment = Moment { now: UnixMillis(unix.as_millis() as u64), now_s: self.now_s(), cut_off: self.tiers.is_cut_off() };
-        let since_begin_us = self.begun.elapsed().as_micros() as u64;
+        let moment = Moment { now: UnixMillis(unix.as_millis() as u64), now_s: self.sources.now_s(), cut_off: self.sources.tiers.is_cut_off() };
+        let since_begin_us = self.sources.begun.elapsed().as_micros() as u64;
         Instance { view, zones: self.zones.load(), clients: self.clients.load(), policy: self.policy.load(), moment, since_begin_us }
     }
 
     fn world<'a>(&'a self, instance: &'a Instance) -> World<'a> {
         let Instance { view, zones, clients, policy, moment, .. } = instance;
-        World { view, zones, cache: &self.cache, clients, policy, passes: &self.passes, hint: &self.hint, moment: *moment }
+        World { view, zones, cache: &self.sources.cache, clients, policy, passes: &self.passes, hint: &self.hint, moment: *moment }
     }
 
     /// Answers one packet and counts it, or has others asked. A reply that is left empty is not to be sent. `back` is called where the
@@ -244,7 +250,7 @@ impl Desk {
 impl Instance {
     /// Microseconds since it was.
     pub(super) fn age_us(&self, desk: &Desk) -> u64 {
-        (desk.begun.elapsed().as_micros() as u64).saturating_sub(self.since_begin_us)
+        (desk.sources.begun.elapsed().as_micros() as u64).saturating_sub(self.since_begin_us)
     }
 }
 
@@ -269,8 +275,10 @@ fn pass(name: &str) -> io::Result<Box<[u8]>> {
 
 /// What a departmental server is told.
 fn hint(settings: &config::Resolver) -> String {
-    settings.department_hint.clone().unwrap_or_else(|| {
+    let hint = settings.department_hint.clone().unwrap_or_else(|| {
         let servers: Vec<String> = settings.master.iter().flat_map(|tier| &tier.servers).map(|server| server.ip().to_string()).collect();
         if servers.is_empty() { "forward to the master".to_owned() } else { format!("forward to the master: {}", servers.join(", ")) }
-    })
+    });
+    let end = hint.floor_char_boundary(HINT_LIMIT_BYTES);
+    hint[..end].to_owned()
 }

@@ -87,8 +87,8 @@ impl Flights {
             }
             return;
         }
-        let (tiers, wanted) = (Arc::clone(&self.desk.tiers), key.0.clone());
-        let started = self.under_way.spawn(async move { tiers.resolve(&wanted, hops, None).await });
+        let (desk, wanted) = (Arc::clone(&self.desk), key.0.clone());
+        let started = self.under_way.spawn(async move { desk.resolve(&wanted, hops, None).await });
         self.keys.insert(started.id(), key.clone());
         let mut waiters = Vec::new();
         Self::wait(&mut waiters, waiter, &mut self.patience, &key);
@@ -121,10 +121,10 @@ impl Flights {
 
     fn land(&mut self, id: Id, result: Result<Answer, ExtendedError>) {
         let Some(key) = self.keys.remove(&id) else { return };
-        let (result, now_s) = (result.map(Arc::new), self.desk.now_s());
+        let (result, now_s) = (result.map(Arc::new), self.desk.sources.now_s());
         match &result {
-            Ok(answer) => self.desk.cache.keep(answer, now_s),
-            Err(why) => self.desk.cache.fail(&key.0, *why, now_s),
+            Ok(answer) => self.desk.sources.cache.keep(answer, now_s),
+            Err(why) => self.desk.sources.cache.fail(&key.0, *why, now_s),
         }
         for waiter in self.waiting.remove(&key).unwrap_or_default() {
             self.release(&waiter);

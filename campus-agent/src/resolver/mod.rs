@@ -13,13 +13,16 @@ mod counters;
 mod desk;
 mod flights;
 mod line;
+mod sources;
 mod tcp;
 #[cfg(test)]
 mod tests;
 mod tiers;
 mod trace;
 mod udp;
+mod validate;
 
+pub use tiers::read_servers;
 pub use trace::{Traced, trace};
 
 use crate::config;
@@ -53,6 +56,7 @@ pub struct ResolverServer {
     sockets: Vec<(Vec<BatchSocket>, TcpListener)>,
     settings: config::Resolver,
     tiers: Arc<Tiers>,
+    clock: Arc<TrustedClock>,
 }
 
 /// What the service serves from.
@@ -85,7 +89,7 @@ impl ResolverServer {
         let sockets: Vec<(Vec<BatchSocket>, TcpListener)> = settings.listen.iter().map(bind).collect::<io::Result<_>>()?;
         let own = sockets.iter().map(|(_, tcp)| tcp.local_addr()).collect::<io::Result<Vec<_>>>()?;
         let tiers = Arc::new(Tiers::new(settings, &own, authorities, &clock)?);
-        Ok(Self { sockets, settings: settings.clone(), tiers })
+        Ok(Self { sockets, settings: settings.clone(), tiers, clock })
     }
 
     /// What was bound, with the ports that the kernel chose for port 0.
@@ -100,14 +104,14 @@ impl ResolverServer {
     pub async fn serve(self, surroundings: Surroundings, cancelled: impl Future<Output = ()>) -> io::Result<()> {
         let Surroundings { zone, bootptab, roster, node, run_dir, spool } = surroundings;
         let (orders, ordered) = mpsc::channel(ORDER_LIMIT);
-        let desk = Arc::new(Desk::new(&self.settings, Arc::clone(&self.tiers), orders, zone)?);
+        let desk = Arc::new(Desk::new(&self.settings, Arc::clone(&self.tiers), orders, zone, self.clock)?);
         let mut tasks = JoinSet::<Infallible>::new();
         let mut workers = Workers::default();
         tasks.spawn(desk::turn_secrets(Arc::clone(&desk)));
         tasks.spawn(Arc::clone(&desk.audience).show(run_dir.clone(), "resolver"));
         tasks.spawn(clients::keep_up(Arc::clone(&desk), self.settings, node, bootptab, roster));
         tasks.spawn(flights::run(ordered, Arc::clone(&desk)));
-        tasks.spawn(tiers::watch(Arc::clone(&self.tiers), Arc::clone(&desk), spool));
+        tasks.spawn(tiers::watch(Arc::clone(&self.tiers), Arc::clone(&desk), spool, run_dir.clone()));
         tasks.spawn(trace::offer(run_dir, Arc::clone(&desk)));
         let door = Arc::new(stream::Door::default());
         for (sockets, listener) in self.sockets {

@@ -15,6 +15,7 @@ use metrics::{Counter, Gauge, counter, gauge};
 use std::convert::Infallible;
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -22,6 +23,9 @@ use tokio::task::JoinSet;
 
 /// How often one that is gone is asked whether it is back.
 const PROBE_EVERY: Duration = Duration::from_millis(500);
+
+/// Where it stands how they are, in the runtime directory.
+const SERVERS_FILE: &str = "resolver.servers";
 
 /// All servers that may be asked.
 #[derive(Debug)]
@@ -237,12 +241,13 @@ fn is_own(server: SocketAddr, own: &[SocketAddr]) -> bool {
 }
 
 /// Asks those that are gone whether they are back, and tells people when nobody is there, and when somebody is again.
-pub(super) async fn watch(tiers: Arc<Tiers>, desk: Arc<Desk>, spool: Spool) -> Infallible {
-    let mut was_cut_off = tiers.is_cut_off();
+pub(super) async fn watch(tiers: Arc<Tiers>, desk: Arc<Desk>, spool: Spool, run_dir: PathBuf) -> Infallible {
+    let (mut was_cut_off, mut shown) = (tiers.is_cut_off(), String::new());
     loop {
         let is_unsound = |server: &&Arc<Server>| server.health().heed() != Heed::Sound;
         let mut asked: JoinSet<()> = JoinSet::new();
-        for server in tiers.servers.iter().filter(is_unsound).cloned() {
+        for server in tiers.servers.iter().filter(is_unsound) {
+            let server = Arc::clone(server);
             asked.spawn(async move {
                 let _ = server.is_there().await;
             });
@@ -251,18 +256,34 @@ pub(super) async fn watch(tiers: Arc<Tiers>, desk: Arc<Desk>, spool: Spool) -> I
         tiers.look();
         let is_cut_off = tiers.is_cut_off();
         if was_cut_off && !is_cut_off {
-            desk.cache.forgive();
+            desk.sources.cache.forgive();
         }
         if was_cut_off != is_cut_off {
             tell(&spool, is_cut_off, tiers.begun);
         }
         was_cut_off = is_cut_off;
-        let (entries, bytes) = desk.cache.size();
+        let (entries, bytes) = desk.sources.cache.size();
         desk.counters.entries.set(entries as f64);
         desk.counters.bytes.set(bytes as f64);
         desk.counters.cut_off.set(f64::from(u8::from(is_cut_off)));
+        show(&tiers, &run_dir, &mut shown);
         tokio::time::sleep(PROBE_EVERY).await;
     }
+}
+
+/// Writes down how the servers are, where it changed, for [`read_servers`].
+fn show(tiers: &Tiers, run_dir: &Path, shown: &mut String) {
+    let line = |server: &Arc<Server>| format!("resolver asks {server}: {}\n", server.health().heed().name());
+    let now: String = tiers.servers.iter().map(line).collect();
+    let (path, aside) = (run_dir.join(SERVERS_FILE), run_dir.join(format!("{SERVERS_FILE}.new")));
+    if now != *shown && std::fs::write(&aside, &now).and_then(|()| std::fs::rename(&aside, &path)).is_ok() {
+        *shown = now;
+    }
+}
+
+/// How the servers are that the resolver of this box asks, as it last wrote it down; empty where it does not run.
+pub fn read_servers(run_dir: &Path) -> String {
+    std::fs::read_to_string(run_dir.join(SERVERS_FILE)).unwrap_or_default()
 }
 
 fn tell(spool: &Spool, is_cut_off: bool, begun: Instant) {

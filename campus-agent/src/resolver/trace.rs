@@ -113,7 +113,7 @@ async fn tell(desk: &Desk, question: &str) -> Result<String, String> {
 }
 
 fn describe_servers(desk: &Desk, told: &mut String) {
-    for server in desk.tiers.all() {
+    for server in desk.sources.tiers.all() {
         let health = server.health();
         line(told, format_args!("  {server}: {}, {} ms", health.heed().name(), health.latency_ms()));
     }
@@ -121,7 +121,7 @@ fn describe_servers(desk: &Desk, told: &mut String) {
 
 async fn ask(desk: &Desk, wanted: &Wanted, told: &mut String) {
     let (begun, mut steps) = (Instant::now(), Vec::new());
-    let result = desk.tiers.resolve(wanted, 0, Some(&mut steps)).await;
+    let result = desk.resolve(wanted, 0, Some(&mut steps)).await;
     for Step { server, outcome, time } in &steps {
         line(told, format_args!("{server} {outcome}, {:.1} ms", time.as_secs_f64() * 1000.0));
     }

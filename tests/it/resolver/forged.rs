@@ -1,19 +1,14 @@
 //! Somebody who can write from the master's own address, and guesses: nothing of what it says is believed.
 
+use super::{in_process, settings_for};
 use crate::is_long;
-use holdfast_agent::config::{Resolver, ResolverTier};
-use holdfast_agent::reports::Spool;
-use holdfast_agent::resolver::{ResolverServer, Surroundings};
 use holdfast_lab::folder::Folder;
-use holdfast_proto::net::clock::TrustedClock;
-use holdfast_proto::snapshot::{Feed, reader};
-use holdfast_proto::words::{NodeId, UnixMillis};
+use holdfast_proto::words::UnixMillis;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 const PATIENCE: Duration = Duration::from_secs(10);
 /// What each forged reply says, and what the real one does.
@@ -22,25 +17,6 @@ const REAL: [u8; 4] = [192, 0, 2, 1];
 /// Forged replies to each question, before the real one; with the small number, those that come before somebody doubts.
 const FLOOD: usize = 1000;
 const TRICKLE: usize = 5;
-
-fn resolver(master: SocketAddr, folder: &Path) -> (SocketAddr, tokio::runtime::Runtime) {
-    let runtime = tokio::runtime::Runtime::new().unwrap();
-    let settings =
-        Resolver { listen: vec!["127.0.0.1:0".parse().unwrap()], master: Some(ResolverTier { servers: vec![master], tls: None }), ..Resolver::default() };
-    let clock = Arc::new(TrustedClock::new(UnixMillis(0)));
-    let server = runtime.block_on(async { ResolverServer::bind(&settings, &[], Arc::clone(&clock)).unwrap() });
-    let address = server.local_addrs().unwrap()[0];
-    let surroundings = Surroundings {
-        zone: reader(Feed::ZONE).1,
-        bootptab: reader(Feed::BOOTPTAB).1,
-        roster: reader(Feed::TRUST).1,
-        node: NodeId([1; 16]),
-        run_dir: folder.to_owned(),
-        spool: Spool::open(folder, "resolver", clock),
-    };
-    runtime.spawn(server.serve(surroundings, std::future::pending()));
-    (address, runtime)
-}
 
 /// The reply to a query, with one address; its OPT is left out.
 fn reply(query: &[u8], address: [u8; 4]) -> Vec<u8> {
@@ -64,7 +40,7 @@ fn forged(query: &[u8], number: usize) -> Vec<u8> {
 }
 
 /// A master that is overheard: before each answer of its own come forged ones from its very address.
-fn master(flood: usize) -> (SocketAddr, Arc<AtomicUsize>) {
+pub fn master(flood: usize) -> (SocketAddr, Arc<AtomicUsize>) {
     let stream = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let socket = UdpSocket::bind(stream.local_addr().unwrap()).unwrap();
     let address = socket.local_addr().unwrap();
@@ -103,21 +79,30 @@ fn ask(client: &UdpSocket, number: usize) -> Vec<u8> {
     answer
 }
 
+/// Whether it is answered, and by whom it must be.
+fn asked(client: &UdpSocket, number: usize) -> bool {
+    let answer = ask(client, number);
+    assert!(!answer.windows(4).any(|bytes| bytes == FORGED), "question {number}: a forged reply was believed: {answer:?}");
+    answer.ends_with(&REAL)
+}
+
 #[test]
 fn of_a_hundred_thousand_forged_replies_none_is_believed() {
     let questions = if is_long() { 200 } else { 40 };
     for flood in [FLOOD, TRICKLE] {
         let folder = Folder::new("resolver-forged").unwrap();
         let (master, sent) = master(flood);
-        let (address, runtime) = resolver(master, folder.path());
+        let (address, runtime) = in_process(settings_for(master), UnixMillis(0), folder.path());
         let client = UdpSocket::bind("127.0.0.1:0").unwrap();
         client.connect(address).unwrap();
         client.set_read_timeout(Some(PATIENCE)).unwrap();
         for number in 0..questions {
-            for _ in 0..2 {
-                let answer = ask(&client, number);
-                assert!(answer.ends_with(&REAL), "question {number}: {answer:?}");
+            let begun = Instant::now();
+            // Where the machine is busy, a master that is slow to answer may count as gone for a moment.
+            while !asked(&client, number) {
+                assert!(begun.elapsed() < PATIENCE, "question {number} was not answered");
             }
+            assert!(asked(&client, number), "the answer was not kept");
         }
         let sent = sent.load(Ordering::Relaxed);
         assert!(sent >= questions * flood / 2, "{sent} forged replies were sent");

@@ -215,13 +215,16 @@ impl<'a> Writer<'a> {
                 let covering = self.set(&dname.owner, |rtype| rtype == rtype::DNAME);
                 self.put_all(Section::Answer, &covering)?;
             }
-            let Some(cname) = self.set(&name, |rtype| rtype == rtype::CNAME).first().copied() else { return Ok((name, false)) };
+            let mut alias = self.set(&name, |rtype| rtype == rtype::CNAME);
+            let Some(cname) = alias.first().copied() else { return Ok((name, false)) };
+            // Of two, which no zone may have (RFC 2181 section 10.1), the first counts.
+            alias.retain(|record| record.rtype != rtype::CNAME || std::ptr::eq(*record, cname));
             let target = Name::read(self.records.rdata(cname)).ok_or(Refusal::Malformed)?;
             let made = dname.map(|dname| Name::read(self.records.rdata(dname)).and_then(|to| name.below(dname.owner.labels(), &to)));
             if made.is_some_and(|made| made.is_none_or(|made| !is_same(&made, &target))) {
                 return Err(Refusal::Malformed);
             }
-            self.put_all(Section::Answer, &[cname])?;
+            self.put_all(Section::Answer, &alias)?;
             name = target;
         }
         // A circle, or more aliases than anybody means: what was found of it stands.

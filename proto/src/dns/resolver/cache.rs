@@ -139,6 +139,14 @@ impl Cache {
         }
     }
 
+    /// An answer that is good still.
+    pub fn fresh(&self, wanted: &Wanted, now_s: u32) -> Option<Arc<Answer>> {
+        self.look(wanted.key(), now_s, |held| match held {
+            Held::Fresh { answer, .. } => Some(Arc::clone(answer)),
+            _ => None,
+        })
+    }
+
     /// Keeps an answer. One that says nothing of how long it is good for takes nothing away from what was there.
     pub fn keep(&self, answer: &Arc<Answer>, now_s: u32) {
         let cap_s = if answer.negative { self.limits.negative_cap_s.min(self.limits.ttl_cap_s) } else { self.limits.ttl_cap_s };
@@ -274,6 +282,8 @@ impl Entry {
                 self.is_refreshed |= refresh;
                 Held::Fresh { answer, age_s, refresh }
             }
+            // What does not hold is not replaced by what once did.
+            (_, Some(Failure { why: ExtendedError::Bogus, .. })) => Held::Failed(ExtendedError::Bogus),
             (Some(answer), failure) if age_s - self.ttl_s < stale_s => Held::Stale { answer, failed: failure.is_some() },
             (_, Some(failure)) => Held::Failed(failure.why),
             _ => Held::Nothing,

@@ -27,6 +27,9 @@ use crate::words::UnixMillis;
 /// What has run out is told for so long (RFC 8767 section 4).
 const STALE_TTL_S: u32 = 30;
 
+/// An extended error without words.
+const WHY_BYTES: usize = OPTION_HEADER_BYTES + 2;
+
 /// All that an answer is made from.
 #[derive(Debug, Clone, Copy)]
 pub struct World<'a> {
@@ -224,7 +227,9 @@ impl Desk<'_> {
     }
 
     fn begin<'o>(&'o self, out: &'o mut Vec<u8>) -> Reply<'o> {
-        let mut reply = Reply::begin(self.asked.query, self.asked.opt, self.asked.limit_bytes(), out);
+        // Room for an extended error beside records: an old answer may follow an alias of ours.
+        let limit_bytes = self.asked.limit_bytes() - WHY_BYTES;
+        let mut reply = Reply::begin(self.asked.query, self.asked.opt, limit_bytes, out);
         reply.resolver_flags = self.flags();
         reply
     }
@@ -259,10 +264,7 @@ impl Desk<'_> {
             Ok((verdict, None)) if verdict.rcode != Rcode::Refused => self.finish(reply, verdict, Origin::Local, None),
             Ok((verdict, Some(name))) if reply.counts() != [0; 3] => self.onward(reply, verdict, &name),
             // Another's zone below ours, or a zone that this generation has no more.
-            Ok(_) => {
-                drop(reply);
-                self.foreign(out)
-            }
+            Ok(_) => self.foreign(out),
             Err(stop) => self.stopped(reply, stop),
         }
     }
@@ -361,6 +363,7 @@ impl Desk<'_> {
         self.world.cache.look(key, now_s, |held| {
             tell(match (held, self.end) {
                 (Held::Fresh { answer, age_s, refresh }, _) => Beyond::Known { answer, age: Age::Seconds(age_s), origin: Origin::Cache, refresh },
+                (Held::Stale { .. }, Some(End::Failed(ExtendedError::Bogus))) => Beyond::Failed(ExtendedError::Bogus),
                 (Held::Stale { answer, failed }, end) if failed || cut_off || end.is_some() => {
                     Beyond::Known { answer, age: Age::Stale, origin: Origin::Stale, refresh: false }
                 }
@@ -382,7 +385,7 @@ impl Desk<'_> {
             Age::Stale => Some(ExtendedError::StaleAnswer),
             Age::Seconds(_) => answer.why,
         };
-        let opt_bytes = opt.map_or(0, |opt| opt.len() + why.map_or(0, |_| OPTION_HEADER_BYTES + 2));
+        let opt_bytes = opt.map_or(0, |opt| opt.len() + why.map_or(0, |_| WHY_BYTES));
         let fits = query.question_end + answer.body.len() + opt_bytes <= self.asked.limit_bytes();
         out.extend_from_slice(&query.packet[..query.question_end]);
         if fits {

@@ -57,7 +57,7 @@ fn is_loopback(name: &Name) -> bool {
 
 /// The labels of the empty zone that a name lies in.
 fn zone_of(name: &Name) -> Option<usize> {
-    let label = |from_right: usize| (from_right < name.labels()).then(|| &name.label(from_right)[1..]).unwrap_or_default();
+    let label = |from_right: usize| if from_right < name.labels() { &name.label(from_right)[1..] } else { &[] };
     match (label(0), label(1)) {
         (b"localhost" | b"invalid" | b"test" | b"onion" | b"local" | b"alt", _) => Some(1),
         (b"arpa", b"home") => Some(2),

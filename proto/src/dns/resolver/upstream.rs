@@ -6,7 +6,7 @@
 /// What is assumed of a server that was never heard.
 const FIRST_RTT_MS: u64 = 40;
 /// A server on the same campus may be late by so much, one on another continent by so much more.
-const PATIENCE_LEAST_MS: u64 = 80;
+const PATIENCE_LEAST_MS: u64 = 100;
 const PATIENCE_LIMIT_MS: u64 = 400;
 /// One that was gone is preferred again after so many answers, the first and the last of which lie so far apart; as the only one it
 /// is asked at the first.

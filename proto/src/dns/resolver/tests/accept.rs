@@ -148,6 +148,13 @@ fn signatures_go_with_what_they_sign_to_who_wants_them() {
     });
     assert_eq!((with.counts, without.counts), ([2, 0], [1, 0]));
     assert_eq!(with.as_wanted(&plain).unwrap(), without);
+    // Over a CNAME.
+    let over_alias = r"www.example 300 RRSIG \# 29 00050d020000012c70dbd8805e0be1001267076578616d706c65000102";
+    let question = question(&signed);
+    match heard(&question, &reply(&question, 0, [&["www.example 300 CNAME web.example", over_alias, "web.example 9 A 192.0.2.1"], &[], &[]])) {
+        Heard::Answer(answer) => assert_eq!(answer.counts, [3, 0]),
+        other => panic!("{other:?}"),
+    }
 }
 
 proptest! {
