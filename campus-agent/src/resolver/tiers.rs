@@ -130,15 +130,16 @@ impl Tiers {
         let mut why = ExtendedError::NoReachableAuthority;
         for server in self.in_order(hops) {
             let begun = Instant::now();
-            let asked = server.ask(wanted, hops + 1).await;
+            // What goes out of the house says nothing of how it came through it.
+            let told_hops = if server.tier == Tier::Upstream { 0 } else { hops + 1 };
+            let asked = server.ask(wanted, told_hops).await;
             server.counted.count(&asked, begun.elapsed());
             if let Some(steps) = steps.as_deref_mut() {
                 steps.push(Step { server: server.to_string(), outcome: outcome(&asked), time: begun.elapsed() });
             }
             match asked {
                 Ok(answer) => return Ok(answer),
-                Err(Failure::Refused) => why = ExtendedError::NetworkError,
-                Err(Failure::Late) => why = ExtendedError::NetworkError,
+                Err(Failure::Refused | Failure::Late) => why = ExtendedError::NetworkError,
                 Err(Failure::Unreachable | Failure::Silent) => {
                     server.lost();
                     self.look();
