@@ -52,6 +52,14 @@ fn a_department_edits_and_sees_only_its_own_by_every_path() {
     refused(&house, &ann, "POST", "/api/v1/hosts", host("spy.law.uni.example", "10.1.8.242"), law);
     refused(&house, &ann, "POST", "/api/v1/hosts?dry_run=true", host("spy.law.uni.example", "10.1.8.242"), law);
     refused(&house, &ann, "POST", "/api/v1/hosts", host("spy.ph.uni.example", "10.1.16.242"), law);
+    let move_to = json!({ "subnet": "10.1.16.0/24" });
+    refused(&house, &ann, "POST", "/api/v1/hosts/lens.ph.uni.example/move", move_to.clone(), law);
+    let planned = json!({ "subnet": "10.1.16.0/24", "planned_at": "2199-01-01T00:00:00Z" });
+    refused(&house, &ann, "POST", "/api/v1/hosts/lens.ph.uni.example/move", planned, law);
+    let draft = house.do_as_admin("POST", "/api/v1/change-sets", json!({ "reason": "a draft of somebody else" }))["id"].as_str().unwrap().to_owned();
+    let edits = json!({ "edits": [{ "method": "DELETE", "path": "/hosts/first.law.uni.example", "if_match": "*" }] });
+    let slipped_in = house.ask(&ann, "POST", &format!("/api/v1/change-sets/{draft}/edits"), Some(edits));
+    assert!([403, 404].contains(&slipped_in.status), "{}", slipped_in.text);
     let with_alias = json!({ "name": "spy.ph.uni.example", "aliases": ["spy.law.uni.example"] });
     refused(&house, &ann, "POST", "/api/v1/hosts", with_alias, law);
     refused(&house, &ann, "POST", "/api/v1/campuses", json!({ "name": "moon" }), "ask an administrator");
@@ -132,6 +140,22 @@ fn a_name_belongs_to_whom_its_pattern_was_granted() {
 
     house.do_as_admin("DELETE", "/api/v1/principals/lab-admins/members/bob", Value::Null);
     assert_eq!(house.ask(&bob, "GET", "/api/v1/hosts", None).status, 403, "what the group has, only its members have");
+    // The second person is passed over by administrators alone, and nobody adds to a draft what they could not do themselves.
+    house.do_as_admin("POST", "/api/v1/approval-rules", json!({ "area_kind": "range", "area_value": "10.1.7.6-10.1.7.7" }));
+    let in_rule = |who: &Who, last: u8| {
+        let edit = json!({ "method": "POST", "path": "/hosts", "body": host(&format!("rule-{last}.uni.example"), &format!("10.1.7.{last}")) });
+        let draft = house.ask(who, "POST", "/api/v1/change-sets", Some(json!({ "reason": "a test", "edits": [edit] })));
+        assert_eq!(draft.status, 201, "{}", draft.text);
+        draft.body["id"].as_str().unwrap().to_owned()
+    };
+    let (bosss, admins) = (in_rule(&boss, 6), in_rule(&house.admin, 7));
+    refused(&house, &boss, "POST", &format!("/api/v1/change-sets/{bosss}/apply?break_glass=x"), Value::Null, "second person");
+    let help = house.person("help", &[("help-desk", json!({ "kind": "global" }))]);
+    let edits = json!({ "edits": [{ "method": "DELETE", "path": "/hosts/one.lab.uni.example", "if_match": "*" }] });
+    refused(&house, &help, "POST", &format!("/api/v1/change-sets/{admins}/edits"), edits, "help");
+    assert_eq!(house.ask(&help, "DELETE", &format!("/api/v1/change-sets/{admins}"), None).status, 403);
+    assert_eq!(house.ask(&house.admin, "POST", &format!("/api/v1/change-sets/{admins}/apply?break_glass=x"), None).status, 200);
+
     let own = house.ask(&house.admin, "GET", "/api/v1/grants", None);
     let everything = own.body["items"].as_array().unwrap().iter().find(|grant| grant["principal"] == "admin").unwrap()["id"].clone();
     let last = house.ask(&house.admin, "DELETE", &format!("/api/v1/grants/{everything}"), None);
@@ -156,6 +180,9 @@ fn tokens_do_no_more_than_they_say() {
     let foreign = house.token(&session, &json!({ "name": "foreign", "grants": [1] }));
     assert_eq!(house.ask(&foreign, "GET", "/api/v1/hosts", None).status, 403, "others' grants are nothing to it");
 
+    let tokens = house.ask(&session, "GET", "/api/v1/tokens", None);
+    let wider = tokens.body["items"].as_array().unwrap().iter().find(|token| token["name"] == "reading").unwrap()["id"].as_str().unwrap().to_owned();
+    refused(&house, &narrow, "DELETE", &format!("/api/v1/tokens/{wider}"), Value::Null, "less than you");
     let elsewhere = house.token(&session, &json!({ "name": "elsewhere", "sources": ["192.0.2.0/24", "2001:db8::/32"] }));
     assert_eq!(house.ask(&elsewhere, "GET", "/api/v1/hosts", None).status, 401);
     let here = house.token(&session, &json!({ "name": "here", "sources": ["127.0.0.0/8", "::1/128"] }));

@@ -2,6 +2,7 @@
 //! address of a subnet is one thing: free, used, quarantined or excluded.
 
 mod api;
+mod lending;
 
 use holdfast_lab::folder::Folder;
 use holdfast_master::config::Config;

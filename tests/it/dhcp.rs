@@ -2,6 +2,7 @@
 
 mod clients;
 mod cover;
+mod pools;
 mod simulation;
 
 use holdfast_lab::cables::Campus;

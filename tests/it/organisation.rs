@@ -33,7 +33,7 @@ impl Institution {
         let config = Config { state_dir: folder.path().join("master"), ..Config::default() };
         let (pool, engine) = open_database(&config).await.unwrap();
         let it = Self { pool, engine: engine.unwrap(), _folder: folder };
-        it.edit(Edit::CampusAdd(CampusDraft { name: "north".into(), service_address: Some("10.1.4.2".parse().unwrap()) })).await;
+        it.edit(Edit::CampusAdd(CampusDraft { name: "north".into(), service_address: Some("10.1.4.2".parse().unwrap()), backup: None })).await;
         it.edit(Edit::SubnetAdd(subnet("10.1.4.0/22", json!({ "gateway": "10.1.4.1", "quarantine_secs": 0 })))).await;
         for apex in ["uni.example", "1.10.in-addr.arpa"] {
             it.edit(Edit::ZoneAdd(zone(apex))).await;

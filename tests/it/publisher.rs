@@ -146,7 +146,7 @@ fn admin() -> Actor {
 }
 
 fn campus(name: &str) -> Edit {
-    Edit::CampusAdd(CampusDraft { name: name.to_owned(), service_address: None })
+    Edit::CampusAdd(CampusDraft { name: name.to_owned(), service_address: None, backup: None })
 }
 
 fn subnet(campus: &str, network: &str) -> Edit {

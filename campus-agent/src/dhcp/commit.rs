@@ -10,15 +10,18 @@ use crate::reports::Spool;
 use crate::store::LeaseLog;
 use holdfast_proto::dhcp::lease::Lease;
 use holdfast_proto::words::UnixMillis;
-use std::collections::BTreeMap;
+use std::collections::HashSet;
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 
 /// What waits for the disk; more than this comes only while the disk fails, and those clients ask again.
 const QUEUE_LIMIT: usize = 4096;
 /// Records in one write.
 const BATCH_LIMIT: usize = 1024;
+/// How often a client is offered an address while the disk fails, in milliseconds: what it then writes is a test of the disk.
+const TRIED_EVERY_MS: u64 = 5000;
 /// How long after its end a lease is still known, so that its client gets the same address: a term, in milliseconds.
 const REMEMBERED_FOR_MS: u64 = 120 * 86_400_000;
 
@@ -33,20 +36,37 @@ struct Job {
 pub(super) struct Committer {
     jobs: SyncSender<Job>,
     counters: Arc<Counters>,
+    /// The last write failed, or nothing more could be taken.
+    is_failing: Arc<AtomicBool>,
+    tried: UnixMillis,
 }
 
 impl Committer {
     pub(super) fn start(log: LeaseLog, delivery: Delivery, counters: Arc<Counters>, spool: Spool) -> io::Result<Self> {
         let (jobs, waiting) = sync_channel(QUEUE_LIMIT);
-        let writer = Writer { log, delivery, counters: Arc::clone(&counters), spool, is_failing: false };
+        let is_failing = Arc::new(AtomicBool::new(false));
+        let writer = Writer { log, delivery, counters: Arc::clone(&counters), spool, is_failing: Arc::clone(&is_failing), is_told: false, is_compacting_told: false };
         std::thread::Builder::new().name("leases".to_owned()).spawn(move || writer.run(&waiting))?;
-        Ok(Self { jobs, counters })
+        Ok(Self { jobs, counters, is_failing, tried: UnixMillis(0) })
+    }
+
+    /// Whether something new may be offered: while the disk fails only now and then.
+    pub(super) fn may_lend(&mut self, now: UnixMillis) -> bool {
+        if !self.is_failing.load(Ordering::Relaxed) {
+            return true;
+        }
+        let is_due = now.0.saturating_sub(self.tried.0) >= TRIED_EVERY_MS;
+        if is_due {
+            self.tried = now;
+        }
+        is_due
     }
 
     /// Writes a record, then sends its reply. Never waits.
     pub(super) fn commit(&self, record: &Lease, reply: Option<Reply>, now: UnixMillis) {
         if let Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) = self.jobs.try_send(Job { record: record.encode(), reply, now }) {
             self.counters.not_durable(1);
+            self.is_failing.store(true, Ordering::Relaxed);
         }
     }
 }
@@ -56,7 +76,9 @@ struct Writer {
     delivery: Delivery,
     counters: Arc<Counters>,
     spool: Spool,
-    is_failing: bool,
+    is_failing: Arc<AtomicBool>,
+    is_told: bool,
+    is_compacting_told: bool,
 }
 
 impl Writer {
@@ -86,26 +108,39 @@ impl Writer {
             return;
         }
         let compacted = self.log.compact(|records| counting(records, now));
-        self.tell(&compacted);
+        let is_failing = compacted.is_err();
+        if let Err(error) = compacted
+            && !self.is_compacting_told
+        {
+            self.spool.raise("lease_log_not_compacted", format!("what is history in the lease log could not be removed, so it grows on: {error}"));
+        }
+        self.is_compacting_told = is_failing;
     }
 
     /// A disk that fails is told of once, and once that it works again.
     fn tell(&mut self, outcome: &io::Result<()>) {
         match outcome {
-            Err(error) if !self.is_failing => {
+            Err(error) if !self.is_told => {
                 self.spool
                     .raise("lease_log_failed", format!("no address is lent or renewed until the lease log can be written: {error}; reserved hosts are served"));
             }
-            Ok(()) if self.is_failing => self.spool.raise("lease_log_works", "the lease log can be written again: addresses are lent"),
+            Ok(()) if self.is_told => self.spool.raise("lease_log_works", "the lease log can be written again: addresses are lent"),
             _ => {}
         }
-        self.is_failing = outcome.is_err();
+        self.is_told = outcome.is_err();
+        self.is_failing.store(outcome.is_err(), Ordering::Relaxed);
     }
 }
 
-/// The last record of each address, but for what ended long ago.
+/// The last record of each address, in the order in which they were written, but for what ended long ago. What this build cannot
+/// read is kept: a newer one can.
 fn counting(records: Vec<Vec<u8>>, now: UnixMillis) -> Vec<Vec<u8>> {
-    let leases = records.into_iter().filter_map(|record| Some((Lease::decode(&record).ok()?, record)));
-    let latest: BTreeMap<_, _> = leases.map(|(lease, record)| ((lease.net, lease.address), (lease.until, record))).collect();
-    latest.into_values().filter(|(until, _)| until.0.saturating_add(REMEMBERED_FOR_MS) > now.0).map(|(_, record)| record).collect()
+    let mut seen = HashSet::new();
+    let counts = |record: &Vec<u8>| match Lease::decode(record) {
+        Ok(lease) => seen.insert(lease.address) && lease.until.0.saturating_add(REMEMBERED_FOR_MS) > now.0,
+        Err(_) => true,
+    };
+    let mut kept: Vec<Vec<u8>> = records.into_iter().rev().filter(counts).collect();
+    kept.reverse();
+    kept
 }

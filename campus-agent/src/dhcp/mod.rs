@@ -17,7 +17,7 @@ mod worker;
 pub use whereabouts::{Whereabouts, keep_up};
 
 use crate::reports::Spool;
-use crate::store::LeaseLog;
+use crate::store::{FoundLeases, LeaseLog};
 use commit::Committer;
 use counters::Counters;
 use delivery::Delivery;
@@ -26,7 +26,7 @@ use holdfast_proto::dhcp::{Desk, SERVER_PORT};
 use holdfast_proto::net::clock::TrustedClock;
 use holdfast_proto::net::datagrams::Datagrams;
 use holdfast_proto::snapshot::Reader;
-use holdfast_proto::words::NodeId;
+use holdfast_proto::words::{NodeId, UnixMillis};
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -35,6 +35,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::{oneshot, watch};
 use worker::Worker;
 
+/// Where records of leases are missing, and no longer lease is known: how long nothing is lent of which nothing is known, in
+/// milliseconds. Half a day, which is what a subnet's hosts are lent for where nothing is said.
+const DOUBT_LEAST_MS: u64 = 43_200_000;
 /// Room for a boot storm: some ten thousand packets while the loop is elsewhere.
 const RECEIVE_BUFFER_BYTES: usize = 8 << 20;
 
@@ -124,39 +127,54 @@ impl Service {
     fn worker(self, Surroundings { bootptab, node, state_dir, whereabouts, spool, clock }: Surroundings) -> Worker {
         let counters = Arc::new(Counters::register());
         let delivery = Delivery::new(Arc::clone(&self.socket), self.replies_to_source, Arc::clone(&counters));
-        let opened = LeaseLog::open(&state_dir).and_then(|(log, records)| {
+        let opened = LeaseLog::open(&state_dir).and_then(|(log, found)| {
             let committer = Committer::start(log, delivery.clone(), Arc::clone(&counters), spool.clone())?;
-            Ok((committer, restored(records, &clock)))
+            Ok((committer, restored(found, clock.now(), &spool)))
         });
-        let (committer, desk) = match opened {
-            Ok((committer, leases)) => (Some(committer), Desk::new(Some(node), leases)),
+        let (committer, desk, lease_clock) = match opened {
+            Ok((committer, (leases, lease_clock))) => (Some(committer), Desk::new(Some(node), leases), lease_clock),
             Err(error) => {
                 // What was lent is not known, so nothing may be.
                 spool.raise(
                     "lease_log_failed",
                     format!("the lease log in {} cannot be read, so no address is lent: {error}; reserved hosts are served", state_dir.display()),
                 );
-                (None, Desk::new(None, Leases::default()))
+                (None, Desk::new(None, Leases::default()), TrustedClock::new(clock.now()))
             }
         };
-        Worker { socket: self.socket, delivery, committer, counters, reader: bootptab, desk, whereabouts, clock, spool, server_name: self.server_name }
+        Worker { socket: self.socket, delivery, committer, counters, reader: bootptab, desk, whereabouts, lease_clock, clock, spool, server_name: self.server_name }
     }
 }
 
-/// The leases of the log. The clock learns how late it was when they were given: time never runs back over a restart.
-fn restored(records: Vec<Vec<u8>>, clock: &TrustedClock) -> Leases {
-    let mut leases = Leases::default();
-    for record in records {
+/// The leases of the log, and the time by which they run: that of the newest record, and on from there. Time in which nobody lent
+/// anything does not count, so that a lease can last too long but never end early: the box may have been off for days, or its
+/// clock may have lagged by days when it lent.
+fn restored(found: FoundLeases, floor: UnixMillis, spool: &Spool) -> (Leases, TrustedClock) {
+    let (mut leases, mut newest, mut longest, mut lost) = (Leases::default(), None, DOUBT_LEAST_MS, found.lost);
+    for record in found.records {
         match Lease::decode(&record) {
             Ok(lease) => {
-                clock.learn(lease.at);
+                newest = newest.max(Some(lease.at));
+                longest = longest.max(lease.until.0.saturating_sub(lease.at.0));
                 leases.restore(lease);
             }
-            Err(error) => tracing::error!(event = "lease_record_damaged", %error, "{error}"),
+            Err(error) => {
+                lost += 1;
+                tracing::error!(event = "lease_record_damaged", %error, "{error}");
+            }
         }
     }
-    tracing::info!(event = "leases_restored", leases = leases.len(), "the lease log was read");
-    leases
+    let clock = TrustedClock::new(newest.unwrap_or(floor));
+    if lost > 0 {
+        leases.doubt_until(UnixMillis(clock.now().0.saturating_add(longest)));
+        let hours = longest.div_ceil(3_600_000);
+        spool.raise(
+            "lease_log_damaged",
+            format!("{lost} records of the lease log cannot be read: for {hours} hours only addresses that are known are lent, so that nobody gets one that was lent in them"),
+        );
+    }
+    tracing::info!(event = "leases_restored", leases = leases.len(), lost, "the lease log was read");
+    (leases, clock)
 }
 
 /// Ends the thread with the future that waits for it.

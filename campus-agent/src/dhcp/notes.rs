@@ -3,10 +3,16 @@
 use crate::reports::Spool;
 use holdfast_proto::dhcp::policy::Unknown;
 use holdfast_proto::dhcp::strangers::{Note, Stranger};
+use holdfast_proto::words::UnixMillis;
 use std::fmt::Write;
 
-/// Raises a report for each note.
-pub(super) fn tell(spool: &Spool, notes: Vec<Note>) {
+/// Raises a report for each note. Its times are those that leases run by, which may be late by so many milliseconds.
+pub(super) fn tell(spool: &Spool, notes: Vec<Note>, late_ms: u64) {
+    let in_time = |at: UnixMillis| UnixMillis(at.0.saturating_add(late_ms));
+    let notes = notes.into_iter().map(|note| match note {
+        Note::Unknown(stranger) => Note::Unknown(Stranger { first: in_time(stranger.first), last: in_time(stranger.last), ..stranger }),
+        other => other,
+    });
     for note in notes {
         match note {
             Note::Unknown(stranger) if stranger.wanted == Unknown::Auto => spool.raise("unknown_machine_auto", sentence(&stranger)),
@@ -57,7 +63,7 @@ fn text(bytes: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use holdfast_proto::words::UnixMillis;
+
 
     #[test]
     fn a_stranger_is_told_in_one_sentence_whatever_it_says() {

@@ -30,6 +30,9 @@ pub(super) struct Worker {
     pub(super) reader: Reader,
     pub(super) desk: Desk,
     pub(super) whereabouts: watch::Receiver<Whereabouts>,
+    /// The time that leases run by.
+    pub(super) lease_clock: TrustedClock,
+    /// The time that people are told.
     pub(super) clock: Arc<TrustedClock>,
     pub(super) spool: Spool,
     pub(super) server_name: String,
@@ -59,7 +62,9 @@ impl Worker {
     }
 
     fn answer_all(&mut self, inbox: &Inbox, tools: &mut Tools) {
-        let (view, now) = (self.reader.current(), self.clock.now());
+        let (view, now) = (self.reader.current(), self.lease_clock.now());
+        let may_lend = self.committer.as_mut().is_some_and(|committer| committer.may_lend(now));
+        self.desk.set_lending(may_lend);
         let whereabouts = self.whereabouts.borrow().clone();
         tools.interfaces.refresh();
         for (packet, arrival) in inbox.iter() {
@@ -80,7 +85,8 @@ impl Worker {
             }
         }
         self.delivery.send(&mut tools.replies, &mut tools.room);
-        notes::tell(&self.spool, self.desk.take_notes());
+        let late_ms = self.clock.now().0.saturating_sub(now.0);
+        notes::tell(&self.spool, self.desk.take_notes(), late_ms);
         self.counters.known(self.desk.leases().len(), self.desk.strangers());
     }
 

@@ -26,8 +26,10 @@ pub(super) struct Certificate {
 #[derive(Debug, Default)]
 struct Read {
     config: Option<Arc<ServerConfig>>,
-    /// When each file was written that was read last, whatever came of it.
+    /// When each file was written that was read last.
     written: Option<[SystemTime; 2]>,
+    /// What was wrong when it was last told.
+    told: Option<String>,
     looked: Option<Instant>,
 }
 
@@ -54,18 +56,21 @@ impl Certificate {
         if written.as_ref().is_ok_and(|written| read.written == Some(*written)) {
             return;
         }
-        read.written = written.as_ref().ok().copied();
-        match written.and_then(|_| self.load()) {
-            Ok(config) => {
+        match written.and_then(|written| Ok((written, self.load()?))) {
+            Ok((written, config)) => {
+                // Only now: a file that cannot be read may be put right without being written.
+                (read.written, read.told) = (Some(written), None);
                 tracing::info!(event = "dns_certificate_read", "DNS over TLS shows the certificate in {}", self.chain.display());
                 read.config = Some(Arc::new(config));
             }
-            Err(wrong) => tracing::error!(
-                event = "dns_certificate_unreadable",
-                %wrong,
-                "the certificate of DNS over TLS cannot be read: {wrong}; {}",
-                if read.config.is_some() { "the one before is shown on" } else { "nobody is answered over TLS until it can" }
-            ),
+            Err(wrong) => {
+                let wrong = wrong.to_string();
+                if read.told.as_ref() != Some(&wrong) {
+                    let meanwhile = if read.config.is_some() { "the one before is shown on" } else { "nobody is answered over TLS until it can" };
+                    tracing::error!(event = "dns_certificate_unreadable", "the certificate of DNS over TLS cannot be read: {wrong}; {meanwhile}");
+                }
+                read.told = Some(wrong);
+            }
         }
     }
 

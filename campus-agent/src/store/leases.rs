@@ -3,8 +3,9 @@
 //! A framed log of records, durable before anybody acts on them. What it refuses: to lend on when it cannot be read, to forget a
 //! record that another has not replaced, and to grow with time: when most of it is history, what still counts is written anew behind
 //! it and the old segments go. A power cut in between leaves both, which say the same. What a record means is its owner's business.
+//! The records of one opening are numbered from one on, so one that is missing in the middle is missed: [`Found::lost`].
 
-use super::framed::{Bounds, Log, LogId, Position, Tail};
+use super::framed::{Bounds, Log, LogId, Position, Tail, remove_behind};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -24,17 +25,28 @@ pub struct LeaseLog {
     number: u64,
     /// Records on disk, the replaced ones among them.
     records: usize,
-    /// How many there were when all of them counted.
+    /// How many there were when all of them counted, or when that was last tried.
     counted: usize,
+}
+
+/// What is on the disk of a box.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Found {
+    /// Every record, oldest first.
+    pub records: Vec<Vec<u8>>,
+    /// How many records stood between these that cannot be read any more.
+    pub lost: u64,
+    /// The newest segment.
+    segment: u64,
 }
 
 impl LeaseLog {
     /// Opens the log of a box: also every record that is on its disk, oldest first.
-    pub fn open(state_dir: &Path) -> io::Result<(Self, Vec<Vec<u8>>)> {
+    pub fn open(state_dir: &Path) -> io::Result<(Self, Found)> {
         let dir = state_dir.join("leases");
-        let (records, _) = read(&dir)?;
-        let log = Self { dir, log: None, number: 0, records: records.len(), counted: 0 };
-        Ok((log, records))
+        let found = read(&dir)?;
+        let log = Self { dir, log: None, number: 0, records: found.records.len(), counted: 0 };
+        Ok((log, found))
     }
 
     /// Appends records and makes them durable: one write, one fdatasync. After an error none of them is promised, and all may be
@@ -43,49 +55,78 @@ impl LeaseLog {
         let count = records.len();
         let first = self.number + 1;
         let frames: Vec<(u64, Vec<u8>)> = (first..).zip(records).collect();
-        self.log()?.append(&frames)?;
+        let appended = self.log()?.append(&frames);
+        if appended.is_err() {
+            self.give_up();
+        }
+        appended?;
         self.number += count as u64;
         self.records += count;
         Ok(())
     }
 
-    /// Whether most of the log is history.
+    /// Whether most of the log is history, and it was not just tried in vain.
     pub fn is_worth_compacting(&self) -> bool {
         self.records > WORTH_COMPACTING.max(2 * self.counted)
     }
 
-    /// Writes anew what still counts, which `counting` finds among all records, and removes the rest.
+    /// Writes anew what still counts, which `counting` finds among all records, and removes the rest. After an error all is as it
+    /// was, and it is worth trying again only when the log has grown by much.
     pub fn compact(&mut self, counting: impl FnOnce(Vec<Vec<u8>>) -> Vec<Vec<u8>>) -> io::Result<()> {
-        let (records, last) = read(&self.dir)?;
-        let counting = counting(records);
+        // Tried in vain, it costs a whole log each time.
+        self.counted = self.records;
+        let found = read(&self.dir)?;
+        let counting = counting(found.records);
         let counted = counting.len();
-        // A new log has a segment of its own; the one before must let go of the folder first.
-        self.log = None;
-        self.number = 0;
-        self.log()?;
-        for chunk in counting.chunks(CHUNK) {
-            self.append(chunk.to_vec())?;
+        let written = self.write_anew(&counting, found.segment);
+        if written.is_err() {
+            self.give_up();
+            // Copies alone: what they are copies of was not touched.
+            remove_behind(&self.dir, found.segment);
         }
-        self.log()?.trim(Position { segment: last.segment, number: u64::MAX })?;
+        written?;
         (self.records, self.counted) = (counted, counted);
         Ok(())
     }
 
+    fn write_anew(&mut self, counting: &[Vec<u8>], last: u64) -> io::Result<()> {
+        // A new log has a segment of its own; the one before must let go of the folder first.
+        self.give_up();
+        for chunk in counting.chunks(CHUNK) {
+            self.append(chunk.to_vec())?;
+        }
+        self.log()?.trim(Position { segment: last, number: u64::MAX })?;
+        Ok(())
+    }
+
+    /// Some records may be on the disk under numbers that must not be given to others: what follows is another log.
+    fn give_up(&mut self) {
+        self.log = None;
+        self.number = 0;
+    }
+
     fn log(&mut self) -> io::Result<&mut Log> {
         if self.log.is_none() {
-            self.number = 0;
             self.log = Some(Log::open(&self.dir, LogId::draw(), BOUNDS, Position::default())?);
         }
         Ok(self.log.as_mut().expect("it was opened above"))
     }
 }
 
-/// Every record on disk, oldest first, and where the last one stands.
-fn read(dir: &Path) -> io::Result<(Vec<Vec<u8>>, Position)> {
-    let entries = Tail::new(dir, Position::default()).read(usize::MAX)?;
-    let last = entries.last().map_or(Position::default(), |entry| entry.position);
-    Ok((entries.into_iter().map(|entry| entry.payload).collect(), last))
+/// Every record on disk.
+fn read(dir: &Path) -> io::Result<Found> {
+    let mut found = Found::default();
+    let mut before: Option<(LogId, u64)> = None;
+    for entry in Tail::new(dir, Position::default()).read(usize::MAX)? {
+        let expected = before.filter(|(log, _)| *log == entry.log).map_or(1, |(_, number)| number + 1);
+        found.lost += entry.position.number.saturating_sub(expected);
+        before = Some((entry.log, entry.position.number));
+        found.segment = entry.position.segment;
+        found.records.push(entry.payload);
+    }
+    Ok(found)
 }
+
 
 #[cfg(test)]
 mod tests {
@@ -112,7 +153,8 @@ mod tests {
     fn what_was_appended_is_there_at_the_next_start_in_its_order() {
         let dir = tempfile::tempdir().unwrap();
         for start in 0..3u8 {
-            let (mut log, records) = LeaseLog::open(dir.path()).unwrap();
+            let (mut log, Found { records, lost, .. }) = LeaseLog::open(dir.path()).unwrap();
+            assert_eq!(lost, 0);
             assert_eq!(records.len(), 2 * usize::from(start));
             assert!(records.iter().enumerate().all(|(number, found)| *found == record(7, number as u8)));
             log.append(vec![record(7, 2 * start)]).unwrap();
@@ -130,8 +172,36 @@ mod tests {
         let whole = fs::read(&files(dir.path())[0]).unwrap();
         for cut in whole.len() / 2..whole.len() {
             fs::write(&files(dir.path())[0], &whole[..cut]).unwrap();
-            assert_eq!(LeaseLog::open(dir.path()).unwrap().1, [record(1, 1)]);
+            assert_eq!(LeaseLog::open(dir.path()).unwrap().1.records, [record(1, 1)]);
         }
+    }
+
+    #[test]
+    fn the_numbers_of_a_batch_that_failed_are_not_given_to_others() {
+        let dir = tempfile::tempdir().unwrap();
+        let (mut log, _) = LeaseLog::open(dir.path()).unwrap();
+        log.append(vec![record(1, 1)]).unwrap();
+        // Half of a batch is on the disk when the disk says that it failed.
+        log.log().unwrap().append(&[(2, record(2, 1)), (3, record(3, 1))]).unwrap();
+        log.give_up();
+        log.append(vec![record(4, 1), record(5, 1)]).unwrap();
+        drop(log);
+        let found = LeaseLog::open(dir.path()).unwrap().1;
+        assert_eq!((found.records, found.lost), ((1..6).map(|address| record(address, 1)).collect(), 0));
+    }
+
+    #[test]
+    fn a_record_that_is_missing_in_the_middle_is_missed() {
+        let dir = tempfile::tempdir().unwrap();
+        let (mut log, _) = LeaseLog::open(dir.path()).unwrap();
+        (1..5).for_each(|address| log.append(vec![record(address, 1)]).unwrap());
+        drop(log);
+        let mut whole = fs::read(&files(dir.path())[0]).unwrap();
+        let second = whole.len() / 4;
+        whole[second + 3] ^= 1;
+        fs::write(&files(dir.path())[0], &whole).unwrap();
+        let found = LeaseLog::open(dir.path()).unwrap().1;
+        assert_eq!((found.records, found.lost), (vec![record(1, 1), record(3, 1), record(4, 1)], 1));
     }
 
     #[test]
@@ -149,8 +219,9 @@ mod tests {
         drop(log);
         let after: u64 = files(dir.path()).iter().map(|file| file.metadata().unwrap().len()).sum();
         assert!(after * 9 < before && files(dir.path()).len() == 1, "{before} bytes became {after}");
-        let records = latest(LeaseLog::open(dir.path()).unwrap().1);
-        assert_eq!(records, (0..1000).map(|address| record(address, if address == 3 { 77 } else { 9 })).collect::<Vec<_>>());
+        let records = latest(LeaseLog::open(dir.path()).unwrap().1.records);
+        let expected: Vec<_> = (0..1000).map(|address| record(address, if address == 3 { 77 } else { 9 })).collect();
+        assert!(records == expected, "what counts is not what is there");
     }
 
     #[test]
@@ -169,7 +240,7 @@ mod tests {
         fs::write(&name, &old).unwrap();
         for cut in (0..=whole.len()).step_by(61) {
             fs::write(&new, &whole[..cut]).unwrap();
-            assert_eq!(latest(LeaseLog::open(dir.path()).unwrap().1), expected, "cut at {cut}");
+            assert_eq!(latest(LeaseLog::open(dir.path()).unwrap().1.records), expected, "cut at {cut}");
         }
     }
 }

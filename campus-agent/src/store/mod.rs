@@ -39,7 +39,7 @@ pub use follower::{Follower, Following};
 pub use identity::{Identity, IdentityError};
 pub use incoming::Incoming;
 pub use keeper::{Keeper, Kept, Refusal};
-pub use leases::LeaseLog;
+pub use leases::{Found as FoundLeases, LeaseLog};
 pub use search::best_state;
 pub use slot::Finding;
 pub use store_key::store_key;

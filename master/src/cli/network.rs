@@ -32,7 +32,7 @@ pub(super) fn subnet(client: &Client, output: Output, command: SubnetCommand) ->
 fn show_subnet(client: &Client, output: Output, network: &str) -> Result<(), Failure> {
     let answer = client.get(&format!("/subnets/{network}"), vec![])?;
     print::result(output, &answer.body, |subnet| {
-        let fields = ["network", "campus", "gateway", "domain", "dns_servers", "vlan", "classes", "preference", "quarantine_secs"];
+        let fields = ["network", "campus", "gateway", "domain", "dns_servers", "vlan", "classes", "preference", "quarantine_secs", "unknown_machines", "cover_after_secs", "pool_lease_secs"];
         let numbers = ["total", "used", "free", "quarantined", "excluded"];
         let rows = fields.iter().chain(&numbers).map(|field| vec![(*field).to_owned(), print::cell(&subnet[*field])]);
         print::table(&["field", "value"], &rows.filter(|row| !row[1].is_empty()).collect::<Vec<_>>())
@@ -54,14 +54,14 @@ pub(super) fn zone(client: &Client, output: Output, command: ZoneCommand) -> Res
 
 pub(super) fn campus(client: &Client, output: Output, command: CampusCommand) -> Result<(), Failure> {
     match command {
-        CampusCommand::List => list(client, output, "/campuses", &["name", "service_address"]),
-        CampusCommand::Set { name, rename, service_address, wish } => {
-            let given = [("name", rename), ("service_address", service_address)];
+        CampusCommand::List => list(client, output, "/campuses", &["name", "service_address", "backup"]),
+        CampusCommand::Set { name, rename, service_address, backup, wish } => {
+            let given = [("name", rename), ("service_address", service_address), ("backup", backup)];
             let body: Map<String, Value> = given.into_iter().filter_map(|(field, text)| Some((field.to_owned(), text?.into()))).collect();
             change(client, output, Method::PATCH, &format!("/campuses/{}", encode(&name)), Some(&body.into()), &wish)
         }
-        CampusCommand::Add { name, service_address, wish } => {
-            add(client, output, "/campuses", &json!({ "name": name, "service_address": service_address }), &wish)
+        CampusCommand::Add { name, service_address, backup, wish } => {
+            add(client, output, "/campuses", &json!({ "name": name, "service_address": service_address, "backup": backup }), &wish)
         }
     }
 }

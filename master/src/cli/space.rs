@@ -70,7 +70,13 @@ pub(super) enum PoolCommand {
         #[command(flatten)]
         wish: Wish,
     },
-    /// Delete a pool: its addresses are free for hosts again.
+    /// Which agent lends which addresses of the dynamic pools, and what is given up and not free yet.
+    Shares {
+        /// Only those of this subnet.
+        #[arg(long)]
+        subnet: Option<String>,
+    },
+    /// Delete a pool: its addresses are free for hosts again, those of a dynamic pool when the last lease has run out.
     Delete {
         /// Its name, or its range such as 10.1.4.100-10.1.4.120.
         pool: String,
@@ -194,6 +200,10 @@ pub(super) fn pool(client: &Client, output: Output, command: PoolCommand) -> Res
         PoolCommand::Add { first, last, kind, name, why, wish } => {
             let body = json!({ "first": first, "last": last, "kind": kind, "name": name, "reason": why });
             add(client, output, "/pools", &body, &wish)
+        }
+        PoolCommand::Shares { subnet } => {
+            let query = subnet.map(|subnet| ("subnet", subnet)).into_iter().collect();
+            all(client, output, "/shares", query, &["first", "last", "agent", "state", "until"])
         }
         PoolCommand::Delete { pool, wish } => delete(client, output, &format!("/pools/{}", encode(&pool)), &wish),
     }

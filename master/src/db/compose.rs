@@ -4,7 +4,7 @@ use super::boot::{BootParameters, OptionDraft};
 use super::defaults::{BootDefaults, inherited};
 use super::zones::reverse_bounds;
 use super::{DbError, json, number, word};
-use holdfast_proto::words::{DomainName, HostName, Mac, Subnet};
+use holdfast_proto::words::{DomainName, HostName, Mac, NodeId, Subnet};
 use sqlx::{PgConnection, query};
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -143,6 +143,48 @@ pub async fn subnets(db: &mut PgConnection, networks: &[String]) -> Result<Vec<S
             dns_servers: super::words(&row.dns_servers)?,
             options: json(row.options)?,
             inherited: row.inherited.into_iter().map(json).collect::<Result<_, _>>()?,
+        })
+    });
+    rows.collect()
+}
+
+/// How agents treat a subnet's machines beyond those that are registered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PolicyFacts {
+    /// The network.
+    pub network: Subnet,
+    /// What becomes of machines that nobody registered: `off`, `report`, `quarantine` or `auto`.
+    pub unknown_machines: String,
+    /// How long agents of other campuses wait, in seconds.
+    pub cover_after_secs: u16,
+    /// How long an address is lent, in seconds.
+    pub lease_secs: u32,
+    /// First address, last address and agent of everything that is lent, by address.
+    pub shares: Vec<(Ipv4Addr, Ipv4Addr, NodeId)>,
+}
+
+/// The policies of the subnets with these networks.
+pub async fn policies(db: &mut PgConnection, networks: &[String]) -> Result<Vec<PolicyFacts>, DbError> {
+    let rows = query!(
+        r#"select s.network::text as "network!", s.unknown_machines, s.cover_after_secs, s.pool_lease_secs,
+             coalesce(h.firsts, '{}') as "firsts!", coalesce(h.lasts, '{}') as "lasts!", coalesce(h.nodes, '{}') as "nodes!"
+           from ipam.subnet s cross join lateral (
+             select array_agg(host(h.first) order by h.first) as firsts, array_agg(host(h.last) order by h.first) as lasts, array_agg(h.node_id order by h.first) as nodes
+             from ipam.share h where h.given_up is null
+               and ipam.inetrange(h.first, h.last, '[]') <@ ipam.inetrange(ipam.lowest(s.network), ipam.highest(s.network), '[]')) h
+           where s.network = any ($1::text[]::cidr[]) and family(s.network) = 4"#,
+        networks
+    )
+    .fetch_all(db)
+    .await?;
+    let rows = rows.into_iter().map(|row| {
+        let shares = row.firsts.iter().zip(&row.lasts).zip(&row.nodes);
+        Ok(PolicyFacts {
+            network: word(&row.network)?,
+            unknown_machines: row.unknown_machines,
+            cover_after_secs: number(i64::from(row.cover_after_secs))?,
+            lease_secs: number(row.pool_lease_secs)?,
+            shares: shares.map(|((first, last), node)| Ok((word(first)?, word(last)?, NodeId(*node.as_bytes())))).collect::<Result<_, DbError>>()?,
         })
     });
     rows.collect()

@@ -44,6 +44,7 @@ pub mod records;
 pub mod requests;
 pub mod responsibility;
 pub mod search;
+pub mod shares;
 pub mod sightings;
 pub mod subnets;
 pub mod timeline;

@@ -96,6 +96,16 @@ pub async fn insert(db: &mut PgConnection, row: &PlannedRow) -> Result<(), DbErr
     Ok(())
 }
 
+/// By which way a planned move was planned, and who approved that.
+pub async fn approval_of(db: &mut PgConnection, id: Uuid) -> Result<(String, Option<String>), DbError> {
+    let sql = query!(
+        "select s.via, s.approved_by from change.change c join change.change_set s on s.id = c.change_set
+         where c.table_name = 'ipam.planned_move' and c.key = $1 and c.before is null order by s.at desc limit 1",
+        id.to_string()
+    );
+    Ok(sql.fetch_optional(db).await?.map(|row| (row.via, row.approved_by)).unwrap_or_default())
+}
+
 /// A planned move is over.
 pub async fn end(db: &mut PgConnection, id: Uuid, state: &str, why: &str) -> Result<(), DbError> {
     query!("update ipam.planned_move set state = $2, why = $3 where id = $1", id, state, why).execute(db).await?;

@@ -17,7 +17,7 @@ use chrono::{DateTime, Duration, Utc};
 use holdfast_proto::words::Secret;
 use http::{HeaderMap, HeaderValue, header};
 use sqlx::PgPool;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 
 /// A session ends in any case after this time.
 const SESSION_HOURS: i64 = 12;
@@ -100,8 +100,16 @@ async fn first_factor(pool: &PgPool, row: &PrincipalRow) -> Result<Option<(Facto
 /// The pair first, then the address, then the name: in the order of the brakes.
 fn subjects(name: &str, peer: Option<IpAddr>) -> Vec<String> {
     let shown: String = name.chars().take(64).collect();
-    let peer = peer.map_or_else(|| "unknown".to_owned(), |peer| peer.to_string());
+    let peer = peer.map_or_else(|| "unknown".to_owned(), site);
     vec![format!("pair {peer} {shown}"), format!("address {peer}"), format!("name {shown}")]
+}
+
+/// Of IPv6 a site has 2^64 addresses and more: they count as one.
+fn site(peer: IpAddr) -> String {
+    match peer.to_canonical() {
+        IpAddr::V4(address) => address.to_string(),
+        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX)).to_string() + "/64",
+    }
 }
 
 async fn refuse_while_blocked(pool: &PgPool, subjects: &[String]) -> Result<(), Problem> {
@@ -211,8 +219,12 @@ pub async fn remove_second_factor(app: &App, visitor: &Visitor, code: &str) -> R
 }
 
 async fn check_own_password(app: &App, visitor: &Visitor, given: Secret, pointer: &str) -> Result<(), Problem> {
+    let subjects = [format!("own {}", visitor.name)];
+    refuse_while_blocked(&app.pool, &subjects).await?;
     let row = access::principal_by_name(&app.pool, &visitor.name).await?;
+    count_failure(&app.pool, &subjects, &BRAKES).await?;
     if password_is(given, row.and_then(|row| row.password)).await? {
+        access::forget_failures(&app.pool, &subjects[0]).await?;
         return Ok(());
     }
     Err(Problem::refused(vec![FieldError::new(pointer, "wrong", "this is not your password")]))
@@ -230,6 +242,7 @@ pub async fn log_out(app: &App, headers: &HeaderMap) -> Result<HeaderValue, Prob
 pub async fn change_password(app: &App, visitor: &Visitor, old: Secret, new: Secret) -> Result<(), Problem> {
     /// NIST SP 800-63B section 5.1.1.2 asks for eight; an administrator of the network should have more.
     const SHORTEST_CHARS: usize = 12;
+    visitor.session()?;
     check_own_password(app, visitor, old, "/old").await?;
     if String::from_utf8_lossy(new.expose()).chars().count() < SHORTEST_CHARS {
         let detail = format!("take at least {SHORTEST_CHARS} characters: a few words are easy to remember and hard to guess");

@@ -65,6 +65,8 @@ pub enum Via {
     },
     /// With a token.
     Token {
+        /// Which.
+        id: Uuid,
         /// Whether it may do less than its owner.
         limited: bool,
         /// When it ends.
@@ -124,6 +126,19 @@ impl Visitor {
             Via::Token { .. } => Err(Problem::forbidden("a token cannot do this: log in with your password")),
         }
     }
+
+    /// The token they came with.
+    pub(super) fn token(&self) -> Option<Uuid> {
+        if let Via::Token { id, .. } = self.via { Some(id) } else { None }
+    }
+
+    /// Refused for tokens that may do less than their owner: what leaked must not be able to shut its owner out.
+    pub(super) fn whole(&self) -> Result<(), Problem> {
+        match self.via {
+            Via::Token { limited: true, .. } => Err(Problem::forbidden("this token may do less than you may: log in, or take a token without limits")),
+            _ => Ok(()),
+        }
+    }
 }
 
 impl FromRequestParts<App> for Visitor {
@@ -173,7 +188,7 @@ async fn by_token(app: &App, value: &HeaderValue, peer: Option<IpAddr>) -> Resul
         None => all,
     };
     let authority = if row.access == "read" { granted.barred("this token may only read: make one that may write") } else { granted };
-    Ok(Visitor { id: row.id, name: row.name, authority, must_change: false, via: Via::Token { limited: row.limited, expires: row.expires } })
+    Ok(Visitor { id: row.id, name: row.name, authority, must_change: false, via: Via::Token { id, limited: row.limited, expires: row.expires } })
 }
 
 /// Splits `Bearer holdfast_<id>.<secret>`.

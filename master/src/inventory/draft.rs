@@ -12,6 +12,7 @@ use super::space::SpaceEdit;
 use super::wanted::{InterfaceJson, Wanted};
 pub use crate::db::boot::{BootParameters, OptionDraft};
 pub use crate::db::equipment::{Equipment, HostContact};
+use holdfast_proto::dhcp::policy::DEFAULT_COVER_AFTER_SECS;
 use holdfast_proto::snapshot::{DataKey, EncryptedField};
 use holdfast_proto::words::{DomainName, HostName, Mac, Subnet};
 use serde::{Deserialize, Serialize};
@@ -283,12 +284,64 @@ pub struct SubnetDraft {
     /// The department that it belongs to, by name.
     #[serde(default)]
     pub department: Option<String>,
+    /// What becomes of machines that nobody registered: `off`, `report`, `quarantine` or `auto`.
+    #[serde(default)]
+    #[schema(value_type = String)]
+    pub unknown_machines: UnknownMachines,
+    /// How long agents of other campuses wait for the one at home before they answer a boot request, in seconds.
+    #[serde(default = "SubnetDraft::cover_default")]
+    pub cover_after_secs: u16,
+    /// How long an address of its dynamic pools is lent, in seconds; an hour where nothing is said.
+    #[serde(default = "SubnetDraft::pool_lease_default")]
+    pub pool_lease_secs: u32,
+}
+
+/// What becomes of machines that nobody registered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum UnknownMachines {
+    /// Nobody hears of them.
+    Off,
+    /// They are reported.
+    #[default]
+    Report,
+    /// They are reported, and what they are lent they are lent for minutes, until somebody decides.
+    Quarantine,
+    /// They are reported to be registered by the master.
+    Auto,
+}
+
+impl UnknownMachines {
+    /// As the database keeps it.
+    pub(in crate::inventory) fn text(self) -> &'static str {
+        match self {
+            Self::Off => "off",
+            Self::Report => "report",
+            Self::Quarantine => "quarantine",
+            Self::Auto => "auto",
+        }
+    }
+
+    /// Read back; what is not known is reported.
+    pub(in crate::inventory) fn of(text: &str) -> Self {
+        [Self::Off, Self::Quarantine, Self::Auto].into_iter().find(|one| one.text() == text).unwrap_or_default()
+    }
 }
 
 impl SubnetDraft {
     /// A day.
     pub(in crate::inventory) fn quarantine_default() -> u32 {
         86_400
+    }
+
+    /// What agents do where nothing is said.
+    pub(in crate::inventory) fn cover_default() -> u16 {
+        DEFAULT_COVER_AFTER_SECS
+    }
+
+    /// An hour.
+    pub(in crate::inventory) fn pool_lease_default() -> u32 {
+        3600
     }
 }
 
@@ -302,6 +355,9 @@ pub struct CampusDraft {
     #[serde(default)]
     #[schema(value_type = Option<String>)]
     pub service_address: Option<IpAddr>,
+    /// The campus whose agents stand in for its own, by name; where none is named, the first other one that has agents.
+    #[serde(default)]
+    pub backup: Option<String>,
 }
 
 /// A zone as an admin writes it. Times in seconds.

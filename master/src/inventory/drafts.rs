@@ -6,8 +6,8 @@
 //! it was written. Nothing that carries a secret is kept in a draft.
 
 use super::approval::areas_touched;
-use super::authority::authorise_edits;
-use super::{Actor, Edit, Effects, Problem, Refusal, Version, change, commit, effects, match_version};
+use super::authority::{Own, authorise_edits, change_guarded, effects_seen};
+use super::{Action, Actor, Edit, Effects, Problem, Refusal, Version, authorise, change_as, commit, effects, match_version};
 use crate::db::drafts::{self, DraftEditRow, DraftRow};
 use crate::db::{DbError, changes};
 use chrono::{DateTime, Utc};
@@ -22,7 +22,7 @@ const EDITS_LIMIT: usize = 1000;
 /// What the refusals of drafts call them.
 const OBJECT: &str = "change sets";
 /// How a draft that was applied over the second person's head is marked in the audit.
-const BREAK_GLASS: &str = "break-glass";
+pub(super) const BREAK_GLASS: &str = "break-glass";
 
 /// Where a draft stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, utoipa::ToSchema)]
@@ -163,6 +163,7 @@ pub async fn add_edits(pool: &PgPool, actor: &Actor, id: Uuid, edits: Vec<NewEdi
     let known = drafts::edits(&mut tx, id).await?;
     refuse_doubles(&known, &edits)?;
     let first = known.last().map_or(1, |row| row.number + 1);
+    judge(&mut tx, actor, id, &edits).await?;
     for (number, new) in (first..).zip(edits) {
         let edit = serde_json::to_value(&new.edit).map_err(|_| Problem::new("not-in-a-draft", "", format!("{} are not kept in drafts", new.edit.object())))?;
         let row = DraftEditRow { number, author: actor.name.clone(), request: new.request, edit, if_match: new.if_match.map(|version| version.0) };
@@ -171,11 +172,51 @@ pub async fn add_edits(pool: &PgPool, actor: &Actor, id: Uuid, edits: Vec<NewEdi
     reopen(tx, id).await
 }
 
+/// Refuses edits that who adds them could not make: they will be made by somebody who can. What stands in the draft already is made
+/// first, as far as it can be, since they may rest on it.
+async fn judge(tx: &mut Transaction<'_, Postgres>, actor: &Actor, id: Uuid, edits: &[NewEdit]) -> Result<(), Refusal> {
+    if Action::EDITS.into_iter().all(|action| actor.authority.everywhere(action)) {
+        return Ok(());
+    }
+    let draft = whole(tx, id).await?;
+    let mut trial = tx.begin().await.map_err(DbError::from)?;
+    let change_set = open(&mut trial, actor, &draft).await?;
+    let anybody = Actor::administrator(actor.name.clone(), actor.via);
+    for edit in &draft.edits {
+        let mut step = trial.begin().await.map_err(DbError::from)?;
+        match make(&mut step, &anybody, &draft.reason, edit).await {
+            Ok(_) => step.commit().await.map_err(DbError::from)?,
+            Err(_) => step.rollback().await.map_err(DbError::from)?,
+        }
+    }
+    for new in edits {
+        let mut step = trial.begin().await.map_err(DbError::from)?;
+        match change_guarded(&mut step, actor, change_set, new.edit.clone()).await {
+            Ok(_) => step.commit().await.map_err(DbError::from)?,
+            Err(Refusal::Forbidden(why)) => return Err(Refusal::Forbidden(why)),
+            // What is wrong with it beyond that is told when it is tried.
+            Err(_) => step.rollback().await.map_err(DbError::from)?,
+        }
+    }
+    Ok(trial.rollback().await.map_err(DbError::from)?)
+}
+
+/// Refuses who neither wrote a part of a draft nor could make all of it.
+async fn own_or_able(tx: &mut Transaction<'_, Postgres>, actor: &Actor, id: Uuid) -> Result<(), Refusal> {
+    let draft = whole(tx, id).await?;
+    let is_own = draft.author == actor.name || draft.edits.iter().any(|edit| edit.author == actor.name);
+    if is_own || Action::EDITS.into_iter().all(|action| actor.authority.everywhere(action)) {
+        return Ok(());
+    }
+    rehearse(tx, actor, &draft).await.map(drop)
+}
+
 /// Takes an edit out, by its number.
 pub async fn remove_edit(pool: &PgPool, actor: &Actor, id: Uuid, number: i32) -> Result<Draft, Refusal> {
     authorise_edits(actor, OBJECT)?;
     let mut tx = pool.begin().await.map_err(DbError::from)?;
     lock_open(&mut tx, id).await?;
+    own_or_able(&mut tx, actor, id).await?;
     if !drafts::delete_edit(&mut tx, id, number).await? {
         return Err(Refusal::Missing(Problem::new("no-such-edit", "", format!("the change set has no edit {number}"))));
     }
@@ -222,6 +263,7 @@ pub async fn withdraw_draft(pool: &PgPool, actor: &Actor, id: Uuid) -> Result<Dr
     authorise_edits(actor, OBJECT)?;
     let mut tx = pool.begin().await.map_err(DbError::from)?;
     lock_open(&mut tx, id).await?;
+    own_or_able(&mut tx, actor, id).await?;
     drafts::set_state(&mut tx, id, DraftState::Withdrawn.text(), None, None).await?;
     finish(tx, id).await
 }
@@ -271,6 +313,7 @@ pub async fn apply_draft(pool: &PgPool, actor: &Actor, id: Uuid, break_glass: Op
     let mut actor = actor.clone();
     if draft.state != DraftState::Approved && !needs_approval.is_empty() {
         let Some(why) = break_glass else { return Err(Refusal::NeedsApproval(super::approval::sentence(&needs_approval.join(", ")))) };
+        authorise(&actor, Action::Grant, "anything without the second person")?;
         tracing::warn!(event = "approval_overridden", actor = actor.name, draft = %id, why, "{} applied a change set that nobody approved", actor.name);
         actor.via = BREAK_GLASS;
         draft.reason = format!("{} (without a second person: {why})", draft.reason).trim_start().to_owned();
@@ -286,14 +329,14 @@ pub async fn apply_draft(pool: &PgPool, actor: &Actor, id: Uuid, break_glass: Op
 async fn rehearse(tx: &mut Transaction<'_, Postgres>, actor: &Actor, draft: &Draft) -> Result<DraftPreview, Refusal> {
     let mut inner = tx.begin().await.map_err(DbError::from)?;
     let change_set = open(&mut inner, actor, draft).await?;
-    make_all(&mut inner, actor, draft).await?;
+    let own = make_all(&mut inner, actor, draft).await?;
     let keys = changes::outbox_keys(&mut inner, change_set).await?;
     let after = effects::state(&mut inner, &keys).await?;
     let needs_approval = areas_touched(&mut inner, change_set).await?;
     inner.rollback().await.map_err(DbError::from)?;
     let before = effects::state(tx, &keys).await?;
     let agents = if keys.is_empty() { vec![] } else { drafts::agents(tx).await? };
-    Ok(DraftPreview { effects: effects::between(before, after), agents, needs_approval })
+    Ok(DraftPreview { effects: effects_seen(effects::between(before, after), own.as_ref()), agents, needs_approval })
 }
 
 async fn open(db: &mut PgConnection, actor: &Actor, draft: &Draft) -> Result<Uuid, DbError> {
@@ -303,31 +346,38 @@ async fn open(db: &mut PgConnection, actor: &Actor, draft: &Draft) -> Result<Uui
     Ok(id)
 }
 
-/// Makes every edit, each in a savepoint of its own, so that the problems of all of them are found at once.
-async fn make_all(tx: &mut Transaction<'_, Postgres>, actor: &Actor, draft: &Draft) -> Result<(), Refusal> {
+/// Makes every edit, each in a savepoint of its own, so that the problems of all of them are found at once. Gives what the actor may
+/// be told of the effects; `None` where all.
+async fn make_all(tx: &mut Transaction<'_, Postgres>, actor: &Actor, draft: &Draft) -> Result<Option<Own>, Refusal> {
     if draft.edits.is_empty() {
         return Err(Problem::new("nothing-to-do", "", "the change set has no edit yet: add one first").into());
     }
-    let mut problems = Vec::new();
+    let (mut problems, mut seen) = (Vec::new(), None);
     for (index, edit) in draft.edits.iter().enumerate() {
         let mut step = tx.begin().await.map_err(DbError::from)?;
         match make(&mut step, actor, &draft.reason, edit).await {
-            Ok(()) => step.commit().await.map_err(DbError::from)?,
+            Ok(own) => {
+                step.commit().await.map_err(DbError::from)?;
+                if let Some(own) = own {
+                    seen.get_or_insert_with(Own::default).extend(own);
+                }
+            }
             Err(refusal) => {
                 step.rollback().await.map_err(DbError::from)?;
                 problems.extend(placed(index, edit, refusal)?);
             }
         }
     }
-    super::places::refuse(problems)
+    super::places::refuse(problems)?;
+    Ok(seen)
 }
 
-async fn make(tx: &mut Transaction<'_, Postgres>, actor: &Actor, reason: &str, edit: &DraftEdit) -> Result<(), Refusal> {
+async fn make(tx: &mut Transaction<'_, Postgres>, actor: &Actor, reason: &str, edit: &DraftEdit) -> Result<Option<Own>, Refusal> {
     let wanted = edit.edit.clone().ok_or_else(|| Problem::new("not-in-a-draft", "", "this edit was kept by another build: make it anew"))?;
     if let Some(version) = edit.version {
         match_version(tx, &wanted, version).await?;
     }
-    change(tx, actor, reason, wanted).await.map(drop)
+    Ok(change_as(tx, actor, reason, wanted).await?.1)
 }
 
 /// The problems of one edit, each with its place in the draft.

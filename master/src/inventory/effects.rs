@@ -114,6 +114,9 @@ pub(super) async fn state(db: &mut PgConnection, keys: &[OutboxKey]) -> Result<S
         for subnet in compose::subnets(db, &subnets).await? {
             state.others.insert(format!("subnet {}", subnet.network), format!("{subnet:?}"));
         }
+        for policy in compose::policies(db, &subnets).await? {
+            state.others.insert(format!("what {} lends", policy.network), format!("{policy:?}"));
+        }
     }
     let prefixes: Vec<String> = of("nas").map(str::to_owned).collect();
     if !prefixes.is_empty() {

@@ -37,6 +37,7 @@ pub mod records;
 mod refusal;
 pub mod search;
 mod services;
+mod shares;
 mod space;
 mod timeline;
 mod undo;
@@ -48,7 +49,7 @@ pub use approval::{ApprovalRule, approval_rules};
 pub use authority::{Action, Authority, Role, Sight, authorise, grants_of};
 pub use draft::{
     ApprovalRuleDraft, BootParameters, CampusDraft, Edit, Equipment, HostContact, HostDraft, InterfaceDraft, NasDraft, OptionDraft, Pointer, RecordDraft,
-    SubnetDraft, TemplateDraft, ZoneDraft,
+    SubnetDraft, TemplateDraft, UnknownMachines, ZoneDraft,
 };
 pub use drafts::{Draft, DraftApplied, DraftEdit, DraftPreview, DraftState, NewEdit};
 pub use drafts::{
@@ -62,6 +63,7 @@ pub use quarantine::{Held, quarantined};
 pub use read::{HistoryEntry, Host, HostPage, HostQuery, NasObject, SubnetNumbers, SubnetObject, ZoneObject};
 pub use read::{campuses, history, host_by_name, host_list, nas, subnet_made_by, subnets, templates, zones};
 pub use refusal::{Problem, Refusal};
+pub use shares::{Share, shares};
 pub use space::{ContainerDraft, ContainerObject, PoolDraft, PoolKind, PoolObject, SpaceEdit, containers, pools};
 pub use timeline::{ChangeQuery, ChangeSet, FieldChange, HistoryLine, RowChange, Subject};
 pub use timeline::{change_set_rows, change_set_summary, change_sets, history_of};

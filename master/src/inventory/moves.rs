@@ -5,9 +5,11 @@
 //! have run out when the time comes; then the master makes the move by itself and puts the TTL back.
 
 use super::wanted::{NextFree, Wanted};
-use super::{Actor, Edit, Problem, Refusal, Sight, SpaceEdit, Version, change, hosts, read};
+use super::drafts::BREAK_GLASS;
+use super::{Actor, Authority, Edit, Problem, Refusal, Sight, SpaceEdit, Version, change, commit, grants_of, hosts, read, shares};
+use crate::db::access::principal_by_name;
 use crate::db::moves::{self, PlannedRow};
-use crate::db::{DbError, quarantine};
+use crate::db::{DbError, changes, quarantine};
 use chrono::{DateTime, Utc};
 use holdfast_proto::words::{HostName, Subnet};
 use serde::{Deserialize, Serialize};
@@ -23,6 +25,8 @@ use uuid::Uuid;
 const LOWERED_TTL_SECS: u32 = 60;
 /// How often it is looked for moves that are due and for addresses that nothing holds any more.
 const TICK: Duration = Duration::from_secs(1);
+/// By which way planned moves are made.
+const PLANNED: &str = "planned";
 /// So many addresses leave the quarantine in one transaction, which holds the locks of their subnets.
 const RELEASED_AT_ONCE: i32 = 10_000;
 
@@ -208,9 +212,9 @@ pub async fn tend(pool: PgPool, committed: Arc<Notify>) -> Infallible {
     loop {
         tick.tick().await;
         match tend_once(&pool).await {
-            Ok(moved) => {
+            Ok(made) => {
                 is_well = true;
-                if moved > 0 {
+                if made > 0 {
                     committed.notify_one();
                 }
             }
@@ -224,48 +228,75 @@ pub async fn tend(pool: PgPool, committed: Arc<Notify>) -> Infallible {
     }
 }
 
-/// Does once what is due now; how many moves that were.
+/// Does once what is due now; how many edits that were.
 pub async fn tend_once(pool: &PgPool) -> Result<usize, DbError> {
     let mut db = pool.acquire().await?;
     while quarantine::release_due(&mut db, None, RELEASED_AT_ONCE).await? == i64::from(RELEASED_AT_ONCE) {}
     let due = moves::list(&mut db, None, true).await?;
     drop(db);
-    let mut made = 0;
+    let (mut made, mut failed) = (usize::from(shares::tend(pool).await?), None);
     for row in due {
-        made += usize::from(tend_move(pool, &row).await?);
+        // One that cannot be made now must not keep the others waiting.
+        match tend_move(pool, &row).await {
+            Ok(is_made) => made += usize::from(is_made),
+            Err(error) => failed = failed.or(Some(error)),
+        }
     }
-    Ok(made)
+    failed.map_or(Ok(made), Err)
 }
 
 async fn tend_move(pool: &PgPool, row: &PlannedRow) -> Result<bool, DbError> {
+    match make_planned(pool, row).await {
+        Ok(made) => Ok(made),
+        // Not refused but unlucky: the next tick tries again.
+        Err(Refusal::Database(error)) => Err(error),
+        Err(refusal) => give_up(pool, row, refusal.to_string()).await,
+    }
+}
+
+/// Makes a move whose time has come; `false` where somebody else does.
+async fn make_planned(pool: &PgPool, row: &PlannedRow) -> Result<bool, Refusal> {
+    let actor = planner(pool, row).await?;
+    let mut tx = pool.begin().await.map_err(DbError::from)?;
+    if !moves::lock(&mut tx, row.id).await? {
+        return Ok(false);
+    }
+    open(&mut tx, &actor, row).await?;
+    change(&mut tx, &actor, &row.reason, Edit::Space(SpaceEdit::CarryOut(row.id))).await?;
+    commit(tx).await?;
+    Ok(true)
+}
+
+async fn give_up(pool: &PgPool, row: &PlannedRow, why: String) -> Result<bool, DbError> {
+    tracing::warn!(event = "planned_move_failed", host = row.name, why, "a planned move could not be made");
+    let actor = Actor::administrator(row.actor.clone(), PLANNED);
     let mut tx = pool.begin().await?;
     if !moves::lock(&mut tx, row.id).await? {
         return Ok(false);
     }
-    // Whether they may was asked when they planned it.
-    // Whether they may move it was judged when they planned it.
-    let actor = Actor::administrator(row.actor.clone(), "planned");
-    let mut trial = tx.begin().await?;
-    let made = change(&mut trial, &actor, &row.reason, Edit::Space(SpaceEdit::CarryOut(row.id))).await;
-    let refused = match made {
-        Ok(_) => {
-            trial.commit().await?;
-            None
-        }
-        // Not refused but unlucky: the next tick tries again.
-        Err(Refusal::Database(error)) => return Err(error),
-        Err(refusal) => {
-            trial.rollback().await?;
-            Some(refusal.to_string())
-        }
+    let gave_up = async {
+        open(&mut tx, &actor, row).await?;
+        change(&mut tx, &actor, &row.reason, Edit::Space(SpaceEdit::GiveUp(row.id, why))).await?;
+        commit(tx).await
     };
-    if let Some(why) = refused {
-        tracing::warn!(event = "planned_move_failed", host = row.name, why, "a planned move could not be made");
-        let gave_up = change(&mut tx, &actor, &row.reason, Edit::Space(SpaceEdit::GiveUp(row.id, why))).await;
-        gave_up.map_err(|refusal| if let Refusal::Database(error) = refusal { error } else { DbError::Damaged(refusal.to_string()) })?;
-    }
-    tx.commit().await?;
-    Ok(true)
+    let as_error = |refusal| if let Refusal::Database(error) = refusal { error } else { DbError::Damaged(refusal.to_string()) };
+    gave_up.await.map(|()| true).map_err(as_error)
+}
+
+/// Who planned a move, with what they may do now. Whoever is no principal was the administrator of the master itself.
+async fn planner(pool: &PgPool, row: &PlannedRow) -> Result<Actor, Refusal> {
+    let Some(principal) = principal_by_name(pool, &row.actor).await.map_err(DbError::from)? else {
+        return Ok(Actor::administrator(row.actor.clone(), PLANNED));
+    };
+    let grants = if principal.disabled_at.is_some() { vec![] } else { grants_of(pool, principal.id).await? };
+    Ok(Actor { name: row.actor.clone(), authority: Authority::new(grants), via: PLANNED })
+}
+
+/// Opens the change set of a planned move: who approved the plan, or broke the glass for it, did so for the move.
+async fn open(db: &mut PgConnection, actor: &Actor, row: &PlannedRow) -> Result<(), DbError> {
+    let (via, approved_by) = moves::approval_of(db, row.id).await?;
+    let via = if via == BREAK_GLASS { BREAK_GLASS } else { actor.via };
+    changes::open_of_draft(db, Uuid::now_v7(), &actor.name, &row.reason, via, &actor.name, approved_by.as_deref()).await
 }
 
 #[cfg(test)]

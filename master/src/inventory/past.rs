@@ -2,7 +2,7 @@
 //! for it; the further back and the more was changed since, the longer it takes. Of a host it tells the names, interfaces,
 //! addresses, boot entries, texts and department that it had; its equipment, contacts and further names are in its history.
 
-use super::draft::{BootParameters, CampusDraft, HostDraft, InterfaceDraft, SubnetDraft, ZoneDraft};
+use super::draft::{BootParameters, CampusDraft, HostDraft, InterfaceDraft, SubnetDraft, UnknownMachines, ZoneDraft};
 use super::read::{Host, HostPage, HostQuery, SubnetNumbers, SubnetObject, ZoneObject};
 use super::{Problem, Refusal, Version};
 use crate::db::DbError;
@@ -79,6 +79,10 @@ pub async fn subnets_at(pool: &PgPool, at: Moment) -> Result<Vec<SubnetObject>, 
             preference: column(&row, "preference")?,
             quarantine_secs: column(&row, "quarantine_secs")?,
             department: named(&departments, &row)?,
+            // Rows from before these were known have none.
+            unknown_machines: column::<Option<String>>(&row, "unknown_machines")?.map_or_else(UnknownMachines::default, |text| UnknownMachines::of(&text)),
+            cover_after_secs: column::<Option<u16>>(&row, "cover_after_secs")?.unwrap_or_else(SubnetDraft::cover_default),
+            pool_lease_secs: column::<Option<u32>>(&row, "pool_lease_secs")?.unwrap_or_else(SubnetDraft::pool_lease_default),
         };
         let numbers = SubnetNumbers::Then { used: used(id) };
         subnets.push(SubnetObject { version: Version(column(&row, "version")?), numbers, draft });
@@ -121,7 +125,11 @@ pub async fn zones_at(pool: &PgPool, at: Moment) -> Result<Vec<ZoneObject>, DbEr
 /// All campuses, by name.
 pub async fn campuses_at(pool: &PgPool, at: Moment) -> Result<Vec<CampusDraft>, DbError> {
     let rows = past::rows(&mut *pool.acquire().await?, "org.campus", "id", at.0).await?;
-    let campus = |row: &Value| Ok::<_, DbError>(CampusDraft { name: column(row, "name")?, service_address: optional(row, "service_address")? });
+    let names = names_of(&rows)?;
+    let campus = |row: &Value| {
+        let backup = column::<Option<i64>>(row, "backup_id")?.and_then(|id| names.get(&id).cloned());
+        Ok::<_, DbError>(CampusDraft { name: column(row, "name")?, service_address: optional(row, "service_address")?, backup })
+    };
     let mut campuses: Vec<CampusDraft> = rows.iter().map(campus).collect::<Result<_, _>>()?;
     campuses.sort_by(|one, other| one.name.cmp(&other.name));
     Ok(campuses)

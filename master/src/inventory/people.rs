@@ -1,7 +1,7 @@
 //! Who may come in, and what they are granted. Every change leaves a change set with who made it and why, as an edit of a host does.
 
 use super::authority::{Area, AreaDraft, What, part};
-use super::{Action, Actor, Authority, Problem, Refusal, Role, authorise};
+use super::{Action, Actor, Authority, Problem, Refusal, Role, authorise, commit};
 use crate::db::access::factors::{self, Policy};
 use crate::db::access::{self, PrincipalRow};
 use crate::db::grants::{self, GrantRow, NewGrant};
@@ -332,8 +332,4 @@ async fn finish(mut tx: sqlx::Transaction<'_, sqlx::Postgres>, why: Why<'_>) -> 
     }
     crate::db::undo::check_references(&mut tx).await.map_err(|error| super::refusal::from_constraint(error.into()))?;
     Ok(tx.rollback().await.map_err(DbError::from)?)
-}
-
-async fn commit(tx: sqlx::Transaction<'_, sqlx::Postgres>) -> Result<(), Refusal> {
-    Ok(tx.commit().await.map_err(DbError::from)?)
 }

@@ -2,7 +2,7 @@
 
 use super::draft::{CampusDraft, SubnetDraft};
 use super::hosts::check_options;
-use super::{Problem, Refusal, Version};
+use super::{Problem, Refusal, Version, shares};
 use crate::db::campuses::{self, CampusRow};
 use crate::db::defaults::{self, Level};
 use crate::db::departments;
@@ -14,11 +14,15 @@ use sqlx::PgConnection;
 
 /// The longest quarantine, in seconds: ten years.
 const QUARANTINE_LIMIT_SECS: u32 = 315_360_000;
+/// The longest that agents of other campuses can be told to wait, in seconds.
+const COVER_LIMIT_SECS: u16 = 300;
+/// How long an address of a pool can be lent, in seconds: a minute to a year.
+const POOL_LEASE_SECS: std::ops::RangeInclusive<u32> = 60..=31_536_000;
 
 /// Adds a campus.
 pub(super) async fn add_campus(db: &mut PgConnection, draft: &CampusDraft) -> Result<(), Refusal> {
     check_campus(draft, &campuses::all(db).await?, None)?;
-    Ok(campuses::insert(db, &draft.name, draft.service_address).await?)
+    Ok(campuses::insert(db, &draft.name, draft.service_address, draft.backup.as_deref()).await?)
 }
 
 /// Makes a campus what the draft says.
@@ -27,7 +31,7 @@ pub(super) async fn set_campus(db: &mut PgConnection, name: &str, draft: &Campus
     let id = all.iter().find(|campus| campus.name == name).map(|campus| campus.id);
     let id = id.ok_or_else(|| Refusal::Missing(Problem::new("no-such-campus", "", format!("there is no campus {name}"))))?;
     check_campus(draft, &all, Some(id))?;
-    Ok(campuses::update(db, id, &draft.name, draft.service_address).await?)
+    Ok(campuses::update(db, id, &draft.name, draft.service_address, draft.backup.as_deref()).await?)
 }
 
 fn check_campus(draft: &CampusDraft, all: &[CampusRow], own: Option<i64>) -> Result<(), Refusal> {
@@ -38,6 +42,14 @@ fn check_campus(draft: &CampusDraft, all: &[CampusRow], own: Option<i64>) -> Res
         }
         if draft.service_address.is_some() && other.service_address == draft.service_address {
             problems.push(Problem::new("duplicate-address", "/service_address", format!("this is the service address of campus {} already", other.name)));
+        }
+    }
+    if let Some(backup) = &draft.backup {
+        let is_itself = Some(backup) == all.iter().find(|campus| Some(campus.id) == own).map(|campus| &campus.name) || *backup == draft.name;
+        if is_itself {
+            problems.push(Problem::new("own-backup", "/backup", "a campus cannot stand in for itself: name another one"));
+        } else if all.iter().all(|campus| campus.name != *backup) {
+            problems.push(Problem::new("no-such-campus", "/backup", format!("there is no campus {backup}")));
         }
     }
     refuse(problems)
@@ -57,7 +69,9 @@ pub(super) async fn set_subnet(db: &mut PgConnection, network: Subnet, draft: &S
     let own = existing_subnet(&all, network)?;
     let department = check_department(db, draft.department.as_deref()).await?;
     let row = check_subnet(draft, &campuses::all(db).await?, &all, Some(own), department)?;
-    Ok(Version(subnets::update(db, &row).await?))
+    let version = subnets::update(db, &row).await?;
+    shares::settle(db, &[row.id]).await?;
+    Ok(Version(version))
 }
 
 /// Deletes a subnet that nobody is on.
@@ -71,7 +85,8 @@ pub(super) async fn delete_subnet(db: &mut PgConnection, network: Subnet) -> Res
     pools::delete_of(db, own.id).await?;
     responsibility::delete_of(db, ObjectId::Subnet(own.id)).await?;
     defaults::delete(db, Level::Subnet, &network.to_string()).await?;
-    Ok(subnets::delete(db, own.id).await?)
+    subnets::delete(db, own.id).await?;
+    Ok(shares::forget(db).await?)
 }
 
 /// The problem of a department that is not there.
@@ -115,6 +130,12 @@ fn check_subnet(
     if draft.quarantine_secs > QUARANTINE_LIMIT_SECS {
         add("time-out-of-range", "/quarantine_secs".to_owned(), format!("the quarantine lasts {QUARANTINE_LIMIT_SECS} seconds at most"));
     }
+    if draft.cover_after_secs > COVER_LIMIT_SECS {
+        add("time-out-of-range", "/cover_after_secs".to_owned(), format!("another campus waits {COVER_LIMIT_SECS} seconds at most"));
+    }
+    if !POOL_LEASE_SECS.contains(&draft.pool_lease_secs) {
+        add("time-out-of-range", "/pool_lease_secs".to_owned(), "an address of a pool is lent for a minute at least and a year at most".to_owned());
+    }
     check_options(&draft.options, "/options", &mut add);
     refuse(problems)?;
     Ok(SubnetRow {
@@ -131,6 +152,9 @@ fn check_subnet(
         preference: draft.preference,
         quarantine_secs: draft.quarantine_secs,
         department: draft.department.clone(),
+        unknown_machines: draft.unknown_machines.text().to_owned(),
+        cover_after_secs: draft.cover_after_secs,
+        pool_lease_secs: draft.pool_lease_secs,
         version: own.map_or(1, |own| own.version),
         used: 0,
     })
@@ -147,7 +171,7 @@ mod tests {
 
     #[test]
     fn a_wrong_subnet_is_told_all_that_is_wrong_with_it() {
-        let campus = CampusRow { id: 1, name: "north".to_owned(), service_address: None };
+        let campus = CampusRow { id: 1, name: "north".to_owned(), service_address: None, backup: None };
         let draft = |text: &str| serde_json::from_str::<SubnetDraft>(text).unwrap();
         let good = draft(r#"{"network": "10.1.4.0/22", "campus": "north", "gateway": "10.1.4.1"}"#);
         let row = check_subnet(&good, std::slice::from_ref(&campus), &[], None, None).unwrap();

@@ -4,7 +4,7 @@ use super::authority::{Sight, What, part};
 use super::extra_names;
 use super::numbers::{self, Numbers};
 use super::search::sought;
-use super::{CampusDraft, HostContact, HostDraft, InterfaceDraft, OtherAddressDraft, SubnetDraft, TemplateDraft, Version, ZoneDraft};
+use super::{CampusDraft, HostContact, HostDraft, InterfaceDraft, OtherAddressDraft, SubnetDraft, TemplateDraft, UnknownMachines, Version, ZoneDraft};
 use crate::db::hosts::{HostRow, IfaceRow};
 use crate::db::search::Stretch;
 use crate::db::{self, DbError};
@@ -247,6 +247,9 @@ pub async fn subnets(pool: &PgPool, sight: &Sight) -> Result<Vec<SubnetObject>, 
             preference: row.preference,
             quarantine_secs: row.quarantine_secs,
             department: row.department,
+            unknown_machines: UnknownMachines::of(&row.unknown_machines),
+            cover_after_secs: row.cover_after_secs,
+            pool_lease_secs: row.pool_lease_secs,
         },
     };
     Ok(rows.map(object).collect())
@@ -300,7 +303,7 @@ pub async fn zones(pool: &PgPool, sight: &Sight) -> Result<Vec<ZoneObject>, DbEr
 /// All campuses, by name.
 pub async fn campuses(pool: &PgPool) -> Result<Vec<CampusDraft>, DbError> {
     let rows = db::campuses::all(&mut *pool.acquire().await?).await?;
-    Ok(rows.into_iter().map(|row| CampusDraft { name: row.name, service_address: row.service_address }).collect())
+    Ok(rows.into_iter().map(|row| CampusDraft { name: row.name, service_address: row.service_address, backup: row.backup }).collect())
 }
 
 /// A NAS as it is. Its secret is for agents alone.

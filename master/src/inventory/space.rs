@@ -5,7 +5,7 @@ use super::families::FamilyDraft;
 use super::moves::MoveDraft;
 use super::places::{existing_subnet, refuse};
 use super::wanted::Range;
-use super::{Problem, Refusal, Version, families, moves, places, quarantine};
+use super::{Problem, Refusal, Version, families, moves, places, quarantine, shares};
 use crate::db::pools::{self, PoolRow};
 use crate::db::{free, subnets};
 use chrono::{DateTime, Utc};
@@ -182,7 +182,8 @@ async fn add_pool(db: &mut PgConnection, draft: &PoolDraft) -> Result<(), Refusa
     }
     refuse(problems)?;
     let row = PoolRow { id: 0, subnet, network, name: name.clone(), first: *first, last: *last, kind: kind.text().to_owned(), reason: reason.clone() };
-    Ok(pools::insert(db, &row).await?)
+    pools::insert(db, &row).await?;
+    shares::settle(db, &[subnet]).await
 }
 
 async fn delete_pool(db: &mut PgConnection, which: &Range) -> Result<(), Refusal> {
@@ -192,7 +193,10 @@ async fn delete_pool(db: &mut PgConnection, which: &Range) -> Result<(), Refusal
     };
     let missing = || Refusal::Missing(Problem::new("no-such-pool", "", format!("there is no pool {which}")));
     let all = pools::of_subnets(db, None).await?;
-    Ok(pools::delete(db, all.iter().find(is_it).ok_or_else(missing)?.id).await?)
+    let found = all.iter().find(is_it).ok_or_else(missing)?;
+    free::lock(db, &[found.subnet]).await?;
+    pools::delete(db, found.id).await?;
+    shares::settle(db, &[found.subnet]).await
 }
 
 async fn add_container(db: &mut PgConnection, draft: &ContainerDraft) -> Result<(), Refusal> {

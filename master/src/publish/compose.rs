@@ -6,11 +6,12 @@
 use crate::db::boot::OptionDraft;
 use crate::db::campuses::{self, CampusRow};
 use crate::db::changes::OutboxKey;
-use crate::db::compose::{self as facts, NasFacts, ReservationFacts, SubnetFacts};
+use crate::db::compose::{self as facts, NasFacts, PolicyFacts, ReservationFacts, SubnetFacts};
 use crate::db::defaults::BootDefaults;
 use crate::db::facts::{NameFacts, RecordFact};
 use crate::db::zones::{ZoneIndex, ZoneRow as ZoneFacts};
 use crate::db::{self, DbError};
+use holdfast_proto::dhcp::policy::{POLICY, PolicyRow, Share, Unknown};
 use holdfast_proto::dhcp::table::{self as dhcp, Reservation, SubnetRow};
 use holdfast_proto::dns::{NODE, Node, RrSet, ZONE, ZoneRow, rtype};
 use holdfast_proto::radius::{NAS, Nas, nas_key};
@@ -181,7 +182,25 @@ async fn subnet_rows(db: &mut PgConnection, networks: &BTreeSet<Subnet>) -> Resu
         let value = found.get(network).map(|facts| SubnetRow { campus: facts.campus.clone(), options: subnet_options(net, facts, &campuses) }.encode());
         Some(bootptab_row(Change { table: dhcp::SUBNET, key: dhcp::subnet_key(net).to_vec(), value }))
     });
-    Ok(rows.collect())
+    let policies: HashMap<Subnet, PolicyFacts> = facts::policies(db, &texts).await?.into_iter().map(|facts| (facts.network, facts)).collect();
+    let policies = networks.iter().filter_map(|network| {
+        let value = policies.get(network).map(policy).filter(|row| *row != PolicyRow::default()).map(|row| row.encode());
+        Some(bootptab_row(Change { table: POLICY, key: dhcp::subnet_key(v4(network)?).to_vec(), value }))
+    });
+    Ok(rows.chain(policies).collect())
+}
+
+/// How agents treat a subnet's machines. Where nothing is lent, nobody needs to know for how long.
+fn policy(facts: &PolicyFacts) -> PolicyRow {
+    let unknown = match facts.unknown_machines.as_str() {
+        "off" => Unknown::Off,
+        "quarantine" => Unknown::Quarantine,
+        "auto" => Unknown::Auto,
+        _ => Unknown::Report,
+    };
+    let shares: Vec<Share> = facts.shares.iter().map(|(first, last, owner)| Share { first: *first, last: *last, owner: *owner }).collect();
+    let lease_secs = if shares.is_empty() { 0 } else { facts.lease_secs };
+    PolicyRow { unknown, cover_after_secs: facts.cover_after_secs, lease_secs, shares }
 }
 
 fn bootptab_row(change: Change) -> ComposedRow {
@@ -287,7 +306,7 @@ mod tests {
     use holdfast_proto::dns::Place;
 
     fn campus(name: &str, address: Option<&str>) -> CampusRow {
-        CampusRow { id: 1, name: name.to_owned(), service_address: address.map(|text| text.parse().unwrap()) }
+        CampusRow { id: 1, name: name.to_owned(), service_address: address.map(|text| text.parse().unwrap()), backup: None }
     }
 
     fn subnet() -> SubnetFacts {

@@ -3,6 +3,7 @@
 use super::TableCount;
 use crate::db::changes::OutboxKey;
 use crate::inventory::present;
+use holdfast_proto::dhcp::policy::{POLICY, PolicyRow};
 use holdfast_proto::dhcp::table as dhcp;
 use holdfast_proto::dns::{NODE, Node, ZONE, ZoneRow};
 use holdfast_proto::radius::{ACCOUNT, NAS, Nas};
@@ -18,6 +19,7 @@ pub(super) fn lines(feed: Feed, table: Table, key: &[u8], value: &[u8], with_ttl
         (Kind::Zone, ZONE) => ZoneRow::decode(value).ok().map(|row| vec![format!("{} with serial {}", what(feed, table, key), row.serial)]),
         (Kind::Bootptab, dhcp::SUBNET) => subnet(key, value),
         (Kind::Bootptab, dhcp::RESERVATION) => reservation(key, value),
+        (Kind::Bootptab, POLICY) => policy(key, value),
         (Kind::Auth, NAS) => Nas::decode(value).ok().map(|nas| vec![nas_line(key, &nas)]),
         _ => Some(vec![what(feed, table, key)]),
     };
@@ -31,6 +33,7 @@ pub(super) fn what(feed: Feed, table: Table, key: &[u8]) -> String {
         (Kind::Zone, ZONE) => DomainName::from_wire(key).map(|name| format!("zone {name}")),
         (Kind::Bootptab, dhcp::SUBNET) => net(key).map(|net| format!("subnet {net}")),
         (Kind::Bootptab, dhcp::RESERVATION) => place(key).map(|(net, hardware)| format!("boot {hardware} in {net}")),
+        (Kind::Bootptab, POLICY) => net(key).map(|net| format!("policy of {net}")),
         (Kind::Auth, NAS) => nas_net(key).map(|net| format!("NAS at {net}")),
         (Kind::Auth, ACCOUNT) => std::str::from_utf8(key).ok().map(|name| format!("account {name}")),
         (_, WRAPPED_KEYS) => key.split_at_checked(8).map(|(id, to)| format!("data key {} for agent {}", hex::encode(id), hex::encode(to))),
@@ -74,6 +77,13 @@ fn reservation(key: &[u8], value: &[u8]) -> Option<Vec<String>> {
     Some(vec![line])
 }
 
+fn policy(key: &[u8], value: &[u8]) -> Option<Vec<String>> {
+    let (net, row) = (net(key)?, PolicyRow::decode(value).ok()?);
+    let head = format!("policy of {net}: unknown machines {:?}, other campuses after {} s, lent for {} s", row.unknown, row.cover_after_secs, row.lease_secs);
+    let shares = row.shares.iter().map(|share| format!("policy of {net}: {}-{} lent by agent {}", share.first, share.last, share.owner));
+    Some([head].into_iter().chain(shares).collect())
+}
+
 fn nas_line(key: &[u8], nas: &Nas) -> String {
     let net = nas_net(key).unwrap_or_else(|| hex::encode(key));
     let strict = if nas.require_message_authenticator { ", Message-Authenticator required" } else { "" };
@@ -106,7 +116,7 @@ fn nas_net(key: &[u8]) -> Option<String> {
 fn tables(feed: Feed) -> &'static [(Table, &'static str)] {
     match feed {
         Feed::ZONE => &[(ZONE, "zones"), (NODE, "names")],
-        Feed::BOOTPTAB => &[(dhcp::SUBNET, "subnets"), (dhcp::RESERVATION, "boot entries")],
+        Feed::BOOTPTAB => &[(dhcp::SUBNET, "subnets"), (dhcp::RESERVATION, "boot entries"), (POLICY, "policies")],
         Feed::PEOPLE => &[(ACCOUNT, "accounts"), (WRAPPED_KEYS, "wrapped data keys")],
         Feed::ACCESS => &[(NAS, "NASs"), (WRAPPED_KEYS, "wrapped data keys")],
         _ => &[],
@@ -142,7 +152,7 @@ pub(super) fn outbox_key(feed: Feed, table: Table, key: &[u8]) -> Option<OutboxK
     let (subject, key) = match (feed.kind, table) {
         (Kind::Zone, NODE) => ("name", name()?),
         (Kind::Zone, ZONE) => ("zone", name()?),
-        (Kind::Bootptab, dhcp::SUBNET) => ("subnet", net(key)?.to_string()),
+        (Kind::Bootptab, dhcp::SUBNET | POLICY) => ("subnet", net(key)?.to_string()),
         (Kind::Bootptab, dhcp::RESERVATION) => ("reservation", place(key).map(|(net, hardware)| format!("{net} {hardware}"))?),
         (Kind::Auth, NAS) => ("nas", nas_net(key)?),
         _ => return None,

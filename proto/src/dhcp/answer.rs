@@ -109,6 +109,8 @@ pub enum Reason {
     Declined,
     /// The client gave its address back; the reservation stays.
     Released,
+    /// The disk takes no lease, so none is offered: another agent's disk may.
+    LeaseLogFails,
     /// What the disk has lost or altered must not look like "unknown": another agent may know better.
     DamagedSnapshot,
 }
@@ -121,7 +123,7 @@ impl From<Damaged> for Reason {
 
 impl Reason {
     /// Every reason.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::Malformed,
         Self::NotRequest,
         Self::Unsupported,
@@ -138,6 +140,7 @@ impl Reason {
         Self::NoRecord,
         Self::Declined,
         Self::Released,
+        Self::LeaseLogFails,
         Self::DamagedSnapshot,
     ];
 
@@ -160,6 +163,7 @@ impl Reason {
             Self::NoRecord => "no_record",
             Self::Declined => "declined",
             Self::Released => "released",
+            Self::LeaseLogFails => "lease_log_fails",
             Self::DamagedSnapshot => "damaged_snapshot",
         }
     }
@@ -232,11 +236,17 @@ pub(super) fn decide<'a>(view: &'a View, request: &Message<'_>, peer: &Peer<'_>,
             wait()?;
             answer_to(request, &place, peer, |composer| send(&composer, Kind::Offer, out))
         }
-        Kind::Decline => Err(Reason::Declined),
+        Kind::Decline => Err(declined(request, &place, peer)?),
         Kind::Release => Err(Reason::Released),
         _ => answer_to(request, &place, peer, |composer| send(&composer, Kind::Ack, out)),
     };
     outcome.map(Decided::Done)
+}
+
+/// A client that found its address in use says so to whoever told it of the address.
+fn declined(request: &Message<'_>, place: &Place<'_>, peer: &Peer<'_>) -> Result<Reason, Reason> {
+    let is_its_own = request.options.address(code::REQUESTED_ADDRESS) == Some(place.reservation.address);
+    Ok(if names_us(request, peer)? && is_its_own { Reason::Declined } else { Reason::NoRecord })
 }
 
 /// Composes a reply and finds its way.
@@ -296,7 +306,7 @@ pub(super) fn names_us(request: &Message<'_>, peer: &Peer<'_>) -> Result<bool, R
         return Ok(false);
     }
     let server = request.options.address(code::SERVER_IDENTIFIER).ok_or(Reason::Unsupported)?;
-    let is_relays = request.options.relay_address(code::SERVER_IDENTIFIER_OVERRIDE) == Some(server);
+    let is_relays = !request.giaddr.is_unspecified() && request.options.relay_address(code::SERVER_IDENTIFIER_OVERRIDE) == Some(server);
     let is_ours = is_relays || peer.local == Some(server) || peer.interface_addresses.contains(&server);
     if is_ours { Ok(true) } else { Err(Reason::OtherServer) }
 }

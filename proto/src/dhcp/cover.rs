@@ -15,6 +15,8 @@ use std::collections::HashMap;
 
 /// Clients remembered; more at once is a flood, in which the home answers or nobody can.
 const SIGHTINGS_LIMIT: usize = 16_384;
+/// How often those that are old make room, in milliseconds.
+const SWEPT_EVERY_MS: u64 = 1000;
 /// A client that was not heard for so long begins anew, in milliseconds: no client pauses for longer while it asks.
 const FORGOTTEN_AFTER_MS: u64 = 70_000;
 
@@ -41,6 +43,7 @@ impl Standing<'_> {
 #[derive(Debug, Default)]
 pub struct Sightings {
     clients: HashMap<[u8; 16], Sighting>,
+    swept: UnixMillis,
 }
 
 #[derive(Debug)]
@@ -61,7 +64,11 @@ impl Sightings {
             return 0;
         }
         if self.clients.len() >= SIGHTINGS_LIMIT && !self.clients.contains_key(request.chaddr_field) {
-            self.clients.retain(|_, sighting| !sighting.is_old(now));
+            // A flood must not buy a walk over all of them with every packet.
+            if now.0.saturating_sub(self.swept.0) >= SWEPT_EVERY_MS {
+                self.swept = now;
+                self.clients.retain(|_, sighting| !sighting.is_old(now));
+            }
             if self.clients.len() >= SIGHTINGS_LIMIT {
                 return 0;
             }

@@ -16,10 +16,13 @@ use crate::snapshot::View;
 use crate::words::{NodeId, UnixMillis};
 use ipnet::Ipv4Net;
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::net::Ipv4Addr;
 
-/// How often it is told that a share has no address left, in milliseconds.
-const EXHAUSTED_AGAIN_AFTER_MS: u64 = 600_000;
+/// How often it is told that a share has no address left, or that an address is in use by somebody else, in milliseconds.
+const AGAIN_AFTER_MS: u64 = 600_000;
+/// How many addresses that were found in use are remembered as told.
+const IN_USE_LIMIT: usize = 1024;
 /// More than anybody writes down between two turns of a loop.
 const NOTES_LIMIT: usize = 256;
 
@@ -34,12 +37,25 @@ pub struct Desk {
     pub(super) record: Option<Lease>,
     notes: Vec<Note>,
     exhausted: BTreeMap<Ipv4Net, UnixMillis>,
+    in_use: BTreeMap<Ipv4Addr, UnixMillis>,
+    /// Records can be written.
+    lends: bool,
 }
 
 impl Desk {
     /// The desk of an agent, with the leases that its log holds; without a number it lends nothing.
     pub fn new(node: Option<NodeId>, leases: Leases) -> Self {
-        Self { node, leases, strangers: Strangers::default(), sightings: Sightings::default(), record: None, notes: Vec::new(), exhausted: BTreeMap::new() }
+        Self {
+            node,
+            leases,
+            strangers: Strangers::default(),
+            sightings: Sightings::default(),
+            record: None,
+            notes: Vec::new(),
+            exhausted: BTreeMap::new(),
+            in_use: BTreeMap::new(),
+            lends: true,
+        }
     }
 
     /// Answers one packet. The reply, if any, is left in `out`. Where [`Desk::take_record`] then gives a record, the reply must not go
@@ -56,12 +72,22 @@ impl Desk {
             Decided::Done(outcome) => Ok(outcome),
             Decided::Stranger(stand) => Lender { desk: self, view, request: &request, stand, peer: &peer, now }.answer(out),
         });
-        if outcome == Err(Reason::Declined) && self.record.is_none() {
-            // Somebody else uses an address that is reserved: a person must look.
+        if outcome == Err(Reason::Declined) {
+            // Somebody else uses an address: a person must look.
             let address = request.options.address(code::REQUESTED_ADDRESS).unwrap_or(Ipv4Addr::UNSPECIFIED);
-            self.note(Note::InUse { address, chaddr: request.chaddr.to_vec() });
+            self.tell_in_use(address, &request, now);
         }
         outcome.unwrap_or_else(Outcome::Silent)
+    }
+
+    /// Whether records can be written. Where they cannot, nothing new is offered: a client that took such an offer would wait for
+    /// an answer in vain, and other agents would leave it to us.
+    pub fn set_lending(&mut self, lends: bool) {
+        self.lends = lends;
+    }
+
+    pub(super) fn lends(&self) -> bool {
+        self.lends
     }
 
     /// What must be on disk before the reply goes out.
@@ -96,12 +122,29 @@ impl Desk {
     }
 
     pub(super) fn tell_exhausted(&mut self, net: Ipv4Net, now: UnixMillis) {
-        let told = self.exhausted.entry(net).or_insert(UnixMillis(0));
-        if now.0.saturating_sub(told.0) >= EXHAUSTED_AGAIN_AFTER_MS {
-            *told = now;
+        if is_due(self.exhausted.entry(net), now) {
             self.note(Note::Exhausted(net));
         }
     }
+
+    fn tell_in_use(&mut self, address: Ipv4Addr, request: &Message<'_>, now: UnixMillis) {
+        if self.in_use.len() >= IN_USE_LIMIT {
+            self.in_use.clear();
+        }
+        if is_due(self.in_use.entry(address), now) {
+            self.note(Note::InUse { address, chaddr: request.chaddr.to_vec() });
+        }
+    }
+}
+
+/// Whether it was not told for long, and is told now.
+fn is_due<K: Ord>(told: Entry<'_, K, UnixMillis>, now: UnixMillis) -> bool {
+    let told = told.or_insert(UnixMillis(0));
+    let is_due = now.0.saturating_sub(told.0) >= AGAIN_AFTER_MS;
+    if is_due {
+        *told = now;
+    }
+    is_due
 }
 
 #[cfg(test)]

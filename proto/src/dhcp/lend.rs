@@ -12,7 +12,6 @@ use super::lease::{Ground, Lease, LeaseState, client_of};
 use super::message::Message;
 use super::place::{Place, Stand};
 use super::policy::{PolicyRef, Share, Unknown};
-use super::strangers::Note;
 use super::table::ReservationRef;
 use crate::snapshot::View;
 use crate::words::UnixMillis;
@@ -55,6 +54,7 @@ impl Lender<'_, '_> {
         let node = self.desk.node();
         let shares = policy.shares().filter(|share| Some(share.owner) == node).collect();
         let terms = Terms { policy, shares, taken: self.taken(), client };
+        self.desk.leases.know(self.stand.net);
         match kind {
             Kind::Discover => self.offer(&terms, out),
             Kind::Request => self.request(&terms, out),
@@ -76,6 +76,9 @@ impl Lender<'_, '_> {
         waited(self.view, self.request, (self.stand.net, self.stand.subnet), 0, self.peer)?;
         if terms.shares.is_empty() {
             return Err(Reason::OthersShare);
+        }
+        if !self.desk.lends() {
+            return Err(Reason::LeaseLogFails);
         }
         let wish = self.request.options.address(code::REQUESTED_ADDRESS);
         let ground = Ground { net: self.stand.net, shares: &terms.shares, taken: &terms.taken };
@@ -103,6 +106,11 @@ impl Lender<'_, '_> {
         match want {
             // It took our own offer, or says so: whether it gets the address is ours to say.
             Want::Offered(_) if is_open => self.grant(terms, address, out),
+            // With RFC 5107 every agent that the relay asks is called by the relay's address: it took another one's offer.
+            Want::Offered(_) if !is_own && terms.policy.shares().any(|share| share.contains(address)) => {
+                self.desk.leases.forget_offer(self.stand.net, &terms.client);
+                Err(Reason::OthersShare)
+            }
             Want::Offered(_) => self.refuse(out),
             _ if !self.stand.net.contains(&address) => self.refuse(out),
             _ if is_own && is_known && is_open => self.grant(terms, address, out),
@@ -152,7 +160,6 @@ impl Lender<'_, '_> {
         if self.desk.record.is_none() {
             return Err(Reason::NoRecord);
         }
-        self.desk.note(Note::InUse { address, chaddr: self.request.chaddr.to_vec() });
         Err(Reason::Declined)
     }
 

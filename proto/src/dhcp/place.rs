@@ -36,8 +36,10 @@ impl<'a> Place<'a> {
     /// (RFC 2131 section 4.3.1). Several subnets may share that wire: one with a reservation is taken.
     pub(super) fn of(view: &'a View, request: &Message<'_>, peer: &Peer<'_>) -> Result<Found<'a>, Reason> {
         if !request.giaddr.is_unspecified() {
-            // RFC 3527: the relay's own address may lie elsewhere.
-            let link = request.options.relay_address(code::LINK_SELECTION).unwrap_or(request.giaddr);
+            // RFC 3527: the relay's own address may lie elsewhere. Where it lies in no subnet of ours, only who has that address
+            // says so: replies go there, and nobody else may send them.
+            let is_known = || peer.from.ip() == request.giaddr || subnet_of(view, request.giaddr).is_ok_and(|found| found.is_some());
+            let link = request.options.relay_address(code::LINK_SELECTION).filter(|_| is_known()).unwrap_or(request.giaddr);
             Self::among(view, request, &[link])
         } else if !request.ciaddr.is_unspecified() {
             Self::among(view, request, &[request.ciaddr])

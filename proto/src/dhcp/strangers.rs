@@ -16,6 +16,8 @@ use std::net::Ipv4Addr;
 const STRANGERS_LIMIT: usize = 4096;
 /// One that was not seen for so long is forgotten where room is needed, in milliseconds.
 const OLD_AFTER_MS: u64 = 3_600_000;
+/// How often those that are old make room, in milliseconds.
+const SWEPT_EVERY_MS: u64 = 1000;
 /// One that still asks is told of again after this long, in milliseconds.
 const AGAIN_AFTER_MS: u64 = 6 * 3_600_000;
 /// Machines told of at once, and how long one of them takes to be made up for, in milliseconds.
@@ -79,6 +81,7 @@ pub struct Strangers {
     used_up_to_ms: u64,
     not_told: u64,
     flood_told_ms: u64,
+    swept: UnixMillis,
 }
 
 impl Strangers {
@@ -114,7 +117,10 @@ impl Strangers {
     }
 
     fn make_room(&mut self, key: &Key, now: UnixMillis) -> bool {
-        if self.seen.len() >= STRANGERS_LIMIT && !self.seen.contains_key(key) {
+        let is_due = now.0.saturating_sub(self.swept.0) >= SWEPT_EVERY_MS;
+        if is_due && self.seen.len() >= STRANGERS_LIMIT && !self.seen.contains_key(key) {
+            // A flood must not buy a walk over all of them with every packet.
+            self.swept = now;
             self.seen.retain(|_, (stranger, _)| now.0.saturating_sub(stranger.last.0) < OLD_AFTER_MS);
         }
         self.seen.len() < STRANGERS_LIMIT || self.seen.contains_key(key)

@@ -156,7 +156,10 @@ impl<'a> Opt<'a> {
         if self.padding {
             let bare = out.len() + OPTION_HEADER_BYTES;
             let padded = bare.next_multiple_of(PADDING_BLOCK_BYTES).min(usize::from(u16::MAX));
-            put_option(out, PADDING, &[0; PADDING_BLOCK_BYTES][..padded.saturating_sub(bare)]);
+            // A message that is full has no room for the option either.
+            if bare <= padded {
+                put_option(out, PADDING, &[0; PADDING_BLOCK_BYTES][..padded - bare]);
+            }
         }
         let len = (out.len() - options_at) as u16;
         out[options_at - 2..options_at].copy_from_slice(&len.to_be_bytes());

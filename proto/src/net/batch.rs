@@ -107,8 +107,9 @@ impl BatchSocket {
         let mut due: Vec<(&Received, &[u8])> =
             arrivals.iter().zip(replies.iter()).filter(|(_, reply)| !reply.is_empty()).map(|(arrival, reply)| (arrival, &reply[..])).collect();
         let mut due = &mut due[..];
-        while let Some(via) = due.first().map(|(arrival, _)| arrival.via) {
-            let alike = due.iter().take_while(|(arrival, _)| arrival.via == via).count();
+        let way = |arrival: &Received| arrival.via.towards(arrival.from);
+        while let Some(via) = due.first().map(|(arrival, _)| way(arrival)) {
+            let alike = due.iter().take_while(|(arrival, _)| way(arrival) == via).count();
             let done = match self.send_alike(&due[..alike], via, outgoing) {
                 Ok(count) => count,
                 Err(full) if full.kind() == io::ErrorKind::WouldBlock => {
@@ -129,7 +130,7 @@ impl BatchSocket {
     /// Sends one reply, late, from the address and interface that its packet came to; without waiting for room.
     pub fn send_one(&self, reply: &[u8], to: SocketAddr, via: Via) -> io::Result<()> {
         let arrival = Received { len: 0, from: to, via };
-        self.send_alike(&[(&arrival, reply)], via, &mut Headers::preallocate(1, Some(Self::control_space(self.ipv6)))).map(drop)
+        self.send_alike(&[(&arrival, reply)], via.towards(to), &mut Headers::preallocate(1, Some(Self::control_space(self.ipv6)))).map(drop)
     }
 
     /// Exactly what the one control message takes: the kernel writes back how much it used, and the next call gets that much.

@@ -82,6 +82,7 @@ impl UdpSocket {
     }
 
     fn try_send(&self, packet: &[u8], to: SocketAddr, via: Via) -> io::Result<()> {
+        let via = via.towards(to);
         let parts = [IoSlice::new(packet)];
         let to = SockaddrStorage::from(to);
         let fd = self.socket.as_raw_fd();
@@ -118,6 +119,19 @@ pub(super) fn open(address: SocketAddr, options: UdpOptions, flags: SockFlag, be
     before_bind(&fd)?;
     bind(fd.as_raw_fd(), &SockaddrStorage::from(address))?;
     Ok(fd)
+}
+
+impl Via {
+    /// The way back to somebody: from the same address, and by the same interface where the peer's address means nothing without
+    /// one. Everybody else is reached as the routes say: an interface that is named goes before them, and whoever lies behind a
+    /// router would be sought on the wire.
+    pub(super) fn towards(self, to: SocketAddr) -> Self {
+        let is_on_the_wire = match to.ip() {
+            IpAddr::V4(address) => address.is_link_local() || address.is_broadcast() || address.is_multicast(),
+            IpAddr::V6(address) => address.is_unicast_link_local() || address.is_multicast(),
+        };
+        if is_on_the_wire { self } else { Self { interface: 0, ..self } }
+    }
 }
 
 pub(super) fn set<O: SetSockOpt>(fd: &OwnedFd, option: O, value: &O::Val) -> io::Result<()> {

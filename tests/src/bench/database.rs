@@ -88,7 +88,7 @@ impl Bench {
     }
 
     async fn furnish(&self) -> Result<()> {
-        self.make(Edit::CampusAdd(CampusDraft { name: "north".into(), service_address: None })).await?;
+        self.make(Edit::CampusAdd(CampusDraft { name: "north".into(), service_address: None, backup: None })).await?;
         let zone = json!({ "apex": "uni.example", "primary_ns": "ns.uni.example", "mailbox": "hostmaster.uni.example" });
         self.make(Edit::ZoneAdd(serde_json::from_value(zone)?)).await
     }

@@ -89,7 +89,7 @@ impl Bench {
 
     /// A campus, a zone, a subnet, and a host for each writer.
     async fn furnish(&self) -> Result<()> {
-        self.make(Edit::CampusAdd(CampusDraft { name: "north".into(), service_address: None })).await?;
+        self.make(Edit::CampusAdd(CampusDraft { name: "north".into(), service_address: None, backup: None })).await?;
         let zone = json!({ "apex": "bench.example", "primary_ns": "ns.bench.example", "mailbox": "hostmaster.bench.example" });
         self.make(Edit::ZoneAdd(serde_json::from_value(zone)?)).await?;
         self.make(Edit::SubnetAdd(serde_json::from_value(json!({ "network": "10.9.0.0/16", "campus": "north" }))?)).await?;

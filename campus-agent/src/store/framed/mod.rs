@@ -24,6 +24,7 @@ mod tests;
 
 pub use frame::PAYLOAD_LIMIT_BYTES;
 pub use log::{Bounds, Log};
+pub use segment::remove_behind;
 pub use tail::{Entry, Tail, count_after};
 
 use serde::{Deserialize, Serialize};

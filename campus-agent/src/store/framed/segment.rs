@@ -37,9 +37,19 @@ pub(super) fn list(dir: &Path) -> io::Result<Vec<Segment>> {
         Err(missing) if missing.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         entries => entries?,
     };
-    let mut segments: Vec<Segment> = entries.filter_map(|entry| Segment::of(entry.ok()?.file_name().to_str()?)).collect();
+    let mut segments = Vec::new();
+    for entry in entries {
+        segments.extend(entry?.file_name().to_str().and_then(Segment::of));
+    }
     segments.sort();
     Ok(segments)
+}
+
+/// Removes the segments behind one, as far as that goes: what stays is read.
+pub fn remove_behind(dir: &Path, ordinal: u64) {
+    for segment in list(dir).unwrap_or_default().into_iter().filter(|segment| segment.ordinal > ordinal) {
+        drop(fs::remove_file(segment.path(dir)));
+    }
 }
 
 /// The numbers of the frames in a segment that can be read.

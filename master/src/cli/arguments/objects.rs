@@ -215,6 +215,9 @@ pub(in crate::cli) enum CampusCommand {
         /// Where its agent answers.
         #[arg(long)]
         service_address: Option<String>,
+        /// The campus whose agents stand in for its own; the first other one that has agents where none is named.
+        #[arg(long, value_name = "CAMPUS")]
+        backup: Option<String>,
         #[command(flatten)]
         wish: Wish,
     },
@@ -225,6 +228,9 @@ pub(in crate::cli) enum CampusCommand {
         /// Where its agent answers.
         #[arg(long)]
         service_address: Option<String>,
+        /// The campus whose agents stand in for its own; the first other one that has agents where none is named.
+        #[arg(long, value_name = "CAMPUS")]
+        backup: Option<String>,
         #[command(flatten)]
         wish: Wish,
     },

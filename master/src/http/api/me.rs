@@ -141,6 +141,7 @@ async fn list(State(app): State<App>, visitor: Visitor, uri: Uri) -> Result<Json
 async fn end(State(app): State<App>, visitor: Visitor, Path(id): Path<String>) -> Result<StatusCode, Problem> {
     let unknown = || Problem::not_found(format!("there is no session {id}"));
     let parsed = Uuid::try_parse(&id).map_err(|_| unknown())?;
+    visitor.whole()?;
     if !sessions::revoke(&app.pool, parsed, own_unless_granting(&visitor)).await? {
         return Err(unknown());
     }

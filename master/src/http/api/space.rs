@@ -11,7 +11,7 @@ use super::{
 use crate::{
     http::{App, FieldError, Problem, session::Visitor},
     inventory::{
-        self, ContainerDraft, ContainerObject, Edit, FamilyDraft, HostDraft, InterfaceDraft, NextFree, PoolDraft, PoolObject, SpaceEdit, SubnetDraft,
+        self, ContainerDraft, ContainerObject, Edit, FamilyDraft, HostDraft, InterfaceDraft, NextFree, PoolDraft, PoolObject, Share, SpaceEdit, SubnetDraft,
         SubnetObject, Wanted, numbers,
     },
 };
@@ -32,6 +32,7 @@ pub(super) fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new()
         .routes(routes!(pools, add_pool))
         .routes(routes!(delete_pool))
+        .routes(routes!(shares))
         .routes(routes!(containers, add_container))
         .routes(routes!(delete_container))
         .routes(routes!(next_subnet))
@@ -54,13 +55,7 @@ pub(super) fn network(path: &(String, String)) -> Result<Subnet, Problem> {
     responses((status = 200, body = Page<PoolObject>)),
 )]
 async fn pools(State(app): State<App>, visitor: Visitor, uri: Uri) -> Result<Json<Page<PoolObject>>, Problem> {
-    let parameters = Parameters::of(&uri, &["subnet"])?;
-    let wrong = |wrong| super::request::wrong_parameter("subnet", format!("{wrong}"));
-    let subnet = parameters.text("subnet").map(|text| text.parse().map_err(|error: holdfast_proto::words::WordError| wrong(error))).transpose()?;
-    match &subnet {
-        Some(subnet) => seen_subnet(&app, &visitor, subnet).await?,
-        None => visitor.sees_all("all pools")?,
-    }
+    let subnet = of_subnet(&app, &visitor, &uri, "all pools").await?;
     Ok(Json(Page { items: inventory::pools(&app.pool, subnet).await?, next: None }))
 }
 
@@ -95,6 +90,31 @@ async fn add_pool(State(app): State<App>, visitor: Visitor, uri: Uri, Body(body)
 async fn delete_pool(State(app): State<App>, visitor: Visitor, Path(pool): Path<String>, uri: Uri) -> Result<Response, Problem> {
     let which = pool.parse().map_err(Problem::not_found)?;
     write(&app, &visitor, &uri, SpaceEdit::PoolDelete(which)).await
+}
+
+#[utoipa::path(
+    get,
+    path = "/shares",
+    operation_id = "listShares",
+    summary = "Shares: which agent lends which addresses of the dynamic pools, and what is given up and not free yet.",
+    params(("subnet" = Option<String>, Query, description = "Of this subnet.")),
+    responses((status = 200, body = Page<Share>)),
+)]
+async fn shares(State(app): State<App>, visitor: Visitor, uri: Uri) -> Result<Json<Page<Share>>, Problem> {
+    let subnet = of_subnet(&app, &visitor, &uri, "all shares").await?;
+    Ok(Json(Page { items: inventory::shares(&app.pool, subnet).await?, next: None }))
+}
+
+/// The subnet that is asked for, which the visitor sees; without one the visitor sees everything.
+async fn of_subnet(app: &App, visitor: &Visitor, uri: &Uri, everything: &str) -> Result<Option<Subnet>, Problem> {
+    let parameters = Parameters::of(uri, &["subnet"])?;
+    let wrong = |wrong: holdfast_proto::words::WordError| super::request::wrong_parameter("subnet", wrong.to_string());
+    let subnet = parameters.text("subnet").map(|text| text.parse().map_err(wrong)).transpose()?;
+    match &subnet {
+        Some(subnet) => seen_subnet(app, visitor, subnet).await?,
+        None => visitor.sees_all(everything)?,
+    }
+    Ok(subnet)
 }
 
 #[utoipa::path(

@@ -11,15 +11,20 @@ use crate::{
     inventory::{Action, authorise},
 };
 use axum::{
-    extract::State,
+    extract::{FromRequestParts, State},
     response::{
         IntoResponse, Response,
         sse::{Event, KeepAlive, Sse},
     },
 };
 use futures_util::{Stream, stream};
-use http::{HeaderMap, Uri};
-use std::{collections::VecDeque, convert::Infallible, sync::Arc, sync::LazyLock, time::Duration};
+use http::{HeaderMap, Uri, request::Parts};
+use std::{
+    collections::VecDeque,
+    convert::Infallible,
+    sync::{Arc, LazyLock},
+    time::{Duration, Instant},
+};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
@@ -31,6 +36,8 @@ const PAGE: u32 = 200;
 const HEARTBEAT: Duration = Duration::from_secs(15);
 /// How long until the database is asked again though nobody said that there is more.
 const LOOK_AGAIN: Duration = Duration::from_secs(2);
+/// How often it is asked whether a reader may still read.
+const ASK_AGAIN: Duration = Duration::from_secs(10);
 static READERS: LazyLock<Arc<Semaphore>> = LazyLock::new(|| Arc::new(Semaphore::new(READERS_LIMIT)));
 
 pub(super) fn routes() -> OpenApiRouter<App> {
@@ -43,6 +50,10 @@ struct Reader {
     /// The last number that it has.
     after: i64,
     kinds: Vec<String>,
+    /// The request, to ask again who it is and what they may.
+    app: App,
+    request: Parts,
+    asked: Instant,
     page: VecDeque<FeedEvent>,
     /// It was told that something is missing, or nothing is.
     is_told: bool,
@@ -60,7 +71,7 @@ struct Reader {
     ),
     responses((status = 200, body = String, content_type = "text/event-stream")),
 )]
-async fn follow(State(app): State<App>, visitor: Visitor, headers: HeaderMap, uri: Uri) -> Result<Response, Problem> {
+async fn follow(State(app): State<App>, visitor: Visitor, headers: HeaderMap, uri: Uri, request: Parts) -> Result<Response, Problem> {
     authorise(&visitor.actor("api"), Action::Audit, "the hostname database")?;
     let parameters = Parameters::of(&uri, &["after", "kinds"])?;
     let kinds = kinds(&parameters)?;
@@ -69,7 +80,7 @@ async fn follow(State(app): State<App>, visitor: Visitor, headers: HeaderMap, ur
         None => app.feed.newest().await?,
     };
     let seat = Arc::clone(&READERS).try_acquire_owned().map_err(|_| Problem::throttled(format!("{READERS_LIMIT} readers follow already: try again later")))?;
-    let reader = Reader { feed: app.feed.clone(), after, kinds, page: VecDeque::new(), is_told: false, _seat: seat };
+    let reader = Reader { feed: app.feed.clone(), after, kinds, app, request, asked: Instant::now(), page: VecDeque::new(), is_told: false, _seat: seat };
     Ok(Sse::new(events(reader)).keep_alive(KeepAlive::new().interval(HEARTBEAT).text("here")).into_response())
 }
 
@@ -105,11 +116,23 @@ impl Reader {
                 self.after = event.number;
                 return Some(shown(&event));
             }
+            if self.asked.elapsed() >= ASK_AGAIN && !self.may_read_on().await {
+                return None;
+            }
             self.page = self.feed.after(self.after, &self.kinds, PAGE).await.ok()?.into();
             if self.page.is_empty() {
                 self.feed.wait(LOOK_AGAIN).await;
             }
         }
+    }
+}
+
+impl Reader {
+    /// Whether who came in may still read: sessions end, tokens are revoked, grants are taken.
+    async fn may_read_on(&mut self) -> bool {
+        self.asked = Instant::now();
+        let visitor = Visitor::from_request_parts(&mut self.request, &self.app).await;
+        visitor.is_ok_and(|visitor| authorise(&visitor.actor("api"), Action::Audit, "the hostname database").is_ok())
     }
 }
 

@@ -97,6 +97,9 @@ fn check_maker(visitor: &Visitor) -> Result<Option<DateTime<Utc>>, Problem> {
 async fn revoke(State(app): State<App>, visitor: Visitor, Path(id): Path<String>) -> Result<StatusCode, Problem> {
     let unknown = || Problem::not_found(format!("there is no token {id}"));
     let parsed = Uuid::try_parse(&id).map_err(|_| unknown())?;
+    if visitor.token() != Some(parsed) {
+        visitor.whole()?;
+    }
     if !tokens::delete(&app.pool, parsed, own_unless_granting(&visitor)).await? {
         return Err(unknown());
     }

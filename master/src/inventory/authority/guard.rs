@@ -7,7 +7,7 @@ use super::{Area, Claim, Part, What, allow};
 use crate::db::DbError;
 use crate::db::grants;
 use crate::db::parts::{self, PlaceRow, Touched};
-use crate::inventory::{Actor, Edit, Effects, Refusal, Version, make, refusal};
+use crate::inventory::{Actor, Edit, Effects, Refusal, SpaceEdit, Version, make, refusal};
 use holdfast_proto::words::DomainName;
 use sqlx::{Connection, PgConnection, Postgres, Transaction};
 use std::collections::BTreeSet;
@@ -20,6 +20,14 @@ pub(in crate::inventory) struct Own {
     labels: BTreeSet<String>,
 }
 
+impl Own {
+    /// Takes what somebody may be told of another edit of theirs.
+    pub(in crate::inventory) fn extend(&mut self, other: Self) {
+        self.names.extend(other.names);
+        self.labels.extend(other.labels);
+    }
+}
+
 /// Makes an edit of somebody whose grants do not reach everywhere.
 pub(in crate::inventory) async fn change_guarded(
     tx: &mut Transaction<'_, Postgres>,
@@ -27,6 +35,12 @@ pub(in crate::inventory) async fn change_guarded(
     change_set: Uuid,
     edit: Edit,
 ) -> Result<(Option<Version>, Own), Refusal> {
+    if let Edit::Space(SpaceEdit::PlanMove { name, to, .. }) = &edit {
+        // Who may not make a move now may not plan it either.
+        let mut trial = tx.begin().await.map_err(DbError::from)?;
+        Box::pin(change_guarded(&mut trial, actor, change_set, Edit::Space(SpaceEdit::Move { name: name.clone(), to: to.clone() }))).await?;
+        trial.rollback().await.map_err(DbError::from)?;
+    }
     let mark = parts::last_change(tx, change_set).await?;
     let claims = claims(tx).await?;
     let mut trial = tx.begin().await.map_err(DbError::from)?;

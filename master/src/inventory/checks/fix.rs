@@ -37,7 +37,7 @@ pub async fn fix(pool: &PgPool, actor: &Actor, reason: &str, code: &str, object:
         tx.rollback().await.map_err(DbError::from)?;
         return Ok(Fixed { change_set: None, edits: words });
     }
-    tx.commit().await.map_err(DbError::from)?;
+    crate::inventory::commit(tx).await?;
     Ok(Fixed { change_set, edits: words })
 }
 

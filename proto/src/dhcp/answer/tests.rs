@@ -260,7 +260,8 @@ fn silence_has_a_reason() {
         (discover().set(28, &[2]), Reason::UnknownHost),
         (Client::bootp().set(2, &[0]), Reason::UnknownHost),
         (discover().giaddr(Ipv4Addr::new(10, 9, 9, 9)), Reason::UnknownSubnet),
-        (Client::dhcp(Kind::Decline), Reason::Declined),
+        (Client::dhcp(Kind::Decline).address(54, HERE).address(50, HOST), Reason::Declined),
+        (Client::dhcp(Kind::Decline).address(54, HERE).address(50, ELSEWHERE), Reason::NoRecord),
         (Client::dhcp(Kind::Release), Reason::Released),
     ];
     for (client, reason) in cases {

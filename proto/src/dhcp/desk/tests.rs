@@ -68,10 +68,12 @@ struct Says {
     giaddr: Ipv4Addr,
     wish: Option<Ipv4Addr>,
     server: Option<Ipv4Addr>,
+    /// Its relay stands for every server (RFC 5107).
+    is_overridden: bool,
 }
 
 fn says(machine: u8, kind: Kind) -> Says {
-    Says { machine, kind, ciaddr: Ipv4Addr::UNSPECIFIED, giaddr: Ipv4Addr::UNSPECIFIED, wish: None, server: None }
+    Says { machine, kind, ciaddr: Ipv4Addr::UNSPECIFIED, giaddr: Ipv4Addr::UNSPECIFIED, wish: None, server: None, is_overridden: false }
 }
 
 impl Says {
@@ -87,6 +89,9 @@ impl Says {
         self.wish.iter().for_each(|wish| option(50, &wish.octets()));
         self.server.iter().for_each(|server| option(54, &server.octets()));
         option(60, b"MSFT 5.0");
+        if self.is_overridden {
+            option(82, &[&[11, 4][..], &self.giaddr.octets()].concat());
+        }
         packet.push(255);
         packet
     }
@@ -232,6 +237,40 @@ fn a_reserved_address_that_somebody_uses_is_told_of() {
     let decline = Says { wish: Some(address(200)), server: Some(HERE), ..says(7, Kind::Decline) };
     assert_eq!(office.hear(decline), Outcome::Silent(Reason::Declined));
     assert_eq!((office.desk.take_notes(), office.desk.take_record()), (vec![Note::InUse { address: address(200), chaddr: mac(7).to_vec() }], None));
+}
+
+#[test]
+fn a_decline_is_told_of_once_and_only_by_whoever_was_told_of_the_address() {
+    let mut office = Office::with(&policy());
+    let decline = Says { wish: Some(address(200)), server: Some(HERE), ..says(7, Kind::Decline) };
+    assert_eq!(office.hear(Says { wish: Some(address(77)), ..decline }), Outcome::Silent(Reason::NoRecord));
+    assert_eq!(office.hear(Says { server: Some(address(222)), ..decline }), Outcome::Silent(Reason::OtherServer));
+    assert_eq!(office.hear(Says { server: None, ..decline }), Outcome::Silent(Reason::NoRecord), "RFC 2131 table 5: it must name its server");
+    assert_eq!(office.desk.take_notes(), []);
+    for _ in 0..3 {
+        assert_eq!(office.hear(decline), Outcome::Silent(Reason::Declined));
+    }
+    assert_eq!(office.desk.take_notes().len(), 1);
+}
+
+#[test]
+fn an_offer_of_another_agent_is_not_refused_where_the_relay_calls_all_by_one_name() {
+    let mut office = Office::with(&policy());
+    let override_of = |says: Says| Says { giaddr: ROUTER, server: Some(ROUTER), is_overridden: true, ..says };
+    let request = override_of(Says { wish: Some(address(115)), ..says(9, Kind::Request) });
+    assert_eq!(office.hear(request), Outcome::Silent(Reason::OthersShare), "it took the other agent's offer");
+    assert_eq!(office.reply(Says { wish: Some(address(222)), ..request }), (Kind::Nak, 0), "nobody's");
+    assert_eq!(office.reply(Says { wish: Some(address(1)), ..request }), (Kind::Nak, 0), "ours, and the router's");
+}
+
+#[test]
+fn while_the_disk_takes_no_record_nothing_is_offered_and_reserved_hosts_are_served() {
+    let mut office = Office::with(&policy());
+    office.desk.set_lending(false);
+    assert_eq!(office.hear(says(9, Kind::Discover)), Outcome::Silent(Reason::LeaseLogFails));
+    assert_eq!(office.reply(says(7, Kind::Discover)), (Kind::Offer, 200));
+    office.desk.set_lending(true);
+    assert_eq!(office.lend(9).0, 3);
 }
 
 #[test]

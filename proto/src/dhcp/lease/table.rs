@@ -31,6 +31,10 @@ pub struct Ground<'a> {
 #[derive(Debug, Default)]
 pub struct Leases {
     pools: BTreeMap<Ipv4Net, Pool>,
+    /// Two of the subnets overlap: one was cut anew, and some of its leases are not yet where they belong.
+    is_mixed: bool,
+    /// Before this an address of which nothing is known is lent to nobody.
+    doubtful_until: UnixMillis,
 }
 
 /// What was lent on one subnet.
@@ -43,6 +47,9 @@ struct Pool {
     free_at: BTreeSet<(UnixMillis, Ipv4Addr)>,
     /// By a share's first address: the next one that was never lent.
     fresh: BTreeMap<Ipv4Addr, u32>,
+    /// The ground that `fresh` is true for.
+    shares: Vec<Share>,
+    taken: Vec<Ipv4Addr>,
 }
 
 /// An address that was lent or offered once.
@@ -61,6 +68,10 @@ impl Slot {
     }
 }
 
+fn overlap(one: Ipv4Net, other: Ipv4Net) -> bool {
+    one.contains(&other) || other.contains(&one)
+}
+
 impl Ground<'_> {
     fn allows(&self, address: Ipv4Addr) -> bool {
         let wide = self.net.prefix_len() >= 31;
@@ -72,7 +83,30 @@ impl Ground<'_> {
 impl Leases {
     /// Takes a record of the log back, in the order in which they were written.
     pub fn restore(&mut self, lease: Lease) {
+        self.know(lease.net);
         self.pools.entry(lease.net).or_default().put(lease);
+    }
+
+    /// Records were lost: until the longest lease that they can have spoken of has run out, an address of which nothing is known
+    /// may be somebody's.
+    pub fn doubt_until(&mut self, until: UnixMillis) {
+        self.doubtful_until = until;
+    }
+
+    /// A subnet as it is now. What was lent on another one that it was cut out of, or put together from, was lent on it: its
+    /// clients have their addresses still.
+    pub fn know(&mut self, net: Ipv4Net) {
+        if self.pools.contains_key(&net) && !self.is_mixed {
+            return;
+        }
+        let mut pool = self.pools.remove(&net).unwrap_or_default();
+        for (_, other) in self.pools.iter_mut().filter(|(other, _)| overlap(**other, net)) {
+            other.leave(net).into_iter().for_each(|lease| pool.take_over(Lease { net, ..lease }));
+        }
+        self.pools.retain(|_, other| !other.slots.is_empty());
+        self.pools.insert(net, pool);
+        // Of two that overlap the wider one comes first, and nothing between them lies outside of it.
+        self.is_mixed = self.pools.keys().zip(self.pools.keys().skip(1)).any(|(one, next)| overlap(*one, *next));
     }
 
     /// How many addresses are known to have been lent or offered.
@@ -105,20 +139,28 @@ impl Leases {
     /// that nobody has had for longest. `None` where there is none.
     pub fn offer(&mut self, ground: &Ground<'_>, client: &[u8], wish: Option<Ipv4Addr>, now: UnixMillis) -> Option<Ipv4Addr> {
         let pool = self.pools.entry(ground.net).or_default();
+        let is_certain = now >= self.doubtful_until;
         let had = pool.of_client.get(client).copied();
-        let wished = [had, wish].into_iter().flatten().find(|address| ground.allows(*address) && pool.is_open_to(*address, client, now));
-        let address = wished.or_else(|| pool.fresh_one(ground)).or_else(|| pool.lapsed_one(ground, now))?;
+        let is_open = |pool: &Pool, address| ground.allows(address) && pool.is_open_to(address, client, now, is_certain);
+        let wished = [had, wish].into_iter().flatten().find(|address| is_open(pool, *address));
+        let fresh = |pool: &mut Pool| if is_certain { pool.fresh_one(ground) } else { None };
+        let address = wished.or_else(|| fresh(pool)).or_else(|| pool.lapsed_one(ground, now))?;
         pool.hold(address, client, now);
         Some(address)
     }
 
     /// Whether a client may be lent this address now.
     pub fn is_open_to(&self, ground: &Ground<'_>, client: &[u8], address: Ipv4Addr, now: UnixMillis) -> bool {
-        ground.allows(address) && self.pools.get(&ground.net).is_none_or(|pool| pool.is_open_to(address, client, now))
+        let is_certain = now >= self.doubtful_until;
+        ground.allows(address) && self.pools.get(&ground.net).map_or(is_certain, |pool| pool.is_open_to(address, client, now, is_certain))
     }
 
-    /// Lends: the record to be written before the client hears of it.
+    /// Lends: the record to be written before the client hears of it. A client that is told of a shorter lease may never hear of
+    /// it, so its address is kept for as long as it was told before.
     pub fn grant(&mut self, lease: Lease) -> Lease {
+        let is_same = |known: &&Lease| known.client == lease.client && known.state == LeaseState::Active && lease.state == LeaseState::Active;
+        let told = self.of_address(lease.net, lease.address).filter(is_same).map(|known| known.until);
+        let lease = Lease { until: told.map_or(lease.until, |told| told.max(lease.until)), ..lease };
         self.pools.entry(lease.net).or_default().put(lease.clone());
         lease
     }
@@ -165,6 +207,21 @@ impl Pool {
         self.slots.insert(address, Slot { free_at, client: lease.client.clone(), lease: Some(lease) });
     }
 
+    /// What was lent of the addresses in a subnet that is another one's now. Offers are made again.
+    fn leave(&mut self, net: Ipv4Net) -> Vec<Lease> {
+        let addresses: Vec<Ipv4Addr> = self.slots.range(net.network()..=net.broadcast()).map(|(address, _)| *address).collect();
+        let leases = addresses.iter().filter_map(|address| self.slots[address].lease.clone()).collect();
+        addresses.into_iter().for_each(|address| self.forget(address));
+        leases
+    }
+
+    fn take_over(&mut self, lease: Lease) {
+        let known = self.slots.get(&lease.address).and_then(|slot| slot.lease.as_ref());
+        if known.is_none_or(|known| known.at <= lease.at) {
+            self.put(lease);
+        }
+    }
+
     fn hold(&mut self, address: Ipv4Addr, client: &[u8], now: UnixMillis) {
         let until = UnixMillis(now.0.saturating_add(OFFER_HOLD_MS));
         match self.slots.get(&address) {
@@ -196,11 +253,17 @@ impl Pool {
         slot.free_at = at;
     }
 
-    fn is_open_to(&self, address: Ipv4Addr, client: &[u8], now: UnixMillis) -> bool {
-        self.slots.get(&address).is_none_or(|slot| slot.free_at <= now || (slot.client == client && !slot.is_declined()))
+    /// Of an address of which nothing is known it is certain, or not, that nobody has it.
+    fn is_open_to(&self, address: Ipv4Addr, client: &[u8], now: UnixMillis, is_certain: bool) -> bool {
+        self.slots.get(&address).map_or(is_certain, |slot| slot.free_at <= now || (slot.client == client && !slot.is_declined()))
     }
 
     fn fresh_one(&mut self, ground: &Ground<'_>) -> Option<Ipv4Addr> {
+        if (self.shares.as_slice(), self.taken.as_slice()) != (ground.shares, ground.taken) {
+            // What was passed over before may be ours now.
+            (self.shares, self.taken) = (ground.shares.to_vec(), ground.taken.to_vec());
+            self.fresh.clear();
+        }
         ground.shares.iter().find_map(|share| {
             let next = self.fresh.entry(share.first).or_insert(share.first.to_bits());
             while *next <= share.last.to_bits() {

@@ -127,6 +127,53 @@ fn a_share_that_moved_is_lent_no_more() {
     assert_eq!(take(&mut leases, &before, 3, None, START + 9 * HOUR_MS), Some(10), "it came back");
 }
 
+#[test]
+fn what_was_given_up_and_came_back_is_lent_again() {
+    let (mut leases, whole, half) = (Leases::default(), [share(10, 13)], [share(10, 11)]);
+    for client in 1..=4 {
+        take(&mut leases, &whole, client, None, START);
+    }
+    let later = START + 9 * HOUR_MS;
+    assert_eq!([5, 6, 7].map(|client| take(&mut leases, &half, client, None, later)), [Some(10), Some(11), None]);
+    assert_eq!([7, 8, 9].map(|client| take(&mut leases, &whole, client, None, later)), [Some(12), Some(13), None]);
+}
+
+#[test]
+fn leases_stay_with_their_addresses_when_a_subnet_is_cut_anew() {
+    let (mut leases, shares) = (Leases::default(), [share(10, 12)]);
+    take(&mut leases, &shares, 1, None, START);
+    for wider in ["10.1.0.0/21", "10.1.6.0/24", "10.1.4.0/22"] {
+        let wider: Ipv4Net = wider.parse().unwrap();
+        leases.know(wider);
+        let ground = Ground { net: wider, shares: &shares, taken: &[] };
+        assert_eq!(leases.of_client(wider, &[1]).map(|lease| (lease.address, lease.net)), Some((address(10), wider)));
+        assert_eq!(leases.offer(&ground, &[2], Some(address(10)), UnixMillis(START + 1)), Some(address(11)));
+        leases.forget_offer(wider, &[2]);
+    }
+    assert_eq!(leases.iter().count(), 1);
+}
+
+#[test]
+fn a_shorter_lease_may_never_have_been_heard_of() {
+    let (mut leases, shares) = (Leases::default(), [share(10, 10)]);
+    take(&mut leases, &shares, 1, None, START);
+    let shorter = Lease { until: UnixMillis(START + 60_000), ..lease(10, 1, START + 1) };
+    assert_eq!(leases.grant(shorter).until, UnixMillis(START + HOUR_MS));
+    assert_eq!(take(&mut leases, &shares, 2, None, START + HOUR_MS / 2), None);
+}
+
+#[test]
+fn while_records_are_missing_only_what_is_known_is_lent() {
+    let (mut leases, shares) = (Leases::default(), [share(10, 12)]);
+    leases.restore(lease(11, 1, START));
+    leases.doubt_until(UnixMillis(START + 9 * HOUR_MS));
+    assert_eq!(take(&mut leases, &shares, 2, Some(address(10)), START), None, "somebody may have it");
+    assert_eq!(take(&mut leases, &shares, 1, None, START), Some(11));
+    let ground = Ground { net: net(), shares: &shares, taken: &[] };
+    assert!(!leases.is_open_to(&ground, &[2], address(12), UnixMillis(START)));
+    assert_eq!(take(&mut leases, &shares, 2, None, START + 9 * HOUR_MS), Some(10));
+}
+
 /// What a client does, or what befalls the agent.
 #[derive(Debug, Clone)]
 enum Step {

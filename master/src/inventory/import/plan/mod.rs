@@ -14,7 +14,7 @@ use super::place::{ImportError, Place};
 use super::report::{Counts, Finding, Findings};
 use super::subnets::Subnets;
 use super::zone::ZoneFile;
-use crate::inventory::{CampusDraft, HostDraft, OptionDraft, RecordDraft, SubnetDraft, TemplateDraft, ZoneDraft};
+use crate::inventory::{CampusDraft, HostDraft, OptionDraft, RecordDraft, SubnetDraft, TemplateDraft, UnknownMachines, ZoneDraft};
 use holdfast_proto::words::{DomainName, HostName, Subnet};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::{IpAddr, Ipv4Addr};
@@ -234,7 +234,7 @@ impl<'k> Planner<'k> {
                 continue;
             }
             if self.campuses.insert(line.campus.clone()) {
-                self.out.campuses.push((line.place.clone(), CampusDraft { name: line.campus.clone(), service_address: None }));
+                self.out.campuses.push((line.place.clone(), CampusDraft { name: line.campus.clone(), service_address: None, backup: None }));
             }
             if let Some((from, to)) = line.dynamic {
                 let message = format!("the dynamic pool {from} to {to} is left out: this version serves reserved addresses only");
@@ -354,6 +354,9 @@ fn new_subnet(network: Subnet, campus: String, gateway: Option<IpAddr>) -> Subne
         preference: 0,
         quarantine_secs: SubnetDraft::quarantine_default(),
         department: None,
+        unknown_machines: UnknownMachines::default(),
+        cover_after_secs: SubnetDraft::cover_default(),
+        pool_lease_secs: SubnetDraft::pool_lease_default(),
     }
 }
 
