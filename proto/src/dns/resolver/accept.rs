@@ -242,7 +242,8 @@ impl<'a> Writer<'a> {
         };
         let minimum_s = reply::soa_minimum_s(self.records.rdata(soa)).ok_or(Refusal::Malformed)?;
         self.put_as(Section::Authority, soa, soa.ttl_s.min(minimum_s))?;
-        let signatures: Vec<_> = authority().filter(|record| is_same(&record.owner, &soa.owner) && self.covers(record, rtype::SOA)).collect();
+        let signs = |record: &&Record| self.wanted.form.dnssec_ok && is_same(&record.owner, &soa.owner) && self.covers(record, rtype::SOA);
+        let signatures: Vec<_> = authority().filter(signs).collect();
         signatures.into_iter().try_for_each(|signature| self.put_as(Section::Authority, signature, signature.ttl_s.min(minimum_s)))
     }
 
