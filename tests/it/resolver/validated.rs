@@ -13,7 +13,8 @@ use std::process::Command;
 
 /// In 2100: a box that has seen a signature of then knows that its clock is wrong.
 const LATER: UnixMillis = UnixMillis(4_102_444_800_000);
-const ZONE: &str = "$TTL 300\n@ SOA ns host 1 7200 900 1209600 60\n@ NS ns\nns A 192.0.2.53\nwww A 192.0.2.1\naltered A 192.0.2.2\nalias CNAME www\n";
+const ZONE: &str =
+    "$TTL 300\n@ SOA ns host 1 7200 900 1209600 60\n@ NS ns\nns A 192.0.2.53\nwww A 192.0.2.1\naltered A 192.0.2.2\nalias CNAME www\n*.wild TXT \"anything\"\n";
 
 /// Writes a zone, signed for as long as these options of `dnssec-signzone` say, and one record of it altered afterwards; gives the
 /// line by which its key is believed.
@@ -61,6 +62,8 @@ fn signatures_decide_and_a_wrong_clock_does_not() {
     for (name, kind, expected) in [
         ("www.signed.test", "A", noerror(true, None)),
         ("alias.signed.test", "A", noerror(true, None)),
+        ("any.wild.signed.test", "TXT", noerror(true, None)),
+        ("any.wild.signed.test", "A", noerror(true, None)),
         ("www.signed.test", "MX", noerror(true, None)),
         ("no.signed.test", "A", ("NXDOMAIN".to_owned(), true, None)),
         ("altered.signed.test", "A", bogus()),
