@@ -9,6 +9,7 @@ pub mod dns;
 pub mod peer;
 pub mod radius;
 pub mod reports;
+pub mod resolver;
 pub mod run;
 pub mod status;
 pub mod store;

@@ -4,11 +4,13 @@ use clap::{CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 use holdfast_agent::config::Config;
 use holdfast_agent::reports::{Spool, caller};
+use holdfast_agent::resolver::{self, Traced};
 use holdfast_agent::store::FloorFile;
-use holdfast_agent::{dns, run, status, telemetry, uplink};
+use holdfast_agent::{run, status, telemetry, uplink};
 use holdfast_proto::control::EnrolToken;
 use holdfast_proto::net::clock::TrustedClock;
 use metrics_exporter_prometheus::PrometheusHandle;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -35,12 +37,14 @@ enum Command {
         #[arg(long, env = "HOLDFAST_TOKEN", hide_env_values = true)]
         token: Option<String>,
     },
-    /// Serve everything until SIGTERM: starts the four processes below, and starts anew what ends.
+    /// Serve everything until SIGTERM: starts the processes below, and starts anew what ends.
     Run,
     /// Follow the master and write the store; the only process that knows there is a master.
     Uplink,
     /// Answer DNS from the store.
     Dns,
+    /// Answer names for listed clients: ours from the store, others' from a cache and from whom it may ask.
+    Resolver,
     /// Answer BOOTP and DHCP from the store.
     Dhcp,
     /// Answer RADIUS from the store.
@@ -59,6 +63,17 @@ enum Command {
         /// What they asked.
         #[command(subcommand)]
         command: TopCommand,
+    },
+    /// What the resolver of this box makes of a question: whether it has the answer, whom it asks, and how long each takes.
+    Trace {
+        /// The name.
+        name: String,
+        /// The record type.
+        #[arg(default_value = "A")]
+        rtype: String,
+        /// For the client at this address; for the box itself without it.
+        #[arg(long, value_name = "ADDRESS")]
+        from: Option<IpAddr>,
     },
     /// Print the build.
     Version,
@@ -105,16 +120,19 @@ fn dispatch(arguments: Arguments) -> anyhow::Result<ExitCode> {
         }
         Command::Uplink => serve(run::uplink, config)?,
         Command::Dns => serve(run::dns, config)?,
+        Command::Resolver => serve(run::resolver, config)?,
         Command::Dhcp => serve(run::dhcp, config)?,
         Command::Radius => serve(run::radius, config)?,
-        Command::Status | Command::Snapshot { command: SnapshotCommand::List } => print!("{}", status::read_offline(&config.state_dir)?),
+        Command::Status => print!("{}{}", status::read_offline(&config.state_dir)?, resolver::read_servers(&config.folders().run)),
+        Command::Snapshot { command: SnapshotCommand::List } => print!("{}", status::read_offline(&config.state_dir)?),
         Command::Snapshot { command: SnapshotCommand::Show { feed } } => print!("{}", status::show_offline(&config.state_dir, &feed)?),
         Command::Verify => {
             let status = status::read_offline(&config.state_dir)?;
             print!("{status}");
             return Ok(ExitCode::from(u8::from(!status.is_well())));
         }
-        Command::Top { command: TopCommand::Clients } => print!("{}", dns::read_talkers(&config.folders().run)?),
+        Command::Top { command: TopCommand::Clients } => print!("{}", telemetry::read_audience(&config.folders().run)?),
+        Command::Trace { name, rtype, from } => print!("{}", resolver::trace(&config.folders().run, &Traced { name, rtype, from })?),
         Command::Version => println!("holdfast-agent {}", telemetry::BUILD),
         Command::Completion { shell } => clap_complete::generate(shell, &mut Arguments::command(), "holdfast-agent", &mut std::io::stdout()),
     }

@@ -6,7 +6,7 @@ mod pools;
 mod simulation;
 
 use holdfast_lab::cables::Campus;
-use holdfast_lab::lone::LoneDhcp;
+use holdfast_lab::lone::Lone;
 use holdfast_proto::dhcp::policy::{POLICY, PolicyRow, Share};
 use holdfast_proto::dhcp::table::{RESERVATION, Reservation, SUBNET, SubnetRow, reservation_key, subnet_key};
 use holdfast_proto::snapshot::Change;
@@ -53,6 +53,6 @@ fn registered(campus: Campus) -> Change {
 fn pool(campus: Campus, addresses: u8) -> Change {
     let first = Ipv4Addr::new(10, campus as u8, 6, 10);
     let last = Ipv4Addr::from_bits(first.to_bits() + u32::from(addresses) - 1);
-    let share = Share { first, last, owner: LoneDhcp::number(campus) };
+    let share = Share { first, last, owner: Lone::number(campus) };
     Change::put(POLICY, subnet_key(net(campus)), PolicyRow { lease_secs: 600, shares: vec![share], ..PolicyRow::default() }.encode())
 }

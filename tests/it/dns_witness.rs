@@ -3,8 +3,8 @@
 //! The zones are written as text, signed by BIND's tools, loaded by all three, and transferred out of BIND into our rows. Every
 //! answer must be the same, except where a rule below says why a witness does otherwise.
 
-mod peers;
-mod zones;
+pub mod peers;
+pub mod zones;
 
 use hickory_proto::op::Message;
 use hickory_proto::rr::Record as Shown;

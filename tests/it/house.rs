@@ -2,7 +2,7 @@
 //!
 //! The table below is the law; the test reads every path in every source file and compares. A room that is not in it, or a
 //! look that is not in it, fails with file and line. The rule that carries the product: no service of the agent (`dns`,
-//! `dhcp`, `radius`) can see `uplink`, so no local answer can depend on whether the master is reachable.
+//! `resolver`, `dhcp`, `radius`) can see `uplink`, so no local answer can depend on whether the master is reachable.
 
 mod source;
 
@@ -56,13 +56,14 @@ campus-agent   lib        ->
 campus-agent   main       -> * proto::net proto::control
 campus-agent   run        -> * proto::*
 campus-agent   config     ->
-campus-agent   telemetry  ->
+campus-agent   telemetry  -> proto::dns proto::net
 campus-agent   uplink     -> store reports proto::control proto::net proto::snapshot
 campus-agent   store      -> proto::net proto::snapshot
 campus-agent   peer       -> reports proto::net proto::probe proto::radius proto::snapshot
 campus-agent   reports    -> store proto::net proto::control proto::syslog
 campus-agent   status     -> store reports uplink proto::net proto::snapshot
 campus-agent   dns        -> store reports proto::net proto::snapshot proto::dns
+campus-agent   resolver   -> store reports proto::net proto::snapshot proto::dns proto::dhcp
 campus-agent   dhcp       -> store reports proto::net proto::snapshot proto::dhcp
 campus-agent   radius     -> store reports proto::net proto::snapshot proto::radius
 ";

@@ -18,6 +18,7 @@ mod openapi;
 mod organisation;
 mod publisher;
 mod reports;
+mod resolver;
 mod rollback;
 mod searching;
 mod serving;

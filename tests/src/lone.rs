@@ -1,6 +1,6 @@
-//! One agent's DHCP without a master: a folder made for it, the real program in a box, and rows that a test publishes as it likes.
+//! One service of an agent without a master: a folder made for it, the real program in a box, and rows that a test publishes as it likes.
 //!
-//! Why it exists: how leases are lent and who answers for whom does not depend on a master, so a test of it need not wait for one. The
+//! Why it exists: how leases are lent and how names are resolved does not depend on a master, so a test of it need not wait for one. The
 //! rows are sealed by a publisher of the test's own and kept by the agent's own keeper, as `uplink` does; so the program verifies and
 //! follows them as ever.
 
@@ -22,8 +22,9 @@ use std::time::{Duration, Instant};
 /// How long a start may take.
 const START_LIMIT: Duration = Duration::from_secs(20);
 
-/// `holdfast-agent dhcp` of a campus.
-pub struct LoneDhcp {
+/// One service of a campus's agent.
+pub struct Lone {
+    service: &'static str,
     recipe: Recipe,
     program: Option<Program>,
     keepers: BTreeMap<Feed, (Keeper, State)>,
@@ -32,25 +33,38 @@ pub struct LoneDhcp {
     folder: Folder,
 }
 
-impl LoneDhcp {
+impl Lone {
     /// The number of a campus's agent.
     pub fn number(campus: Campus) -> NodeId {
         NodeId([campus as u8; 16])
     }
 
-    /// Lays out the folder of a campus's agent with these rows of the bootptab feed; the roster names both campuses. Starts nothing.
-    pub fn lay_out(network: &Network, campus: Campus, rows: Vec<Change>) -> Result<Self> {
+    /// `holdfast-agent dhcp` with these rows of the bootptab feed; the roster names both campuses. Starts nothing.
+    pub fn dhcp(network: &Network, campus: Campus, rows: Vec<Change>) -> Result<Self> {
+        let peers: String =
+            Campus::BOTH.iter().filter(|peer| **peer != campus).map(|peer| format!("[peers.{}]\ndhcp = \"{}:67\"\n", peer.name(), peer.agent())).collect();
+        let mut lone = Self::lay_out(network, campus, "dhcp", &peers)?;
+        lone.publish(Feed::BOOTPTAB, rows)?;
+        Ok(lone)
+    }
+
+    /// `holdfast-agent resolver` with these lines of configuration, and rows of the zone and bootptab feeds.
+    pub fn resolver(network: &Network, campus: Campus, settings: &str, zone: Vec<Change>, bootptab: Vec<Change>) -> Result<Self> {
+        let mut lone = Self::lay_out(network, campus, "resolver", settings)?;
+        lone.publish(Feed::ZONE, zone)?;
+        lone.publish(Feed::BOOTPTAB, bootptab)?;
+        Ok(lone)
+    }
+
+    fn lay_out(network: &Network, campus: Campus, service: &'static str, settings: &str) -> Result<Self> {
         let folder = Folder::new(campus.name())?;
         let (publisher, state_dir) = (Publisher::new()?, folder.path().join("state"));
         publisher.keep_identity(&state_dir, Self::number(campus), campus.name())?;
-        let peers: String =
-            Campus::BOTH.iter().filter(|peer| **peer != campus).map(|peer| format!("[peers.{}]\ndhcp = \"{}:67\"\n", peer.name(), peer.agent())).collect();
-        let config = folder.write("agent.toml", &format!("state_dir = {:?}\n{peers}", state_dir.display().to_string()))?;
-        let name = format!("dhcp-{}", campus.name());
-        let recipe = Recipe::new(&name, &programs()?.agent, folder.path()).args(["dhcp", "--config"]).args([config]).inside(network.at(Place::Agent(campus)));
-        let mut lone = Self { recipe, program: None, keepers: BTreeMap::new(), publisher, state_dir, folder };
+        let config = folder.write("agent.toml", &format!("state_dir = {:?}\n{settings}", state_dir.display().to_string()))?;
+        let name = format!("{service}-{}", campus.name());
+        let recipe = Recipe::new(&name, &programs()?.agent, folder.path()).args([service, "--config"]).args([config]).inside(network.at(Place::Agent(campus)));
+        let mut lone = Self { service, recipe, program: None, keepers: BTreeMap::new(), publisher, state_dir, folder };
         lone.publish(Feed::TRUST, roster())?;
-        lone.publish(Feed::BOOTPTAB, rows)?;
         Ok(lone)
     }
 
@@ -88,6 +102,12 @@ impl LoneDhcp {
         program.kill().map(drop)
     }
 
+    /// Runs another command of the program with its configuration: what it printed.
+    pub fn run(&self, args: &[&str]) -> Result<String> {
+        let output = std::process::Command::new(&programs()?.agent).arg("--config").arg(self.folder.path().join("agent.toml")).args(args).output()?;
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr))
+    }
+
     /// What it wrote.
     pub fn log(&self) -> String {
         self.program.as_ref().map(Program::log).unwrap_or_default()
@@ -96,7 +116,7 @@ impl LoneDhcp {
     /// The sum of all its counters whose line begins like this.
     pub fn counted(&self, name: &str) -> Result<u64> {
         let mut text = String::new();
-        UnixStream::connect(self.state_dir.join("run/dhcp.counters"))?.read_to_string(&mut text)?;
+        UnixStream::connect(self.state_dir.join(format!("run/{}.counters", self.service)))?.read_to_string(&mut text)?;
         let lines = text.lines().filter(|line| line.starts_with(name));
         lines.map(|line| Ok(line.rsplit(' ').next().context("a counter has a value")?.parse::<f64>()? as u64)).sum()
     }
@@ -121,7 +141,7 @@ fn roster() -> Vec<Change> {
     let row = |campus: Campus| {
         let (role, status) = (NodeRole::Agent, NodeStatus::Active);
         let node = Node { role, status, name: campus.name().into(), campus: campus.name().into(), hpke_public: vec![], addresses: vec![] };
-        Change::put(NODE, node_key(LoneDhcp::number(campus)), node.encode().expect("short names fit"))
+        Change::put(NODE, node_key(Lone::number(campus)), node.encode().expect("short names fit"))
     };
     Campus::BOTH.map(row).into()
 }

@@ -1,5 +1,9 @@
 //! The agent's configuration: one short TOML file, unknown keys refused, everything with a default.
 
+mod resolver;
+
+pub use resolver::{Resolver, ResolverCache, ResolverTier, ResolverTls};
+
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -34,8 +38,12 @@ pub struct Config {
     pub run_dir: Option<PathBuf>,
     /// The line to the master.
     pub uplink: Uplink,
+    /// Which of its services `holdfast-agent run` starts, by their commands; all that have an address without it.
+    pub services: Option<Vec<String>>,
     /// Names.
     pub dns: Dns,
+    /// Names of others, for the campus's machines.
+    pub resolver: Resolver,
     /// BOOTP and DHCP.
     pub dhcp: Dhcp,
     /// Network authentication.
@@ -208,7 +216,9 @@ impl Default for Config {
             state_dir: STATE_DIR.into(),
             run_dir: None,
             uplink: Uplink::default(),
+            services: None,
             dns: Dns::default(),
+            resolver: Resolver::default(),
             dhcp: Dhcp::default(),
             radius: Radius::default(),
             status: Status::default(),

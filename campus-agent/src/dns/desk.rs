@@ -1,27 +1,21 @@
 //! What all workers and connections of the service share: how this box answers, who heard how much, and what was counted.
 
-use super::counters::Counters;
-use super::tally::Tally;
 use crate::config;
+use crate::telemetry::{Audience, NameCounters, Tally};
 use arc_swap::ArcSwap;
-use holdfast_proto::dns::{Cookies, Limiter, Limits, Order, Outcome, Peer, Policy, Talkers, Transport, Verdict, answer, cut};
+use holdfast_proto::dns::{Cookies, Limiter, Limits, Order, Outcome, Peer, Policy, Transport, Verdict, answer, cut};
 use holdfast_proto::snapshot::View;
 use holdfast_proto::words::UnixMillis;
 use std::convert::Infallible;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 /// How long cookies are made with one secret; it is believed for as long again.
 const SECRET_PERIOD: Duration = Duration::from_secs(24 * 3600);
 /// Room for half a million counts of rate limiting in 4 MiB: more networks than a second brings.
 const LIMITER_COUNTS: usize = 1 << 19;
-/// Where it stands who asked most, in the runtime directory.
-const TALKERS_FILE: &str = "dns.clients";
-const TALKERS_SHOWN: usize = 100;
-const SHOW_TALKERS_EVERY: Duration = Duration::from_secs(10);
 /// What fits beside everything else into the smallest reply; a label is meant to be short.
 const NSID_LIMIT_BYTES: usize = 32;
 
@@ -29,8 +23,8 @@ pub(super) struct Desk {
     policy: ArcSwap<Policy>,
     seed: [u8; 32],
     limiter: Option<Limiter>,
-    pub(super) counters: Counters,
-    talkers: Mutex<Talkers>,
+    pub(super) counters: NameCounters,
+    pub(super) audience: Arc<Audience>,
     begun: Instant,
 }
 
@@ -72,7 +66,14 @@ impl Desk {
             counts: LIMITER_COUNTS,
         };
         let limiter = (limit.same_per_second > 0 || limit.all_per_second > 0).then(|| Limiter::new(limits));
-        Ok(Self { policy: ArcSwap::from_pointee(policy), seed, limiter, counters: Counters::new(), talkers: Mutex::default(), begun: Instant::now() })
+        Ok(Self {
+            policy: ArcSwap::from_pointee(policy),
+            seed,
+            limiter,
+            counters: NameCounters::new("authoritative"),
+            audience: Arc::default(),
+            begun: Instant::now(),
+        })
     }
 
     pub(super) fn moment(&self) -> Moment {
@@ -99,22 +100,6 @@ impl Desk {
             }
         }
         outcome
-    }
-
-    /// Takes over who asked how often, and leaves nothing.
-    pub(super) fn hear_of(&self, talkers: &mut Talkers) {
-        self.talkers.lock().unwrap_or_else(PoisonError::into_inner).absorb(talkers);
-    }
-
-    /// One question of a client's, from a connection.
-    pub(super) fn hear(&self, client: IpAddr) {
-        self.talkers.lock().unwrap_or_else(PoisonError::into_inner).count(client, 1);
-    }
-
-    /// Who asked most, as lines of address, questions at most, and how many of those may be others'.
-    fn shown_talkers(&self) -> String {
-        let top = self.talkers.lock().unwrap_or_else(PoisonError::into_inner).top(TALKERS_SHOWN);
-        top.iter().map(|talker| format!("{} {} {}\n", talker.client, talker.count, talker.error)).collect()
     }
 
     fn turn_to(&self, period: u64) {
@@ -144,36 +129,6 @@ pub(super) async fn turn_secrets(desk: Arc<Desk>) -> Infallible {
     std::future::pending().await
 }
 
-/// Writes down who asked most since the box's midnight, again and again, for [`read_talkers`]; forgets it at midnight.
-pub(super) async fn show_talkers(desk: Arc<Desk>, run_dir: PathBuf) -> Infallible {
-    let mut day = day_of(SystemTime::now());
-    loop {
-        tokio::time::sleep(SHOW_TALKERS_EVERY).await;
-        let (path, aside) = (run_dir.join(TALKERS_FILE), run_dir.join(format!("{TALKERS_FILE}.new")));
-        // A file that cannot be written costs a list, and no answer.
-        let _ = std::fs::write(&aside, desk.shown_talkers()).and_then(|()| std::fs::rename(&aside, &path));
-        let today = day_of(SystemTime::now());
-        if today != day {
-            day = today;
-            desk.talkers.lock().unwrap_or_else(PoisonError::into_inner).clear();
-        }
-    }
-}
-
-fn day_of(time: SystemTime) -> u64 {
-    time.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs() / (24 * 3600))
-}
-
-/// Who asked most today, as the process that answers DNS last wrote it down, the loudest first.
-///
-/// # Errors
-/// Names the file where there is none: the process does not run, or has not for ten seconds.
-pub fn read_talkers(run_dir: &Path) -> io::Result<String> {
-    let path = run_dir.join(TALKERS_FILE);
-    std::fs::read_to_string(&path)
-        .map_err(|wrong| io::Error::new(wrong.kind(), format!("{}: {wrong}; it is written every ten seconds while DNS is served", path.display())))
-}
-
 /// Who sent a packet over UDP.
 pub(super) fn udp_peer(address: SocketAddr) -> Peer {
     Peer { address, transport: Transport::Udp }
@@ -189,19 +144,6 @@ mod tests {
         let label = |nsid| desk(nsid).unwrap().policy.load().nsid.as_deref().map(<[u8]>::to_vec);
         assert_eq!([label(None), label(Some("n1")), label(Some(""))], [Some(b"north".to_vec()), Some(b"n1".to_vec()), None]);
         assert!(desk(Some(&"x".repeat(33))).unwrap_err().to_string().contains("nsid"));
-    }
-
-    #[test]
-    fn who_asked_most_is_shown_first() {
-        let desk = Desk::new(&config::Dns::default(), "").unwrap();
-        let mut talkers = Talkers::default();
-        for (client, questions) in [([192, 0, 2, 1], 3), ([192, 0, 2, 2], 7)] {
-            talkers.count(client.into(), questions);
-        }
-        desk.hear_of(&mut talkers);
-        assert_eq!(desk.shown_talkers(), "192.0.2.2 7 0\n192.0.2.1 3 0\n");
-        let folder = tempfile::tempdir().unwrap();
-        assert!(read_talkers(folder.path()).unwrap_err().to_string().contains(TALKERS_FILE));
     }
 
     #[test]

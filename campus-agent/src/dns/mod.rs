@@ -8,9 +8,7 @@
 //! once, to wildcards, before there is a carrier or an address.
 
 mod certificate;
-mod counters;
 mod desk;
-mod tally;
 mod tcp;
 #[cfg(test)]
 mod tests;
@@ -19,10 +17,9 @@ mod udp;
 
 use crate::config;
 use desk::Desk;
-pub use desk::read_talkers;
 use holdfast_proto::net::batch::BatchSocket;
-use holdfast_proto::net::tcp::{Door, bind};
-use holdfast_proto::net::udp::UdpOptions;
+use holdfast_proto::net::stream::{self, bind_both};
+use holdfast_proto::net::workers::Workers;
 use holdfast_proto::snapshot::Reader;
 use std::convert::Infallible;
 use std::io;
@@ -37,8 +34,6 @@ use tokio::task::JoinSet;
 const RECEIVE_BUFFER_BYTES: usize = 1 << 20;
 /// How long a loop rests after its socket failed, so that a lasting fault does not eat a core.
 const REST_AFTER_ERROR: Duration = Duration::from_millis(20);
-/// How often port 0 is asked for a port that is free for UDP and TCP both.
-const PORT_TRIES: usize = 16;
 
 /// The service with its sockets bound and nothing served yet.
 #[derive(Debug)]
@@ -59,10 +54,10 @@ impl DnsServer {
     pub fn bind(settings: &config::Dns, name: &str) -> io::Result<Self> {
         let named = |address: SocketAddr, wrong: io::Error| io::Error::new(wrong.kind(), format!("DNS cannot bind {address}: {wrong}"));
         let workers = settings.workers.unwrap_or_else(|| std::thread::available_parallelism().unwrap_or(std::num::NonZero::<usize>::MIN)).get();
-        let plain = settings.listen.iter().map(|address| bind_both(*address, workers).map_err(|wrong| named(*address, wrong)));
+        let plain = settings.listen.iter().map(|address| bind_both(*address, workers, RECEIVE_BUFFER_BYTES).map_err(|wrong| named(*address, wrong)));
         let plain = plain.collect::<io::Result<_>>()?;
         let tls = settings.tls.as_ref();
-        let encrypted = tls.map_or(&[][..], |tls| &tls.listen).iter().map(|address| bind(*address).map_err(|wrong| named(*address, wrong)));
+        let encrypted = tls.map_or(&[][..], |tls| &tls.listen).iter().map(|address| stream::bind(*address).map_err(|wrong| named(*address, wrong)));
         let encrypted = encrypted.collect::<io::Result<_>>()?;
         let certificate = tls.map(|tls| Arc::new(certificate::Certificate::of(&tls.certificate, &tls.key)));
         Ok(Self { plain, encrypted, certificate, desk: Desk::new(settings, name)? })
@@ -79,17 +74,17 @@ impl DnsServer {
     }
 
     /// Serves until `cancelled` resolves; returns earlier only where one of its own tasks or threads panicked, which is logged.
-    /// The reader is of the zone feed. Who asked most is written into `run_dir`, see [`read_talkers`].
+    /// The reader is of the zone feed. Who asked most is written into `run_dir`, see [`read_audience`](crate::telemetry::read_audience).
     pub async fn serve(self, zone: Reader, run_dir: PathBuf, cancelled: impl Future<Output = ()>) {
         let desk = Arc::new(self.desk);
-        let door = Arc::new(Door::default());
+        let door = Arc::new(stream::Door::default());
         let mut tasks = JoinSet::<Infallible>::new();
-        let mut workers = udp::Workers::default();
+        let mut workers = Workers::default();
         tasks.spawn(desk::turn_secrets(Arc::clone(&desk)));
-        tasks.spawn(desk::show_talkers(Arc::clone(&desk), run_dir));
+        tasks.spawn(Arc::clone(&desk.audience).show(run_dir, "dns"));
         for (sockets, listener) in self.plain {
             for socket in sockets {
-                workers.start(socket, zone.clone(), Arc::clone(&desk));
+                udp::start(&mut workers, socket, zone.clone(), Arc::clone(&desk));
             }
             tasks.spawn(tcp::serve(listener, zone.clone(), Arc::clone(&door), Arc::clone(&desk)));
         }
@@ -103,19 +98,5 @@ impl DnsServer {
             () = workers.one_ended() => tracing::error!(event = "dns_ended", "DNS stopped serving: one of its threads ended, which is a bug"),
         }
         workers.stop().await;
-    }
-}
-
-/// UDP, with a socket for each worker, and TCP on one address and one port.
-fn bind_both(address: SocketAddr, workers: usize) -> io::Result<(Vec<BatchSocket>, TcpListener)> {
-    let options = UdpOptions { receive_buffer_bytes: Some(RECEIVE_BUFFER_BYTES), ..UdpOptions::default() };
-    let mut tries = if address.port() == 0 { PORT_TRIES } else { 1 };
-    loop {
-        let udp = BatchSocket::bind(address, workers, options)?;
-        tries -= 1;
-        match bind(udp[0].local_addr()?) {
-            Err(wrong) if wrong.kind() == io::ErrorKind::AddrInUse && tries > 0 => {}
-            bound => return Ok((udp, bound?)),
-        }
     }
 }

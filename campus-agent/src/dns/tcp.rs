@@ -3,11 +3,10 @@
 //! Queries that came together are answered together in one write. A client that does not read holds up itself alone:
 //! nothing more is read from it until it takes its replies, and after a while it is let go.
 
-use super::REST_AFTER_ERROR;
 use super::desk::Desk;
-use super::tally::Tally;
+use crate::telemetry::Tally;
 use holdfast_proto::dns::{Outcome, Peer, Transport};
-use holdfast_proto::net::tcp::{Door, Pass, has_message, push_message, read_message};
+use holdfast_proto::net::stream::{self, Door, Pass, QUERY_LIMIT_BYTES, has_message, push_message, read_message};
 use holdfast_proto::snapshot::Reader;
 use std::convert::Infallible;
 use std::io;
@@ -16,52 +15,24 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 /// How long a client may take for its next whole query: seconds, says RFC 7766 section 6.2.3.
 pub(super) const IDLE_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a client may take to read what it asked for.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
-/// The longest query that is read: far above any real one, far below what the length could say.
-const QUERY_LIMIT_BYTES: usize = 4096;
 /// How many bytes of replies are gathered before they are written.
 const BATCH_LIMIT_BYTES: usize = 64 << 10;
 
 /// Accepts until it is dropped; its connections end with it.
 pub(super) async fn serve(listener: TcpListener, zone: Reader, door: Arc<Door>, desk: Arc<Desk>) -> Infallible {
-    let converse = move |stream: TcpStream, client, pass, desk| {
+    let noted = Arc::clone(&desk);
+    let converse = move |stream: TcpStream, client, pass| {
         // Replies are gathered here already, so the kernel need not wait for more.
         let _ = stream.set_nodelay(true);
-        converse(stream, client, Transport::Tcp, zone.clone(), pass, desk)
+        converse(stream, client, Transport::Tcp, zone.clone(), pass, Arc::clone(&desk))
     };
-    accept(listener, door, desk, converse).await
-}
-
-/// Accepts until it is dropped, and lets `converse` have each connection for which there is a place.
-pub(super) async fn accept<C>(
-    listener: TcpListener,
-    door: Arc<Door>,
-    desk: Arc<Desk>,
-    converse: impl Fn(TcpStream, SocketAddr, Pass, Arc<Desk>) -> C,
-) -> Infallible
-where
-    C: Future<Output = ()> + Send + 'static,
-{
-    let mut connections = JoinSet::new();
-    loop {
-        match listener.accept().await {
-            Ok((stream, client)) => match door.enter(client.ip()) {
-                Some(pass) => drop(connections.spawn(converse(stream, client, pass, Arc::clone(&desk)))),
-                None => desk.counters.turned_away.increment(1),
-            },
-            Err(wrong) => {
-                desk.counters.fault("accept", &wrong);
-                tokio::time::sleep(REST_AFTER_ERROR).await;
-            }
-        }
-        while connections.try_join_next().is_some() {}
-    }
+    stream::accept(listener, door, move |note| noted.counters.note(&note), converse).await
 }
 
 /// One connection, to its end. How it ends is the client's business and nobody else's.
@@ -79,12 +50,12 @@ async fn answer_all<S: AsyncRead + AsyncWrite + Unpin>(stream: S, peer: Peer, zo
     let mut stream = BufReader::with_capacity(QUERY_LIMIT_BYTES, stream);
     let (mut query, mut reply, mut batch, mut tally) = (Vec::new(), Vec::new(), Vec::new(), Tally::default());
     loop {
-        timeout(IDLE_TIMEOUT, read_message(&mut stream, QUERY_LIMIT_BYTES, &mut query)).await??;
+        timeout(IDLE_TIMEOUT, read_message(&mut stream, &mut query, QUERY_LIMIT_BYTES)).await??;
         let moment = desk.moment();
         let outcome = desk.answer(&zone.current(), &query, peer, &moment, &mut reply, &mut tally);
         tally.spent(1, moment.age_us(desk));
         desk.counters.take(peer.transport, &mut tally);
-        desk.hear(peer.address.ip());
+        desk.audience.hear(peer.address.ip());
         let silent = matches!(outcome, Outcome::Silent(_));
         if !silent {
             push_message(&mut batch, &reply);

@@ -4,7 +4,7 @@ use super::certificate::Certificate;
 use super::desk::Desk;
 use super::tcp;
 use holdfast_proto::dns::Transport;
-use holdfast_proto::net::tcp::{Door, Pass};
+use holdfast_proto::net::stream::{self, Door, Pass};
 use holdfast_proto::snapshot::Reader;
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -19,8 +19,9 @@ const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Accepts until it is dropped; its connections end with it.
 pub(super) async fn serve(listener: TcpListener, certificate: Arc<Certificate>, zone: Reader, door: Arc<Door>, desk: Arc<Desk>) -> Infallible {
-    let converse = move |stream, client, pass, desk| converse(stream, client, pass, Arc::clone(&certificate), zone.clone(), desk);
-    tcp::accept(listener, door, desk, converse).await
+    let noted = Arc::clone(&desk);
+    let converse = move |stream, client, pass| converse(stream, client, pass, Arc::clone(&certificate), zone.clone(), Arc::clone(&desk));
+    stream::accept(listener, door, move |note| noted.counters.note(&note), converse).await
 }
 
 /// One connection, to its end.

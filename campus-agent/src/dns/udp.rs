@@ -2,86 +2,34 @@
 
 use super::REST_AFTER_ERROR;
 use super::desk::{Desk, udp_peer};
-use super::tally::Tally;
+use crate::telemetry::Tally;
 use holdfast_proto::dns::{Talkers, Transport};
 use holdfast_proto::net::batch::{Batch, BatchSocket, TICK};
+use holdfast_proto::net::workers::{Stop, Workers};
 use holdfast_proto::snapshot::Reader;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
-use tokio::sync::mpsc;
 
 /// How often it is told who asked how often.
 const TELL_EVERY: Duration = Duration::from_secs(1);
 
-/// The threads that answer over UDP. They end when this is dropped, at the latest a tick of their sockets after it.
-pub(super) struct Workers {
-    stop: Arc<AtomicBool>,
-    threads: Vec<JoinHandle<()>>,
-    last_words: mpsc::UnboundedSender<()>,
-    ended: mpsc::UnboundedReceiver<()>,
-}
-
-impl Default for Workers {
-    fn default() -> Self {
-        let (last_words, ended) = mpsc::unbounded_channel();
-        Self { stop: Arc::default(), threads: Vec::new(), last_words, ended }
-    }
-}
-
-impl Workers {
-    /// Starts one more.
-    ///
-    /// # Panics
-    /// When the system has no room for a thread: the service cannot be what it was configured to be.
-    pub(super) fn start(&mut self, socket: BatchSocket, zone: Reader, desk: Arc<Desk>) {
-        let worker = Worker { socket, zone, desk, stop: Arc::clone(&self.stop), _last_words: LastWords(self.last_words.clone()) };
-        let thread = std::thread::Builder::new().name(format!("dns-udp-{}", self.threads.len())).spawn(move || worker.run());
-        self.threads.push(thread.expect("the system has room for a thread"));
-    }
-
-    /// Resolves when one of them ended by itself.
-    pub(super) async fn one_ended(&mut self) {
-        let _ = self.ended.recv().await;
-    }
-
-    /// Ends them all and waits for it.
-    pub(super) async fn stop(mut self) {
-        self.stop.store(true, Ordering::Relaxed);
-        let threads = std::mem::take(&mut self.threads);
-        let _ = tokio::task::spawn_blocking(move || threads.into_iter().for_each(|thread| drop(thread.join()))).await;
-    }
-}
-
-impl Drop for Workers {
-    fn drop(&mut self) {
-        self.stop.store(true, Ordering::Relaxed);
-    }
-}
-
-/// Says, when it is dropped, that its thread ended.
-struct LastWords(mpsc::UnboundedSender<()>);
-
-impl Drop for LastWords {
-    fn drop(&mut self) {
-        let _ = self.0.send(());
-    }
+/// Starts a thread that answers what comes to a socket.
+pub(super) fn start(workers: &mut Workers, socket: BatchSocket, zone: Reader, desk: Arc<Desk>) {
+    let worker = Worker { socket, zone, desk };
+    workers.start("dns-udp", move |stop| worker.run(&stop));
 }
 
 struct Worker {
     socket: BatchSocket,
     zone: Reader,
     desk: Arc<Desk>,
-    stop: Arc<AtomicBool>,
-    _last_words: LastWords,
 }
 
 impl Worker {
-    fn run(self) {
+    fn run(self, stop: &Stop) {
         let (mut batch, mut tally, mut talkers) = (self.socket.batch(), Tally::default(), Talkers::default());
         let (mut handed_in, mut told_of) = (Instant::now(), Instant::now());
-        while !self.stop.load(Ordering::Relaxed) {
+        while !stop.is_due() {
             match self.socket.receive(&mut batch) {
                 Ok(0) => {}
                 Ok(count) => self.answer_all(&mut batch, count, &mut tally, &mut talkers),
@@ -95,7 +43,7 @@ impl Worker {
                 handed_in = Instant::now();
             }
             if told_of.elapsed() >= TELL_EVERY {
-                self.desk.hear_of(&mut talkers);
+                self.desk.audience.hear_of(&mut talkers);
                 told_of = Instant::now();
             }
         }

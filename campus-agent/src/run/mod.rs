@@ -11,7 +11,7 @@ mod service;
 mod supervisor;
 mod uplink;
 
-pub use service::{dhcp, dns, radius};
+pub use service::{dhcp, dns, radius, resolver};
 pub use supervisor::supervise;
 pub use uplink::uplink;
 

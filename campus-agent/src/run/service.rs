@@ -5,6 +5,7 @@ use crate::dhcp::{self as dhcp_service, Settings, Surroundings, Whereabouts};
 use crate::dns::DnsServer;
 use crate::peer;
 use crate::radius::RadiusServer;
+use crate::resolver::{self as resolver_service, ResolverServer};
 use crate::store::Identity;
 use holdfast_proto::snapshot::Feed;
 use metrics_exporter_prometheus::PrometheusHandle;
@@ -26,6 +27,25 @@ pub async fn dns(config: Config, metrics: PrometheusHandle) -> anyhow::Result<()
     let port = Port::new("DNS", &process.spool, move || DnsServer::bind(&settings, &name));
     let (zone, stop, run_dir) = (process.follow(Feed::ZONE), process.stopped(), process.folders.run.clone());
     process.tasks.spawn(async move { port.bound().await.serve(zone, run_dir, stop).await });
+    process.serve().await
+}
+
+/// Answers names of others and of ours for listed clients until SIGTERM, from the zone snapshot, its cache, and whom it may ask.
+pub async fn resolver(config: Config, metrics: PrometheusHandle) -> anyhow::Result<()> {
+    let mut process = Process::begin("resolver", config, metrics)?;
+    let node = Identity::read_number(&process.folders.state)?;
+    let mut settings = process.config.resolver.clone();
+    settings.listen = usable(&settings.listen);
+    let (authorities, clock) = (process.trusts.newest().draft().authorities.clone(), Arc::clone(&process.clock));
+    let port = Port::new("the resolver", &process.spool, move || ResolverServer::bind(&settings, &authorities, Arc::clone(&clock)));
+    let [zone, bootptab, roster] = [Feed::ZONE, Feed::BOOTPTAB, Feed::TRUST].map(|feed| process.follow(feed));
+    let (stop, run_dir, spool) = (process.stopped(), process.folders.run.clone(), process.spool.clone());
+    let surroundings = resolver_service::Surroundings { zone, bootptab, roster, node, run_dir, spool };
+    process.tasks.spawn(async move {
+        if let Err(wrong) = port.bound().await.serve(surroundings, stop).await {
+            tracing::error!(event = "resolver_not_served", %wrong, "the resolver cannot serve: {wrong}");
+        }
+    });
     process.serve().await
 }
 

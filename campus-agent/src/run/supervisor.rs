@@ -15,7 +15,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 /// Every process of a box, by the command that runs it.
-const SERVICES: [&str; 4] = ["uplink", "dns", "dhcp", "radius"];
+const SERVICES: [&str; 5] = ["uplink", "dns", "resolver", "dhcp", "radius"];
 /// A process that dies is there again within a second; one that dies at once does not eat a core.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const PAUSE_LIMIT: Duration = Duration::from_secs(1);
@@ -35,13 +35,25 @@ pub async fn supervise(config: &Config, config_path: Option<&Path>) -> anyhow::R
     let program = std::env::current_exe().context("finding this program")?;
     let (stop, stopped) = watch::channel(false);
     let mut tasks = JoinSet::new();
-    for service in SERVICES {
+    for service in wanted(config)? {
         tasks.spawn(keep_alive(program.clone(), config_path.map(Path::to_owned), service, stopped.clone()));
     }
     let ended = wait_for_signal().await;
     stop.send_replace(true);
     tasks.join_all().await;
     ended
+}
+
+/// The processes that this box runs: those that its configuration names, or all but a resolver without an address.
+fn wanted(config: &Config) -> anyhow::Result<Vec<&'static str>> {
+    let Some(named) = &config.services else {
+        return Ok(SERVICES.into_iter().filter(|service| *service != "resolver" || !config.resolver.listen.is_empty()).collect());
+    };
+    let known = |name: &String| {
+        let service = SERVICES.into_iter().find(|service| service == name);
+        service.with_context(|| format!("services: there is no \"{name}\": they are {}", SERVICES.join(", ")))
+    };
+    named.iter().map(known).collect()
 }
 
 async fn keep_alive(program: PathBuf, config: Option<PathBuf>, service: &'static str, mut stopped: watch::Receiver<bool>) {
@@ -108,5 +120,19 @@ async fn stop(mut child: Child) {
     if tokio::time::timeout(STOP_LIMIT, child.wait()).await.is_err() {
         // It is dropped, and so killed.
         tracing::error!(event = "service_killed", "a service did not stop in time");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_box_runs_what_it_is_told_to() {
+        let wanted_by = |text: &str| wanted(&toml::from_str(text).unwrap()).map_err(|wrong| wrong.to_string());
+        assert_eq!(wanted_by("").unwrap(), ["uplink", "dns", "dhcp", "radius"]);
+        assert_eq!(wanted_by("[resolver]\nlisten = [\"127.0.0.1:53\"]\n").unwrap(), SERVICES);
+        assert_eq!(wanted_by("services = [\"uplink\", \"resolver\"]\n").unwrap(), ["uplink", "resolver"]);
+        assert!(wanted_by("services = [\"web\"]\n").unwrap_err().contains("uplink, dns, resolver, dhcp, radius"));
     }
 }

@@ -46,12 +46,14 @@ pub async fn uplink(config: Config, metrics: PrometheusHandle) -> anyhow::Result
 
 /// What this box is to answer, by its configuration: a service without an address is not expected to.
 fn services(config: &Config) -> Vec<(&'static str, &'static [Feed])> {
-    let all: [(_, &'static [Feed], _); 3] = [
+    let all: [(_, &'static [Feed], _); 4] = [
         ("dns", &[Feed::ZONE], !config.dns.listen.is_empty()),
+        ("resolver", &[Feed::ZONE], !config.resolver.listen.is_empty()),
         ("dhcp", &[Feed::BOOTPTAB], true),
         ("radius", &[Feed::PEOPLE, Feed::ACCESS], !config.radius.listen.is_empty()),
     ];
-    all.into_iter().filter(|(_, _, is_expected)| *is_expected).map(|(service, feeds, _)| (service, feeds)).collect()
+    let is_named = |service: &str| config.services.as_ref().is_none_or(|named| named.iter().any(|name| name == service));
+    all.into_iter().filter(|(service, _, is_expected)| *is_expected && is_named(service)).map(|(service, feeds, _)| (service, feeds)).collect()
 }
 
 /// The other agents are asked whether they answer, where any are named.

@@ -4,7 +4,7 @@ use super::{now_s, random_u16};
 use holdfast_proto::dns::transfer::{Incoming, Outcome, Progress, Soa, TransferError, query, read_message};
 use holdfast_proto::dns::tsig::{Session, TsigError, TsigKey, without_signature};
 use holdfast_proto::dns::{Record, rtype};
-use holdfast_proto::net::tcp::{push_message, read_message as read_framed};
+use holdfast_proto::net::stream::{push_message, read_message as read_framed};
 use holdfast_proto::words::{DomainName, Serial};
 use std::io;
 use std::net::SocketAddr;
@@ -122,7 +122,7 @@ impl Line {
     /// The next message without its signature, and whether everything up to it is vouched for.
     async fn read(&mut self) -> Result<(Vec<u8>, bool), FetchError> {
         let mut message = Vec::new();
-        timeout(MESSAGE_LIMIT, read_framed(&mut self.stream, usize::from(u16::MAX), &mut message)).await??;
+        timeout(MESSAGE_LIMIT, read_framed(&mut self.stream, &mut message, usize::from(u16::MAX))).await??;
         match &mut self.session {
             None => Ok((message, true)),
             Some(session) => {

@@ -3,7 +3,7 @@
 use super::desk::{Desk, Handled, Job, no_contents};
 use super::now_s;
 use holdfast_proto::dns::{Peer, Transport};
-use holdfast_proto::net::tcp::{Door, push_message, read_message};
+use holdfast_proto::net::stream::{self, Door, Pass, QUERY_LIMIT_BYTES, push_message, read_message};
 use holdfast_proto::net::udp::UdpSocket;
 use std::convert::Infallible;
 use std::io;
@@ -13,11 +13,8 @@ use std::time::Duration;
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, mpsc};
-use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-/// The longest request that is read.
-const REQUEST_LIMIT_BYTES: usize = 4096;
 /// How long a client may take for its next request (RFC 7766 section 6.2.3).
 const IDLE_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a client may take to read a message.
@@ -31,7 +28,7 @@ const WAITING_LIMIT: usize = 4;
 
 /// Answers what comes by UDP.
 pub(super) async fn udp(socket: UdpSocket, desk: Arc<Desk>) -> Infallible {
-    let mut buffer = vec![0; REQUEST_LIMIT_BYTES];
+    let mut buffer = vec![0; QUERY_LIMIT_BYTES];
     loop {
         let Ok(received) = socket.recv(&mut buffer).await else {
             tokio::time::sleep(REST_AFTER_ERROR).await;
@@ -65,23 +62,15 @@ fn by_datagram(mut job: Job) -> Vec<u8> {
 
 /// Accepts until it is dropped; its connections end with it.
 pub(super) async fn tcp(listener: TcpListener, door: Arc<Door>, desk: Arc<Desk>) -> Infallible {
-    let mut connections = JoinSet::new();
-    loop {
-        match listener.accept().await {
-            Ok((stream, client)) => {
-                if let Some(pass) = door.enter(client.ip()) {
-                    let desk = Arc::clone(&desk);
-                    connections.spawn(async move {
-                        // How it ends is the client's business.
-                        let _ = converse(stream, client, &desk).await;
-                        drop(pass);
-                    });
-                }
-            }
-            Err(_) => tokio::time::sleep(REST_AFTER_ERROR).await,
+    let one = move |stream: TcpStream, client, pass: Pass| {
+        let desk = Arc::clone(&desk);
+        async move {
+            // How it ends is the client's business.
+            let _ = converse(stream, client, &desk).await;
+            drop(pass);
         }
-        while connections.try_join_next().is_some() {}
-    }
+    };
+    stream::accept(listener, door, |_| {}, one).await
 }
 
 async fn converse(mut stream: TcpStream, client: SocketAddr, desk: &Desk) -> io::Result<()> {
@@ -89,7 +78,7 @@ async fn converse(mut stream: TcpStream, client: SocketAddr, desk: &Desk) -> io:
     let peer = Peer { address: client, transport: Transport::Tcp };
     let mut request = Vec::new();
     loop {
-        timeout(IDLE_TIMEOUT, read_message(&mut stream, REQUEST_LIMIT_BYTES, &mut request)).await??;
+        timeout(IDLE_TIMEOUT, read_message(&mut stream, &mut request, QUERY_LIMIT_BYTES)).await??;
         match desk.handle(&request, peer) {
             // Who sends what is no request will not send better.
             Handled::Silent => return Ok(()),

@@ -22,7 +22,7 @@ pub use copies::Copies;
 use crate::config;
 use crate::publish::Latest;
 use desk::Desk;
-use holdfast_proto::net::tcp;
+use holdfast_proto::net::stream;
 use holdfast_proto::net::udp::{UdpOptions, UdpSocket};
 use sqlx::PgPool;
 use std::convert::Infallible;
@@ -53,7 +53,7 @@ impl NameServer {
         let both = |address: &SocketAddr| {
             let options = UdpOptions { receive_buffer_bytes: Some(RECEIVE_BUFFER_BYTES), ..UdpOptions::default() };
             let udp = UdpSocket::bind(*address, options)?;
-            let tcp = tcp::bind(udp.local_addr()?)?;
+            let tcp = stream::bind(udp.local_addr()?)?;
             Ok((udp, tcp))
         };
         let named = |address: &SocketAddr, wrong: io::Error| io::Error::new(wrong.kind(), format!("[dns] cannot bind {address}: {wrong}"));
@@ -76,7 +76,7 @@ impl NameServer {
         let (rose, risen) = history::channel();
         tasks.spawn(history::keep(latest.clone(), journal, rose));
         tasks.spawn(notify::tell_for_ever(latest, rules_seen, risen, self.source.into()));
-        let door = Arc::new(tcp::Door::default());
+        let door = Arc::new(stream::Door::default());
         for (udp, tcp) in self.sockets {
             tasks.spawn(listen::udp(udp, Arc::clone(&desk)));
             tasks.spawn(listen::tcp(tcp, Arc::clone(&door), Arc::clone(&desk)));

@@ -81,6 +81,12 @@ pub fn subnet_key(net: Ipv4Net) -> [u8; SUBNET_KEY_BYTES] {
     [net.prefix_len(), a, b, c, d]
 }
 
+/// The network that a subnet's row is for. `None` where this is no subnet's key.
+pub fn subnet_of_key(key: &[u8]) -> Option<Ipv4Net> {
+    let [prefix_len, octets @ ..] = *key.first_chunk::<SUBNET_KEY_BYTES>().filter(|_| key.len() == SUBNET_KEY_BYTES)?;
+    Ipv4Net::new(octets.into(), prefix_len).ok().filter(|net| net.network() == net.addr())
+}
+
 /// A reservation's key: its subnet's key, the hardware type, the hardware address.
 pub fn reservation_key(net: Ipv4Net, htype: u8, chaddr: &[u8]) -> Vec<u8> {
     [&subnet_key(net)[..], &[htype], chaddr].concat()
@@ -334,6 +340,7 @@ mod tests {
     fn the_keys_are_golden() {
         let net: Ipv4Net = "10.1.4.0/22".parse().unwrap();
         assert_eq!(subnet_key(net), [22, 10, 1, 4, 0]);
+        assert_eq!([&[22, 10, 1, 4, 0][..], &[22, 10, 1, 5, 0], &[33, 10, 1, 4, 0], &[22, 10, 1, 4]].map(subnet_of_key), [Some(net), None, None, None]);
         assert_eq!(hex::encode(reservation_key(net, 1, &[8, 0, 0x20, 0xdb, 0xb6, 0x7f])), "160a01040001080020dbb67f");
     }
 

@@ -17,9 +17,9 @@ use crate::words::{Generation, UnixMillis};
 use std::net::SocketAddr;
 
 /// The opcodes that we know: a question, and what a secondary and a primary would hear (RFC 1996, RFC 2136).
-const QUERY: u8 = 0;
-const NOTIFY: u8 = 4;
-const UPDATE: u8 = 5;
+pub(super) const QUERY: u8 = 0;
+pub(super) const NOTIFY: u8 = 4;
+pub(super) const UPDATE: u8 = 5;
 /// Names that ask for the box that answers; those that ask for its version are refused (RFC 4892 section 3).
 const OWN_NAMES: [&[u8]; 2] = [b"\x02id\x06server\x00", b"\x08hostname\x04bind\x00"];
 
@@ -160,7 +160,7 @@ pub fn cut(packet: &[u8], peer: Peer, policy: &Policy, now: UnixMillis, out: &mu
     reply.finish(rcode, None);
 }
 
-fn silence(packet: &[u8], peer: Peer) -> Option<Reason> {
+pub(super) fn silence(packet: &[u8], peer: Peer) -> Option<Reason> {
     if packet.len() < HEADER_BYTES {
         return Some(Reason::Short);
     }
@@ -170,7 +170,7 @@ fn silence(packet: &[u8], peer: Peer) -> Option<Reason> {
     (peer.address.port() == 0).then_some(Reason::NoReturnPort)
 }
 
-fn reply_with_error(packet: &[u8], readable: Malformed, rcode: Rcode, out: &mut Vec<u8>) -> Told {
+pub(super) fn reply_with_error(packet: &[u8], readable: Malformed, rcode: Rcode, out: &mut Vec<u8>) -> Told {
     reply::put_error(packet, readable, rcode, out);
     Told::error(rcode)
 }
@@ -180,19 +180,21 @@ pub(super) struct Asked<'a> {
     pub(super) query: &'a Query<'a>,
     pub(super) peer: Peer,
     pub(super) policy: &'a Policy,
-    cookie: CookieState,
-    opt: Option<Opt<'a>>,
+    pub(super) cookie: CookieState,
+    pub(super) opt: Option<Opt<'a>>,
+    /// Whether who answers also asks others: then nobody is sent to them.
+    pub(super) recurses: bool,
 }
 
 impl<'a> Asked<'a> {
-    fn of(query: &'a Query<'a>, peer: Peer, policy: &'a Policy, now: UnixMillis) -> Self {
-        let Some(edns) = query.edns else { return Self { query, peer, policy, cookie: CookieState::Without, opt: None } };
+    pub(super) fn of(query: &'a Query<'a>, peer: Peer, policy: &'a Policy, now: UnixMillis) -> Self {
+        let Some(edns) = query.edns else { return Self { query, peer, policy, cookie: CookieState::Without, opt: None, recurses: false } };
         let judged = edns.options.cookie.map(|cookie| policy.cookies.judge(cookie, peer.address.ip(), now));
         let (cookie, ours) = judged.map_or((CookieState::Without, None), |(state, ours)| (state, Some(ours)));
-        Self { query, peer, policy, cookie, opt: Some(Opt::to(edns, ours, peer.transport, policy)) }
+        Self { query, peer, policy, cookie, opt: Some(Opt::to(edns, ours, peer.transport, policy)), recurses: false }
     }
 
-    fn limit_bytes(&self) -> usize {
+    pub(super) fn limit_bytes(&self) -> usize {
         match self.peer.transport {
             Transport::Udp => reply::udp_limit_bytes(self.query.edns),
             Transport::Tcp | Transport::Tls => TCP_MESSAGE_LIMIT_BYTES,
@@ -204,7 +206,7 @@ impl<'a> Asked<'a> {
         self.query.edns.is_some_and(|edns| edns.dnssec_ok)
     }
 
-    fn is_udp(&self) -> bool {
+    pub(super) fn is_udp(&self) -> bool {
         self.peer.transport == Transport::Udp
     }
 }
@@ -237,9 +239,9 @@ fn reply_to(view: &View, asked: &Asked<'_>, out: &mut Vec<u8>) -> Told {
 /// What an answer comes to.
 pub(super) struct Verdict {
     pub(super) rcode: Rcode,
-    why: Option<ExtendedError>,
-    kind: Kind,
-    source: u64,
+    pub(super) why: Option<ExtendedError>,
+    pub(super) kind: Kind,
+    pub(super) source: u64,
 }
 
 impl Verdict {
@@ -276,7 +278,7 @@ fn refusal(view: &View, asked: &Asked<'_>) -> Option<Verdict> {
 }
 
 /// Says which box this is, where it has a label and is asked for it, and nothing else of itself.
-fn introduce(asked: &Asked<'_>, reply: &mut Reply<'_>) -> Result<Verdict, Stop> {
+pub(super) fn introduce(asked: &Asked<'_>, reply: &mut Reply<'_>) -> Result<Verdict, Stop> {
     let query = asked.query;
     let is_asked = matches!(query.qtype, rtype::TXT | rtype::ANY) && OWN_NAMES.contains(&query.name.ancestor(query.name.labels()));
     let Some(label) = asked.policy.nsid.as_deref().filter(|_| is_asked) else {

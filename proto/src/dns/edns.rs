@@ -10,24 +10,45 @@ use super::reply::UDP_PAYLOAD_LIMIT_BYTES;
 use super::{Transport, rtype};
 
 const NSID: u16 = 3;
-const COOKIE: u16 = 10;
+pub(super) const COOKIE: u16 = 10;
 const KEEPALIVE: u16 = 11;
 const PADDING: u16 = 12;
 const EXTENDED_ERROR: u16 = 15;
+/// How many of our boxes a question went through: of the range for local use (RFC 6891 section 9).
+pub(super) const HOPS: u16 = 65_330;
 
 /// An OPT record without options.
-const OPT_BYTES: usize = 11;
+pub(super) const OPT_BYTES: usize = 11;
 /// Code and length before an option.
-const OPTION_HEADER_BYTES: usize = 4;
+pub(super) const OPTION_HEADER_BYTES: usize = 4;
 /// What a reply over TLS is filled up to a multiple of, so that its length says little (RFC 8467 section 4.1).
 const PADDING_BLOCK_BYTES: usize = 468;
 
-/// Why we answer as we do, for clients that speak EDNS (RFC 8914 section 5.2).
+/// Why we answer as we do, for clients that speak EDNS (RFC 8914 section 4).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum ExtendedError {
+#[repr(u16)]
+pub enum ExtendedError {
+    /// Whether the answer is signed as it should be cannot be said.
+    Indeterminate = 5,
+    /// Signatures do not hold.
+    Bogus = 6,
+    /// The answer has run out, and nobody can be asked for a newer one.
+    StaleAnswer = 3,
+    /// A failure of a moment ago, told again.
+    CachedError = 13,
+    /// There is nothing to answer from yet.
     NotReady = 14,
+    /// Who asks may not.
     Prohibited = 18,
+    /// That there is no such name has run out, and nobody can be asked anew.
+    StaleNxDomain = 19,
+    /// It is another's to answer.
     NotAuthoritative = 20,
+    /// Nobody that could be asked answers.
+    NoReachableAuthority = 22,
+    /// Who was asked did not answer in time, or not what it was asked.
+    NetworkError = 23,
+    /// A row or a message is damaged.
     InvalidData = 24,
 }
 
@@ -52,6 +73,8 @@ pub(super) struct Options<'a> {
     keepalive: bool,
     /// The client fills its messages up, and so shall we (RFC 7830).
     padding: bool,
+    /// Through how many of our boxes the question came.
+    pub(super) hops: u8,
 }
 
 impl<'a> Options<'a> {
@@ -68,6 +91,7 @@ impl<'a> Options<'a> {
                 NSID => options.nsid = true,
                 KEEPALIVE => options.keepalive = true,
                 PADDING => options.padding = true,
+                HOPS => options.hops = value.first().copied().unwrap_or(u8::MAX),
                 _ => {}
             }
             rdata = &rdata[OPTION_HEADER_BYTES + len..];
@@ -107,7 +131,7 @@ impl<'a> Opt<'a> {
     }
 
     /// Writes it behind all other records; the DO bit is given back (RFC 3225 section 3).
-    pub(super) fn put(&self, out: &mut Vec<u8>, rcode: Rcode, why: Option<ExtendedError>) {
+    pub(super) fn put(&self, out: &mut Vec<u8>, rcode: Rcode, why: Option<ExtendedError>, remark: &str) {
         let [p0, p1] = (UDP_PAYLOAD_LIMIT_BYTES as u16).to_be_bytes();
         let [t0, t1] = rtype::OPT.to_be_bytes();
         let do_bit = if self.dnssec_ok { 0x80 } else { 0 };
@@ -123,7 +147,11 @@ impl<'a> Opt<'a> {
             put_option(out, KEEPALIVE, &timeout.to_be_bytes());
         }
         if let Some(why) = why {
-            put_option(out, EXTENDED_ERROR, &(why as u16).to_be_bytes());
+            let [code0, code1] = (why as u16).to_be_bytes();
+            let [l0, l1] = ((2 + remark.len()) as u16).to_be_bytes();
+            let [e0, e1] = EXTENDED_ERROR.to_be_bytes();
+            out.extend_from_slice(&[e0, e1, l0, l1, code0, code1]);
+            out.extend_from_slice(remark.as_bytes());
         }
         if self.padding {
             let bare = out.len() + OPTION_HEADER_BYTES;
@@ -138,7 +166,7 @@ impl<'a> Opt<'a> {
     }
 }
 
-fn put_option(out: &mut Vec<u8>, code: u16, value: &[u8]) {
+pub(super) fn put_option(out: &mut Vec<u8>, code: u16, value: &[u8]) {
     out.extend_from_slice(&code.to_be_bytes());
     out.extend_from_slice(&(value.len() as u16).to_be_bytes());
     out.extend_from_slice(value);

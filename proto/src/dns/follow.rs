@@ -25,6 +25,11 @@ const GAP_LIMIT: usize = ALIAS_LIMIT + 2;
 /// Answers for the question's name and for the names that its aliases lead to. The last of them gives the code (RFC 6604 section 3),
 /// the first the AA bit (RFC 1035 section 4.1.1).
 pub(super) fn follow(view: &View, asked: &Asked<'_>, reply: &mut Reply<'_>) -> Result<Verdict, Stop> {
+    follow_out(view, asked, reply).map(|(verdict, _)| verdict)
+}
+
+/// The same; gives also the name that is another's to answer, where the question or its aliases lead to one.
+pub(super) fn follow_out(view: &View, asked: &Asked<'_>, reply: &mut Reply<'_>) -> Result<(Verdict, Option<Name>), Stop> {
     let mut chain = Chain { view, asked, alias: None, owner: QUESTION_OWNER, passed: [None; ALIAS_LIMIT], wild: Vec::new() };
     let end = chain.walk(reply)?;
     let name = chain.alias.as_ref().unwrap_or(&asked.query.name);
@@ -32,15 +37,18 @@ pub(super) fn follow(view: &View, asked: &Asked<'_>, reply: &mut Reply<'_>) -> R
     for (stood_for, apex_labels) in &chain.wild {
         proofs.put(*apex_labels, stood_for, stood_for.labels(), false, reply)?;
     }
-    match end {
+    let verdict = match end {
         End::Data { verdict, node, rrset } => {
             put_additional(view, asked, node, rrset, reply)?;
-            Ok(verdict)
+            verdict
         }
-        End::Nothing(verdict) => Ok(verdict),
-        End::Missing(missing) => put_negative(asked, name, &missing, &mut proofs, reply),
-        End::Delegated { cut_labels, node } => put_referral(asked, name, cut_labels, node, &mut proofs, reply),
-    }
+        End::Nothing(verdict) => verdict,
+        End::Outside(verdict) => return Ok((verdict, chain.alias)),
+        End::Missing(missing) => put_negative(asked, name, &missing, &mut proofs, reply)?,
+        End::Delegated { .. } if asked.recurses => return Ok((Verdict::new(Rcode::NoError, Kind::Data, &[]), Some(name.clone()))),
+        End::Delegated { cut_labels, node } => put_referral(asked, name, cut_labels, node, &mut proofs, reply)?,
+    };
+    Ok((verdict, None))
 }
 
 /// The names that a question leads through.
@@ -59,10 +67,19 @@ struct Chain<'a> {
 
 /// Where a chain ends.
 enum End<'v> {
-    Data { verdict: Verdict, node: NodeRef<'v>, rrset: RrSetRef<'v> },
+    Data {
+        verdict: Verdict,
+        node: NodeRef<'v>,
+        rrset: RrSetRef<'v>,
+    },
     Nothing(Verdict),
+    /// An alias leads out of our zones.
+    Outside(Verdict),
     Missing(Missing),
-    Delegated { cut_labels: usize, node: NodeRef<'v> },
+    Delegated {
+        cut_labels: usize,
+        node: NodeRef<'v>,
+    },
 }
 
 /// What is not there: the name, or the type at it.
@@ -83,7 +100,7 @@ impl<'a> Chain<'a> {
             reply.authoritative |= step == 0 && !matches!(found, Found::Outside | Found::Delegated { .. });
             let (row, node, apex_labels, wildcard_below) = match found {
                 Found::Outside if step == 0 => return Ok(End::Nothing(Verdict::error(Rcode::Refused, Some(ExtendedError::NotAuthoritative)))),
-                Found::Outside => break,
+                Found::Outside => return Ok(End::Outside(verdict)),
                 Found::Missing { apex_labels, encloser_labels } => {
                     return Ok(End::Missing(Missing { rcode: Rcode::NxDomain, apex_labels, wildcard_below: Some(encloser_labels) }));
                 }

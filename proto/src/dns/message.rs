@@ -10,9 +10,9 @@ use super::rtype;
 /// RFC 1035 section 4.1.1.
 pub(super) const HEADER_BYTES: usize = 12;
 /// QTYPE and QCLASS behind the question's name.
-const QUESTION_TAIL_BYTES: usize = 4;
+pub(super) const QUESTION_TAIL_BYTES: usize = 4;
 /// TYPE, CLASS, TTL and RDLENGTH behind a record's owner.
-const RECORD_TAIL_BYTES: usize = 10;
+pub(super) const RECORD_TAIL_BYTES: usize = 10;
 /// The class of everything that is ours.
 pub(super) const CLASS_IN: u16 = 1;
 /// The class in which servers are asked for themselves (RFC 4892).

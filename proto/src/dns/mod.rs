@@ -1,4 +1,4 @@
-//! Authoritative DNS: the rows it is told in, and the answer to a packet.
+//! DNS: the rows that our names are told in, the answer to a packet, and in `resolver` what others answer.
 //!
 //! `zones` is the contract between the master's composer and the agents: rdata stands in the rows as it goes on the
 //! wire, so `answer` looks up, copies and compresses, and neither allocates nor parses records.
@@ -17,6 +17,7 @@ mod policy;
 pub mod probe;
 pub mod rdata;
 mod reply;
+pub mod resolver;
 pub mod rtype;
 mod search;
 mod talkers;
@@ -30,6 +31,7 @@ pub use answer::{Kind, Outcome, Peer, Reason, Told, Transport, answer, cut};
 pub use compose::{Record, Zone, rows};
 pub use cookie::{CookieState, Cookies};
 pub use denial::{DENIAL, denial_key};
+pub use edns::ExtendedError;
 pub use limit::{Limiter, Limits, Verdict};
 pub use message::Rcode;
 pub use order::Order;

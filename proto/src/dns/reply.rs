@@ -12,11 +12,15 @@ pub const TCP_MESSAGE_LIMIT_BYTES: usize = u16::MAX as usize;
 /// The first offset that a compression pointer cannot name, RFC 1035 section 4.1.4.
 const POINTER_LIMIT: usize = 0x4000;
 
-const FLAG_RESPONSE: u8 = 0x80;
+pub(super) const FLAG_RESPONSE: u8 = 0x80;
 const FLAG_AUTHORITATIVE: u8 = 0x04;
-const FLAG_TRUNCATED: u8 = 0x02;
-const FLAG_RECURSION_DESIRED: u8 = 0x01;
-const OPCODE_MASK: u8 = 0x78;
+pub(super) const FLAG_TRUNCATED: u8 = 0x02;
+pub(super) const FLAG_RECURSION_DESIRED: u8 = 0x01;
+pub(super) const OPCODE_MASK: u8 = 0x78;
+/// In the second byte of flags (RFC 1035 section 4.1.1, RFC 4035 section 3).
+pub(super) const FLAG_RECURSION_AVAILABLE: u8 = 0x80;
+pub(super) const FLAG_AUTHENTIC_DATA: u8 = 0x20;
+pub(super) const FLAG_CHECKING_DISABLED: u8 = 0x10;
 
 /// What ends the writing of a reply before its time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,6 +67,10 @@ pub(super) struct Reply<'a> {
     counts: [u16; 3],
     pub(super) authoritative: bool,
     pub(super) truncated: bool,
+    /// The flags that a resolver sets: RA, AD and CD.
+    pub(super) resolver_flags: u8,
+    /// Said to people beside an error's code; what is said with records is as short as their limit allows.
+    pub(super) remark: &'a str,
 }
 
 impl<'a> Reply<'a> {
@@ -72,7 +80,12 @@ impl<'a> Reply<'a> {
         out.extend_from_slice(&query.packet[..query.question_end]);
         // A question of 255 bytes and every option of ours fit into the smallest of limits, with some room to spare.
         let limit_bytes = transport_limit_bytes - opt.map_or(0, |opt| opt.len());
-        Self { out, query, opt, limit_bytes, counts: [0; 3], authoritative: false, truncated: false }
+        Self { out, query, opt, limit_bytes, counts: [0; 3], authoritative: false, truncated: false, resolver_flags: 0, remark: "" }
+    }
+
+    /// How many records each section has so far.
+    pub(super) fn counts(&self) -> [u16; 3] {
+        self.counts
     }
 
     /// Takes all records back.
@@ -202,7 +215,7 @@ impl<'a> Reply<'a> {
     pub(super) fn finish(self, rcode: Rcode, why: Option<ExtendedError>) {
         let mut additionals = self.counts[Section::Additional as usize];
         if let Some(opt) = self.opt {
-            opt.put(self.out, rcode, why);
+            opt.put(self.out, rcode, why, self.remark);
             additionals += 1;
         }
         let opcode = self.query.packet[2] & OPCODE_MASK;
@@ -217,6 +230,7 @@ impl<'a> Reply<'a> {
             flags |= FLAG_TRUNCATED;
         }
         put_header(self.out, flags, rcode, [1, self.counts[0], self.counts[1], additionals]);
+        self.out[3] |= self.resolver_flags;
     }
 }
 
@@ -239,7 +253,7 @@ pub(super) fn put_error(packet: &[u8], readable: Malformed, rcode: Rcode, out: &
 }
 
 /// Sets everything of the header but the id, which stands there since the question was copied.
-fn put_header(out: &mut [u8], flags: u8, rcode: Rcode, counts: [u16; 4]) {
+pub(super) fn put_header(out: &mut [u8], flags: u8, rcode: Rcode, counts: [u16; 4]) {
     out[2] = flags;
     out[3] = rcode as u8 & 15;
     for (place, count) in out[4..HEADER_BYTES].chunks_exact_mut(2).zip(counts) {

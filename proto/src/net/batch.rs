@@ -127,6 +127,17 @@ impl BatchSocket {
         sent
     }
 
+    /// Sends one reply, late, from the address and interface that its packet came to; without waiting for room.
+    pub fn send_one(&self, reply: &[u8], to: SocketAddr, via: Via) -> io::Result<()> {
+        let arrival = Received { len: 0, from: to, via };
+        self.send_alike(&[(&arrival, reply)], via.towards(to), &mut Headers::preallocate(1, Some(Self::control_space(self.ipv6)))).map(drop)
+    }
+
+    /// Exactly what the one control message takes: the kernel writes back how much it used, and the next call gets that much.
+    fn control_space(ipv6: bool) -> Vec<u8> {
+        if ipv6 { nix::cmsg_space!(nix::libc::in6_pktinfo) } else { nix::cmsg_space!(nix::libc::in_pktinfo) }
+    }
+
     /// Sends replies that leave by the same way; gives how many the kernel took.
     fn send_alike(&self, replies: &[(&Received, &[u8])], via: Via, headers: &mut Headers) -> io::Result<usize> {
         let parts: Vec<[IoSlice<'_>; 1]> = replies.iter().map(|(_, reply)| [IoSlice::new(reply)]).collect();
@@ -145,8 +156,7 @@ impl BatchSocket {
 
 impl Batch {
     fn new(ipv6: bool) -> Self {
-        // Exactly what the one control message takes: the kernel writes back how much it used, and the next call gets that much.
-        let space = || if ipv6 { nix::cmsg_space!(nix::libc::in6_pktinfo) } else { nix::cmsg_space!(nix::libc::in_pktinfo) };
+        let space = || BatchSocket::control_space(ipv6);
         Self {
             packets: Box::new([[0; PACKET_LIMIT_BYTES]; BATCH_LIMIT]),
             arrivals: Vec::with_capacity(BATCH_LIMIT),

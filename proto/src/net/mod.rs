@@ -8,6 +8,7 @@ pub mod clock;
 pub mod datagrams;
 pub mod forward;
 pub mod frame;
-pub mod tcp;
+pub mod stream;
 pub mod tls;
 pub mod udp;
+pub mod workers;

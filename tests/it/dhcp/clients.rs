@@ -3,7 +3,7 @@
 use super::{pool, registered, subnets};
 use holdfast_lab::cables::{Campus, Network, Place};
 use holdfast_lab::clients::{bootptest, dhclient, dhcping, udhcpc};
-use holdfast_lab::lone::LoneDhcp;
+use holdfast_lab::lone::Lone;
 use holdfast_proto::snapshot::{Change, Feed};
 use std::net::{Ipv4Addr, UdpSocket};
 use std::time::Duration;
@@ -11,8 +11,8 @@ use std::time::Duration;
 const NORTH: Campus = Campus::North;
 
 /// The agent of the northern campus with these rows, serving.
-fn agent(network: &Network, rows: Vec<Change>) -> LoneDhcp {
-    let mut agent = LoneDhcp::lay_out(network, NORTH, [subnets(), rows].concat()).unwrap();
+fn agent(network: &Network, rows: Vec<Change>) -> Lone {
+    let mut agent = Lone::dhcp(network, NORTH, [subnets(), rows].concat()).unwrap();
     agent.start().unwrap();
     agent
 }

@@ -4,7 +4,7 @@ use super::{net, registered, subnets};
 use holdfast_lab::cables::{Campus, Network, Place};
 use holdfast_lab::clients::relay::{self, Reply};
 use holdfast_lab::clients::{Dhcrelay, udhcpc};
-use holdfast_lab::lone::LoneDhcp;
+use holdfast_lab::lone::Lone;
 use holdfast_proto::dhcp::table::{RESERVATION, Reservation, reservation_key};
 use holdfast_proto::snapshot::Change;
 use holdfast_proto::words::Mac;
@@ -15,8 +15,8 @@ const NORTH: Campus = Campus::North;
 const SOUTH: Campus = Campus::South;
 const SECOND: Duration = Duration::from_secs(1);
 
-fn agent(network: &Network, campus: Campus) -> LoneDhcp {
-    let mut agent = LoneDhcp::lay_out(network, campus, [subnets(), vec![registered(NORTH), machine(9)]].concat()).unwrap();
+fn agent(network: &Network, campus: Campus) -> Lone {
+    let mut agent = Lone::dhcp(network, campus, [subnets(), vec![registered(NORTH), machine(9)]].concat()).unwrap();
     agent.start().unwrap();
     agent
 }

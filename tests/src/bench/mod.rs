@@ -3,7 +3,8 @@
 //! Why it exists: numbers in a README are believed when one command prints them again. What it refuses: it never runs in CI,
 //! where a busy machine would make it lie, and it knows no bars; it prints, and people judge. How: [`edit`] times edits
 //! through the real API on a lab on the loopback, with one agent and with two, [`fleet`] with a thousand; [`agent`] starts the real agent on a store
-//! that [`store`] writes for a hundred thousand hosts, and [`load`] asks it as fast as it answers; [`dns`] asks it and Knot in turn,
+//! that [`store`] writes for a hundred thousand hosts, and [`load`] asks it as fast as it answers; [`dns`] asks it and Knot in turn, [`resolver`] its
+//! resolver and unbound,
 //! [`dhcp`] asks as relays do, with peers beside it.
 //!
 //! As root everything happens in a network box of its own, so that a demo on the same machine is not in the way.
@@ -24,6 +25,7 @@ mod load;
 mod million;
 mod process;
 mod requests;
+mod resolver;
 pub(crate) mod store;
 mod writers;
 
@@ -60,7 +62,7 @@ pub struct Settings {
 type Part = fn(&Settings) -> Result<Vec<Section>>;
 
 /// What can be measured, in its order.
-const PARTS: [(&str, Part); 11] = [
+const PARTS: [(&str, Part); 12] = [
     ("edit", edit::measure),
     ("bind", bind::measure),
     ("fleet", fleet::measure),
@@ -71,6 +73,7 @@ const PARTS: [(&str, Part); 11] = [
     ("base", base::measure),
     ("agent", agent::measure),
     ("dns", dns::measure),
+    ("resolver", resolver::measure),
     ("dhcp", dhcp::measure),
 ];
 

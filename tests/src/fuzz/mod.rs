@@ -9,6 +9,7 @@ pub mod dns;
 pub mod import;
 mod mutate;
 pub mod radius;
+pub mod resolver;
 pub mod snapshot;
 pub mod transfer;
 
@@ -35,6 +36,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "snapshot", seeds: snapshot::seeds, run: snapshot::target },
     Target { name: "dns", seeds: dns::seeds, run: dns::target },
     Target { name: "transfer", seeds: transfer::seeds, run: transfer::target },
+    Target { name: "resolver", seeds: resolver::seeds, run: resolver::target },
     Target { name: "dhcp", seeds: dhcp::seeds, run: dhcp::target },
     Target { name: "radius", seeds: radius::seeds, run: radius::target },
     Target { name: "import", seeds: import::seeds, run: import::target },

@@ -27,7 +27,8 @@ fn signed() -> View {
         owner: owner.clone(),
         rtype: rtype::RRSIG,
         ttl: 60,
-        rdata: [&covered.to_be_bytes()[..], &[mark; 4]].concat(),
+        // RFC 4034 section 3.1: algorithm, labels, three times and a key's tag, the signer (the root), and the signature.
+        rdata: [&covered.to_be_bytes()[..], &[13, 1, 0, 0, 0, 60, 0, 0, 0, 2, 0, 0, 0, 1, 0, 9, 0], &[mark; 4]].concat(),
     };
     let gap = |owner: &str, next: &str| Record { owner: name(owner), rtype: rtype::NSEC, ttl: 300, rdata: [name(next).wire(), &[0, 1, 0x40]].concat() };
     for zone in &mut parts {

@@ -17,6 +17,10 @@ const BATCH: usize = 32;
 /// A question of ours with its cookie fits.
 const QUESTION_BYTES: usize = 128;
 const REPLY_BYTES: usize = 1536;
+/// Flags of a reply, RFC 1035 section 4.1.1.
+const RESPONSE: u8 = 0x80;
+const AUTHORITATIVE: u8 = 4;
+const TRUNCATED: u8 = 2;
 /// More questions than fit into any cache beside the server's rows, and few enough to be made quickly.
 const QUESTIONS: u32 = 400_000;
 /// When nothing comes for this long, all that is under way is lost.
@@ -26,7 +30,7 @@ const OPT: [u8; 23] = [0, 0, 41, 0x04, 0xd0, 0, 0, 0, 0, 0, 12, 0, 10, 0, 8, 1, 
 
 /// What a round gave.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Tally {
+pub(in crate::bench) struct Tally {
     /// Replies with NOERROR or NXDOMAIN and authority.
     pub answered: u64,
     /// Other replies.
@@ -76,10 +80,12 @@ fn questions(hosts: u32, cookie: &[u8]) -> Vec<[u8; QUESTION_BYTES]> {
 }
 
 /// A load on one server.
-pub(super) struct Flood {
+pub(in crate::bench) struct Flood {
     socket: UdpSocket,
     questions: Vec<[u8; QUESTION_BYTES]>,
     next: usize,
+    /// The flags that a good reply has of AA and TC.
+    authority: u8,
     /// When the question with this id went out, in microseconds since the round began; 0 when it is answered.
     sent_us: Vec<u32>,
     outgoing: MultiHeaders<SockaddrStorage>,
@@ -90,20 +96,45 @@ pub(super) struct Flood {
 impl Flood {
     /// Asks for a cookie and makes the questions.
     pub fn towards(server: SocketAddr, hosts: u32) -> Result<Self> {
-        let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
-        socket.connect(server)?;
-        socket.set_read_timeout(Some(SILENCE))?;
-        setsockopt(&socket, sockopt::RcvBuf, &(4 << 20))?;
+        let socket = connected(server)?;
         let cookie = cookie_of(&socket, &questions(1, &[])[0])?;
+        Self::with(socket, questions(hosts, &cookie), AUTHORITATIVE)
+    }
+
+    /// Asks a resolver: with recursion desired, and without its cookie, which not all give.
+    pub fn at_resolver(server: SocketAddr, hosts: u32) -> Result<Self> {
+        let socket = connected(server)?;
+        let mut questions = questions(hosts, &[]);
+        questions.iter_mut().for_each(|question| question[2] = 1);
+        Self::with(socket, questions, 0)
+    }
+
+    fn with(socket: UdpSocket, questions: Vec<[u8; QUESTION_BYTES]>, authority: u8) -> Result<Self> {
         Ok(Self {
             socket,
-            questions: questions(hosts, &cookie),
+            questions,
+            authority,
             next: 0,
             sent_us: vec![0; 1 << 16],
             outgoing: MultiHeaders::preallocate(BATCH, None),
             incoming: MultiHeaders::preallocate(BATCH, None),
             replies: Box::new([[0; REPLY_BYTES]; BATCH]),
         })
+    }
+
+    /// Asks each question once, with so many under way.
+    pub fn once(&mut self, window: usize, limit: Duration) -> Result<Tally> {
+        self.next = 0;
+        let (begun, mut tally, mut under_way, mut asked) = (Instant::now(), Tally::default(), 0, 0);
+        while (asked < self.questions.len() || under_way > 0) && begun.elapsed() < limit {
+            let sent = self.send((window - under_way).min(self.questions.len() - asked), begun)?;
+            (asked, under_way) = (asked + sent, under_way + sent);
+            let came = self.receive(MsgFlags::MSG_WAITFORONE, begun, &mut tally)?;
+            tally.lost += if came == 0 { under_way as u64 } else { 0 };
+            under_way = if came == 0 { 0 } else { under_way.saturating_sub(came) };
+        }
+        tally.time = begun.elapsed();
+        Ok(tally)
     }
 
     /// Keeps so many questions under way.
@@ -181,12 +212,20 @@ impl Flood {
         let now_us = begun.elapsed().as_micros() as u32 + 1;
         for reply in &self.replies[..count] {
             let sent_us = std::mem::take(&mut self.sent_us[usize::from(u16::from_be_bytes([reply[0], reply[1]]))]);
-            let is_good = reply[2] & 0x86 == 0x84 && matches!(reply[3] & 15, 0 | 3) && sent_us > 0;
+            let is_good = reply[2] & (RESPONSE | TRUNCATED | self.authority) == RESPONSE | self.authority && matches!(reply[3] & 15, 0 | 3) && sent_us > 0;
             *if is_good { &mut tally.answered } else { &mut tally.wrong } += 1;
             tally.times_us.push(now_us.saturating_sub(sent_us));
         }
         Ok(count)
     }
+}
+
+fn connected(server: SocketAddr) -> Result<UdpSocket> {
+    let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
+    socket.connect(server)?;
+    socket.set_read_timeout(Some(SILENCE))?;
+    setsockopt(&socket, sockopt::RcvBuf, &(4 << 20))?;
+    Ok(socket)
 }
 
 /// The server's part of the cookie that a first reply brings.

@@ -3,7 +3,7 @@
 //! Both have cookies, rate limiting and statistics on, and every question brings a good cookie, as a resolver's do. Of the
 //! time that is measured the server's own (CPU) is what holds on a machine where others work.
 
-mod flood;
+pub(super) mod flood;
 mod knot;
 
 use super::bind::Update;

@@ -1,19 +1,41 @@
-//! DNS over a stream, as both programs speak it: binding, messages behind their lengths, and a place for each connection.
+//! Messages on a stream, each behind its length (RFC 1035 section 4.2.2, RFC 7766): who may be connected, and how the bytes come.
+//!
+//! What it refuses: to let one client take all the places.
 
+use super::batch::BatchSocket;
+use super::udp::UdpOptions;
 use nix::sys::socket::{setsockopt, sockopt};
 use std::collections::HashMap;
+use std::convert::Infallible;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt};
-use tokio::net::{TcpListener, TcpSocket};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::task::JoinSet;
 
 /// All connections together: each takes a few KiB, and a campus's resolvers need a handful.
 const CONNECTION_LIMIT: usize = 1024;
 /// Of one client, or of one IPv6 subnet, so that nobody can take all of them.
 const CLIENT_CONNECTION_LIMIT: usize = 64;
+/// The longest query that is read: far above any real one, far below what the length could say.
+pub const QUERY_LIMIT_BYTES: usize = 4096;
 /// Connections that may wait to be accepted.
 const BACKLOG: u32 = 1024;
+/// How often port 0 is asked for a port that is free for UDP and TCP both.
+const PORT_TRIES: usize = 16;
+/// How long a loop rests after its socket failed, so that a lasting fault does not eat a core.
+const REST_AFTER_ERROR: Duration = Duration::from_millis(20);
+
+/// What happens at the door that is worth counting.
+#[derive(Debug)]
+pub enum Note {
+    /// Somebody found no place.
+    TurnedAway,
+    /// The socket failed.
+    Fault(io::Error),
+}
 
 /// Binds; an IPv6 wildcard takes IPv6 only, as with UDP.
 pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
@@ -26,8 +48,43 @@ pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     socket.listen(BACKLOG)
 }
 
-/// Reads one message behind its length (RFC 1035 section 4.2.2); one over the limit ends the conversation.
-pub async fn read_message(reader: &mut (impl AsyncRead + Unpin), limit_bytes: usize, message: &mut Vec<u8>) -> io::Result<()> {
+/// UDP, with so many sockets, and TCP on one address and one port.
+pub fn bind_both(address: SocketAddr, sockets: usize, receive_buffer_bytes: usize) -> io::Result<(Vec<BatchSocket>, TcpListener)> {
+    let options = UdpOptions { receive_buffer_bytes: Some(receive_buffer_bytes), ..UdpOptions::default() };
+    let mut tries = if address.port() == 0 { PORT_TRIES } else { 1 };
+    loop {
+        let udp = BatchSocket::bind(address, sockets, options)?;
+        tries -= 1;
+        match bind(udp[0].local_addr()?) {
+            Err(wrong) if wrong.kind() == io::ErrorKind::AddrInUse && tries > 0 => {}
+            bound => return Ok((udp, bound?)),
+        }
+    }
+}
+
+/// Accepts until it is dropped, and lets `converse` have each connection for which there is a place; they end with it.
+pub async fn accept<C>(listener: TcpListener, door: Arc<Door>, note: impl Fn(Note), converse: impl Fn(TcpStream, SocketAddr, Pass) -> C) -> Infallible
+where
+    C: Future<Output = ()> + Send + 'static,
+{
+    let mut connections = JoinSet::new();
+    loop {
+        match listener.accept().await {
+            Ok((stream, client)) => match door.enter(client.ip()) {
+                Some(pass) => drop(connections.spawn(converse(stream, client, pass))),
+                None => note(Note::TurnedAway),
+            },
+            Err(wrong) => {
+                note(Note::Fault(wrong));
+                tokio::time::sleep(REST_AFTER_ERROR).await;
+            }
+        }
+        while connections.try_join_next().is_some() {}
+    }
+}
+
+/// Reads one message behind its length.
+pub async fn read_message(reader: &mut (impl AsyncRead + Unpin), message: &mut Vec<u8>, limit_bytes: usize) -> io::Result<()> {
     let len = usize::from(reader.read_u16().await?);
     if len > limit_bytes {
         return Err(io::Error::new(io::ErrorKind::InvalidData, "a message over the limit"));
@@ -41,14 +98,14 @@ pub fn has_message(buffer: &[u8]) -> bool {
     buffer.split_first_chunk::<2>().is_some_and(|(len, rest)| rest.len() >= usize::from(u16::from_be_bytes(*len)))
 }
 
-/// Appends a message behind its length.
+/// Puts a message behind its length.
 ///
 /// # Panics
-/// Where it is longer than the length can say: no core writes such a one.
-pub fn push_message(batch: &mut Vec<u8>, reply: &[u8]) {
-    let len = u16::try_from(reply.len()).expect("the core keeps a reply within what the length can say");
+/// When it is over 65535 bytes: the cores keep a message within what the length can say.
+pub fn push_message(batch: &mut Vec<u8>, message: &[u8]) {
+    let len = u16::try_from(message.len()).expect("the core keeps a message within what the length can say");
     batch.extend_from_slice(&len.to_be_bytes());
-    batch.extend_from_slice(reply);
+    batch.extend_from_slice(message);
 }
 
 /// Who is connected.

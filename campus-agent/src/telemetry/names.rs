@@ -1,24 +1,25 @@
+//! The counters of a service that answers names, on the authoritative and on the resolver's plane.
+
 use super::tally::{OTHER_TYPES, SPANS_US, TYPES, Tally};
 use holdfast_proto::dns::{CookieState, Rcode, Reason, Transport};
+use holdfast_proto::net::stream::Note;
 use metrics::{Counter, Gauge, counter, gauge};
 use std::collections::HashSet;
 use std::io;
 use std::sync::{Mutex, PoisonError};
 
-/// Which of the two planes this is; the other one recurses.
-const PLANE: &str = "authoritative";
-
 /// Handles to everything that is counted, taken once: a look-up by name would cost more than an answer.
-pub(super) struct Counters {
+pub struct NameCounters {
+    plane: &'static str,
     transports: [Counted; Transport::ALL.len()],
     /// Replies given up because the socket had no room: the client asks again, the others are not held up.
-    pub(super) unsent: Counter,
+    pub unsent: Counter,
     /// Connections that are open, over TCP and TLS.
-    pub(super) connections: Gauge,
+    pub connections: Gauge,
     /// Connections that were closed at once because there were too many.
-    pub(super) turned_away: Counter,
+    pub turned_away: Counter,
     /// Clients that came to the TLS port and did not get through the handshake.
-    pub(super) handshakes_failed: Counter,
+    pub handshakes_failed: Counter,
     faults_told: Mutex<HashSet<(&'static str, io::ErrorKind)>>,
 }
 
@@ -38,8 +39,8 @@ struct Counted {
 }
 
 impl Counted {
-    fn of(transport: Transport) -> Self {
-        let (plane, transport) = (PLANE, transport.name());
+    fn of(plane: &'static str, transport: Transport) -> Self {
+        let transport = transport.name();
         let span = |at: usize| SPANS_US.get(at).map_or_else(|| "+Inf".to_owned(), |us| (*us as f64 / 1e6).to_string());
         let limited = |how: &'static str| counter!("holdfast_dns_limited_total", "plane" => plane, "transport" => transport, "how" => how);
         Self {
@@ -82,30 +83,46 @@ impl Counted {
     }
 }
 
-impl Counters {
-    pub(super) fn new() -> Self {
+impl NameCounters {
+    /// Of this plane: the authoritative one, or the one that recurses.
+    pub fn new(plane: &'static str) -> Self {
         Self {
-            transports: Transport::ALL.map(Counted::of),
-            unsent: counter!("holdfast_dns_unsent_total", "plane" => PLANE),
-            connections: gauge!("holdfast_dns_connections", "plane" => PLANE),
-            turned_away: counter!("holdfast_dns_turned_away_total", "plane" => PLANE),
-            handshakes_failed: counter!("holdfast_dns_handshakes_failed_total", "plane" => PLANE),
+            plane,
+            transports: Transport::ALL.map(|transport| Counted::of(plane, transport)),
+            unsent: counter!("holdfast_dns_unsent_total", "plane" => plane),
+            connections: gauge!("holdfast_dns_connections", "plane" => plane),
+            turned_away: counter!("holdfast_dns_turned_away_total", "plane" => plane),
+            handshakes_failed: counter!("holdfast_dns_handshakes_failed_total", "plane" => plane),
             faults_told: Mutex::default(),
         }
     }
 
     /// Takes in what was counted, and leaves nothing.
-    pub(super) fn take(&self, transport: Transport, tally: &mut Tally) {
+    pub fn take(&self, transport: Transport, tally: &mut Tally) {
         self.transports[transport as usize].add(tally);
         *tally = Tally::default();
     }
 
+    /// What happened at the door.
+    pub fn note(&self, note: &Note) {
+        match note {
+            Note::TurnedAway => self.turned_away.increment(1),
+            Note::Fault(wrong) => self.fault("accept", wrong),
+        }
+    }
+
     /// A fault of a socket: counted always, told once per kind.
-    pub(super) fn fault(&self, verb: &'static str, wrong: &io::Error) {
-        counter!("holdfast_dns_socket_errors_total", "plane" => PLANE, "while" => verb).increment(1);
+    pub fn fault(&self, verb: &'static str, wrong: &io::Error) {
+        counter!("holdfast_dns_socket_errors_total", "plane" => self.plane, "while" => verb).increment(1);
         let first = self.faults_told.lock().unwrap_or_else(PoisonError::into_inner).insert((verb, wrong.kind()));
         if first {
             tracing::warn!(event = "dns_socket_error", %wrong, "the DNS socket failed to {verb}: {wrong}; serving goes on, and further faults of this kind are only counted");
         }
+    }
+}
+
+impl std::fmt::Debug for NameCounters {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "NameCounters({})", self.plane)
     }
 }

@@ -1,5 +1,13 @@
 //! Logs and counters, of the same shape in every program: structured lines on standard error, Prometheus text on request.
 
+mod audience;
+mod names;
+mod tally;
+
+pub use audience::{Audience, read_audience};
+pub use names::NameCounters;
+pub use tally::Tally;
+
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use tracing_subscriber::EnvFilter;
 

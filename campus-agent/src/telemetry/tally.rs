@@ -46,25 +46,33 @@ const PLACES: [u8; 258] = {
 /// Upper ends of the spans of time that answers are sorted into, in microseconds; the last has none.
 pub(super) const SPANS_US: [u64; 12] = [8, 16, 32, 64, 128, 256, 512, 1024, 4096, 16_384, 65_536, 262_144];
 
+/// Counts of one worker or connection.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Tally {
-    pub(super) queries: [u64; OTHER_TYPES + 1],
-    pub(super) replies: [u64; Rcode::ALL.len()],
-    pub(super) silent: [u64; Reason::ALL.len()],
-    pub(super) cookies: [u64; CookieState::ALL.len()],
-    pub(super) truncated: u64,
+pub struct Tally {
+    /// By type, see `TYPES`.
+    pub queries: [u64; OTHER_TYPES + 1],
+    /// By code.
+    pub replies: [u64; Rcode::ALL.len()],
+    /// By reason.
+    pub silent: [u64; Reason::ALL.len()],
+    /// By what a cookie says.
+    pub cookies: [u64; CookieState::ALL.len()],
+    /// Cut because they did not fit.
+    pub truncated: u64,
     /// Held back by rate limiting and sent cut.
-    pub(super) slipped: u64,
+    pub slipped: u64,
     /// Held back by rate limiting and not sent.
-    pub(super) dropped: u64,
-    pub(super) spans: [u64; SPANS_US.len() + 1],
-    pub(super) spent_us: u64,
+    pub dropped: u64,
+    /// By the time that they took.
+    pub spans: [u64; SPANS_US.len() + 1],
+    /// All time together, in microseconds.
+    pub spent_us: u64,
 }
 
 impl Tally {
     /// One packet and what became of it.
     #[inline]
-    pub(super) fn count(&mut self, outcome: Outcome) {
+    pub fn count(&mut self, outcome: Outcome) {
         match outcome {
             Outcome::Silent(reason) => self.silent[reason as usize] += 1,
             Outcome::Replied(told) => {
@@ -78,7 +86,7 @@ impl Tally {
     }
 
     /// So many packets that were answered together, in this time.
-    pub(super) fn spent(&mut self, count: usize, time_us: u64) {
+    pub fn spent(&mut self, count: usize, time_us: u64) {
         let span = SPANS_US.iter().position(|end| time_us <= *end).unwrap_or(SPANS_US.len());
         self.spans[span] += count as u64;
         self.spent_us += time_us * count as u64;

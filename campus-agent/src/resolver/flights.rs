@@ -1,0 +1,149 @@
+//! What is being asked for, each thing once, however many wait for it (RFC 5452 section 5: questions that are under way twice are
+//! twice as easily guessed).
+//!
+//! One task owns the list. What comes back goes into the cache first and then to whoever waits. A client whose answer has run out
+//! waits for a newer one for a moment, and then has the old one (RFC 8767 section 5).
+
+use super::desk::{Desk, Order, Waiter};
+use holdfast_proto::dns::ExtendedError;
+use holdfast_proto::dns::resolver::{Answer, End, Wanted};
+use std::collections::{HashMap, VecDeque};
+use std::convert::Infallible;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::mpsc;
+use tokio::task::{Id, JoinSet};
+use tokio::time::Instant;
+
+/// Questions under way at once: at a second each, more than a campus asks for.
+const FLIGHT_LIMIT: usize = 4096;
+/// Of those, so many for one client, so that nobody who makes up names takes them all.
+const CLIENT_LIMIT: usize = 512;
+/// Clients that wait for one and the same answer.
+const WAITER_LIMIT: usize = 1024;
+/// How long a client waits where there is an answer that has run out, RFC 8767 section 5.
+const STALE_AFTER: Duration = Duration::from_millis(1800);
+
+/// What is asked for, and whether it came from another box of ours: those are not handed to a third, so they do not wait for us.
+type Key = (Wanted, bool);
+
+struct Flights {
+    desk: Arc<Desk>,
+    waiting: HashMap<Key, Vec<Waiter>>,
+    under_way: JoinSet<Result<Answer, ExtendedError>>,
+    keys: HashMap<Id, Key>,
+    clients: HashMap<IpAddr, usize>,
+    /// When clients with an old answer have waited long enough, in order.
+    patience: VecDeque<(Instant, Key)>,
+}
+
+/// Takes orders for as long as it is polled.
+pub(super) async fn run(mut orders: mpsc::Receiver<Order>, desk: Arc<Desk>) -> Infallible {
+    let mut flights =
+        Flights { desk, waiting: HashMap::new(), under_way: JoinSet::new(), keys: HashMap::new(), clients: HashMap::new(), patience: VecDeque::new() };
+    loop {
+        let next_late = flights.patience.front().map(|(at, _)| *at);
+        tokio::select! {
+            Some(order) = orders.recv() => flights.take(order),
+            Some(landed) = flights.under_way.join_next_with_id() => {
+                let (id, result) = match landed {
+                    Ok((id, result)) => (id, result),
+                    // It fell over, which the log tells; whoever waits shall not.
+                    Err(fallen) => (fallen.id(), Err(ExtendedError::InvalidData)),
+                };
+                flights.land(id, result);
+            }
+            () = tokio::time::sleep_until(next_late.unwrap_or_else(Instant::now)), if next_late.is_some() => flights.console(),
+        }
+        flights.desk.counters.flights.set(flights.waiting.len() as f64);
+    }
+}
+
+impl Flights {
+    fn take(&mut self, order: Order) {
+        let Order { wanted, hops, waiter } = order;
+        let key = (wanted, hops > 0);
+        if let Some(waiter) = &waiter
+            && !self.admit(waiter)
+        {
+            self.desk.counters.overflowed.increment(1);
+            return self.desk.settle(waiter, End::Failed(ExtendedError::NetworkError));
+        }
+        if let Some(waiters) = self.waiting.get_mut(&key) {
+            self.desk.counters.joined.increment(1);
+            if waiters.len() < WAITER_LIMIT {
+                Self::wait(waiters, waiter, &mut self.patience, &key);
+            } else if let Some(waiter) = waiter {
+                self.release(&waiter);
+            }
+            return;
+        }
+        if self.waiting.len() >= FLIGHT_LIMIT {
+            self.desk.counters.overflowed.increment(1);
+            if let Some(waiter) = waiter {
+                self.release(&waiter);
+                self.desk.settle(&waiter, End::Failed(ExtendedError::NetworkError));
+            }
+            return;
+        }
+        let (desk, wanted) = (Arc::clone(&self.desk), key.0.clone());
+        let started = self.under_way.spawn(async move { desk.resolve(&wanted, hops, None).await });
+        self.keys.insert(started.id(), key.clone());
+        let mut waiters = Vec::new();
+        Self::wait(&mut waiters, waiter, &mut self.patience, &key);
+        self.waiting.insert(key, waiters);
+    }
+
+    fn wait(waiters: &mut Vec<Waiter>, waiter: Option<Waiter>, patience: &mut VecDeque<(Instant, Key)>, key: &Key) {
+        let Some(waiter) = waiter else { return };
+        if waiter.has_stale {
+            patience.push_back((Instant::now() + STALE_AFTER, key.clone()));
+        }
+        waiters.push(waiter);
+    }
+
+    /// Counts a client in, unless it waits for too much already.
+    fn admit(&mut self, waiter: &Waiter) -> bool {
+        let count = self.clients.entry(waiter.peer.address.ip()).or_default();
+        let has_room = *count < CLIENT_LIMIT;
+        *count += usize::from(has_room);
+        has_room
+    }
+
+    fn release(&mut self, waiter: &Waiter) {
+        let client = waiter.peer.address.ip();
+        match self.clients.get_mut(&client) {
+            Some(count) if *count > 1 => *count -= 1,
+            _ => drop(self.clients.remove(&client)),
+        }
+    }
+
+    fn land(&mut self, id: Id, result: Result<Answer, ExtendedError>) {
+        let Some(key) = self.keys.remove(&id) else { return };
+        let (result, now_s) = (result.map(Arc::new), self.desk.sources.now_s());
+        match &result {
+            Ok(answer) => self.desk.sources.cache.keep(answer, now_s),
+            Err(why) => self.desk.sources.cache.fail(&key.0, *why, now_s),
+        }
+        for waiter in self.waiting.remove(&key).unwrap_or_default() {
+            self.release(&waiter);
+            self.desk.settle(&waiter, result.as_ref().map_or_else(|why| End::Failed(*why), |answer| End::Found(answer)));
+        }
+    }
+
+    /// Gives old answers to those that have waited long enough.
+    fn console(&mut self) {
+        let now = Instant::now();
+        while self.patience.front().is_some_and(|(at, _)| *at <= now) {
+            let Some((_, key)) = self.patience.pop_front() else { return };
+            let Some(waiters) = self.waiting.get_mut(&key) else { continue };
+            let is_late = |waiter: &mut Waiter| waiter.has_stale && waiter.since.elapsed() >= STALE_AFTER;
+            let late: Vec<Waiter> = waiters.extract_if(.., is_late).collect();
+            for waiter in late {
+                self.release(&waiter);
+                self.desk.settle(&waiter, End::Late);
+            }
+        }
+    }
+}

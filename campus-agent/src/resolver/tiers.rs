@@ -1,0 +1,300 @@
+//! Whom to ask, in which order: the master, then other agents, then upstreams; of each kind the fastest that is there.
+//!
+//! A server that is gone is passed over until it has answered for a while again, so that a line that comes and goes does not
+//! take every question with it. Where nobody is there the box is cut off, and says so at once to whoever asks.
+
+use super::ask::{Failure, Way};
+use super::desk::Desk;
+use super::line::Line;
+use crate::config;
+use crate::reports::Spool;
+use holdfast_proto::dns::ExtendedError;
+use holdfast_proto::dns::resolver::{Answer, Credentials, Heed, Upstream, Wanted};
+use holdfast_proto::net::clock::TrustedClock;
+use metrics::{Counter, Gauge, counter, gauge};
+use std::convert::Infallible;
+use std::io;
+use std::net::{SocketAddr, UdpSocket};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+use tokio::task::JoinSet;
+
+/// How often one that is gone is asked whether it is back.
+const PROBE_EVERY: Duration = Duration::from_millis(500);
+
+/// Where it stands how they are, in the runtime directory.
+const SERVERS_FILE: &str = "resolver.servers";
+
+/// All servers that may be asked.
+#[derive(Debug)]
+pub(super) struct Tiers {
+    servers: Vec<Arc<Server>>,
+    cut_off: AtomicBool,
+    begun: Instant,
+}
+
+/// What a server is to us; in the order in which they are asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Tier {
+    Master,
+    Peer,
+    Upstream,
+}
+
+/// One server.
+#[derive(Debug)]
+pub(super) struct Server {
+    pub(super) tier: Tier,
+    pub(super) address: SocketAddr,
+    pub(super) way: Way,
+    pub(super) credentials: Mutex<Credentials>,
+    health: Mutex<Upstream>,
+    counted: Counted,
+    begun: Instant,
+}
+
+/// One question to one server, for a trace.
+#[derive(Debug, Clone)]
+pub(super) struct Step {
+    pub(super) server: String,
+    pub(super) outcome: &'static str,
+    pub(super) time: Duration,
+}
+
+struct Counted {
+    answers: Counter,
+    refused: Counter,
+    silent: Counter,
+    unreachable: Counter,
+    spent_us: Counter,
+    up: Gauge,
+}
+
+impl Tier {
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Master => "master",
+            Self::Peer => "peer",
+            Self::Upstream => "upstream",
+        }
+    }
+}
+
+impl Tiers {
+    /// # Errors
+    /// Names a server that is this box itself, or an authority that cannot be read.
+    pub(super) fn new(settings: &config::Resolver, own: &[SocketAddr], authorities: &[Vec<u8>], clock: &Arc<TrustedClock>) -> io::Result<Self> {
+        let begun = Instant::now();
+        let tiers = [(Tier::Master, &settings.master), (Tier::Peer, &settings.peers), (Tier::Upstream, &settings.upstream)];
+        let mut servers = Vec::new();
+        for (tier, settings) in tiers.into_iter().filter_map(|(tier, settings)| Some((tier, settings.as_ref()?))) {
+            for address in &settings.servers {
+                if is_own(*address, own) {
+                    return Err(io::Error::other(format!("[resolver.{}]: {address} is this box itself: a question would go round in a circle", tier.name())));
+                }
+                let way = match &settings.tls {
+                    Some(tls) => Way::Tls(Line::new(*address, tls, authorities, clock)?),
+                    None => Way::Plain,
+                };
+                servers.push(Arc::new(Server::new(tier, *address, way, begun)?));
+            }
+        }
+        let cut_off = AtomicBool::new(servers.is_empty());
+        Ok(Self { servers, cut_off, begun })
+    }
+
+    /// Whether nobody that could be asked is there.
+    pub(super) fn is_cut_off(&self) -> bool {
+        self.cut_off.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn all(&self) -> &[Arc<Server>] {
+        &self.servers
+    }
+
+    /// Those to be asked, best first. A question that came from a box of ours is not handed to another.
+    fn in_order(&self, hops: u8) -> Vec<Arc<Server>> {
+        let may_be_asked = |server: &&Arc<Server>| (hops == 0 || server.tier != Tier::Peer) && server.health().heed() != Heed::Gone;
+        let mut servers: Vec<_> = self.servers.iter().filter(may_be_asked).cloned().collect();
+        servers.sort_by_cached_key(|server| {
+            let health = server.health();
+            (health.heed(), server.tier, health.latency_ms())
+        });
+        servers
+    }
+
+    /// Asks one after the other until one answers.
+    pub(super) async fn resolve(&self, wanted: &Wanted, hops: u8, mut steps: Option<&mut Vec<Step>>) -> Result<Answer, ExtendedError> {
+        let mut why = ExtendedError::NoReachableAuthority;
+        for server in self.in_order(hops) {
+            let begun = Instant::now();
+            // What goes out of the house says nothing of how it came through it.
+            let told_hops = if server.tier == Tier::Upstream { 0 } else { hops + 1 };
+            let asked = server.ask(wanted, told_hops).await;
+            server.counted.count(&asked, begun.elapsed());
+            if let Some(steps) = steps.as_deref_mut() {
+                steps.push(Step { server: server.to_string(), outcome: outcome(&asked), time: begun.elapsed() });
+            }
+            match asked {
+                Ok(answer) => return Ok(answer),
+                Err(Failure::Refused | Failure::Late) => why = ExtendedError::NetworkError,
+                Err(Failure::Unreachable | Failure::Silent) => {
+                    server.lost();
+                    self.look();
+                }
+            }
+        }
+        Err(why)
+    }
+
+    /// Looks anew whether anybody is there; gives whether somebody is who was not.
+    fn look(&self) -> bool {
+        let cut_off = self.servers.iter().all(|server| server.health().heed() == Heed::Gone);
+        self.cut_off.swap(cut_off, Ordering::Relaxed) && !cut_off
+    }
+}
+
+fn outcome(asked: &Result<Answer, Failure>) -> &'static str {
+    match asked {
+        Ok(_) => "answered",
+        Err(Failure::Refused) => "gave no answer",
+        Err(Failure::Silent) => "is silent",
+        Err(Failure::Late) => "took too long",
+        Err(Failure::Unreachable) => "cannot be reached",
+    }
+}
+
+impl Server {
+    fn new(tier: Tier, address: SocketAddr, way: Way, begun: Instant) -> io::Result<Self> {
+        let mut credentials = Credentials::default();
+        aws_lc_rs::rand::fill(&mut credentials.client).map_err(|_| io::Error::other("the system gives no random numbers"))?;
+        let counted = Counted::of(tier, address);
+        counted.up.set(1.0);
+        Ok(Self { tier, address, way, credentials: Mutex::new(credentials), health: Mutex::default(), counted, begun })
+    }
+
+    pub(super) fn health(&self) -> MutexGuard<'_, Upstream> {
+        self.health.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn now_ms(&self) -> u64 {
+        self.begun.elapsed().as_millis() as u64
+    }
+
+    pub(super) fn heard(&self, since: Instant) {
+        let mut health = self.health();
+        health.heard(self.now_ms(), Some(since.elapsed().as_millis() as u64));
+        self.counted.up.set(if health.heed() == Heed::Sound { 1.0 } else { 0.0 });
+    }
+
+    fn lost(&self) {
+        self.health().lost();
+        self.counted.up.set(0.0);
+    }
+}
+
+impl std::fmt::Display for Server {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let over = if matches!(self.way, Way::Tls(_)) { " over TLS" } else { "" };
+        write!(f, "{} {}{over}", self.tier.name(), self.address)
+    }
+}
+
+impl Counted {
+    fn of(tier: Tier, address: SocketAddr) -> Self {
+        let (tier, server) = (tier.name(), address.to_string());
+        let asked = |outcome: &'static str| counter!("holdfast_resolver_asked_total", "tier" => tier, "server" => server.clone(), "outcome" => outcome);
+        Self {
+            answers: asked("answered"),
+            refused: asked("refused"),
+            silent: asked("silent"),
+            unreachable: asked("unreachable"),
+            spent_us: counter!("holdfast_resolver_asked_microseconds_sum", "tier" => tier, "server" => server.clone()),
+            up: gauge!("holdfast_resolver_upstream_up", "tier" => tier, "server" => server.clone()),
+        }
+    }
+
+    fn count(&self, asked: &Result<Answer, Failure>, time: Duration) {
+        let counter = match asked {
+            Ok(_) => &self.answers,
+            Err(Failure::Refused) => &self.refused,
+            Err(Failure::Silent | Failure::Late) => &self.silent,
+            Err(Failure::Unreachable) => &self.unreachable,
+        };
+        counter.increment(1);
+        self.spent_us.increment(time.as_micros() as u64);
+    }
+}
+
+impl std::fmt::Debug for Counted {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Counted(..)")
+    }
+}
+
+/// Whether an address is one that this box answers at.
+fn is_own(server: SocketAddr, own: &[SocketAddr]) -> bool {
+    // Only an address of this box can be bound.
+    let is_here = || UdpSocket::bind((server.ip(), 0)).is_ok();
+    own.iter().any(|own| own.port() == server.port() && (own.ip() == server.ip() || own.ip().is_unspecified() && is_here()))
+}
+
+/// Asks those that are gone whether they are back, and tells people when nobody is there, and when somebody is again.
+pub(super) async fn watch(tiers: Arc<Tiers>, desk: Arc<Desk>, spool: Spool, run_dir: PathBuf) -> Infallible {
+    let (mut was_cut_off, mut shown) = (tiers.is_cut_off(), String::new());
+    loop {
+        let is_unsound = |server: &&Arc<Server>| server.health().heed() != Heed::Sound;
+        let mut asked: JoinSet<()> = JoinSet::new();
+        for server in tiers.servers.iter().filter(is_unsound) {
+            let server = Arc::clone(server);
+            asked.spawn(async move {
+                let _ = server.is_there().await;
+            });
+        }
+        while asked.join_next().await.is_some() {}
+        tiers.look();
+        let is_cut_off = tiers.is_cut_off();
+        if was_cut_off && !is_cut_off {
+            desk.sources.cache.forgive();
+        }
+        if was_cut_off != is_cut_off {
+            tell(&spool, is_cut_off, tiers.begun);
+        }
+        was_cut_off = is_cut_off;
+        let (entries, bytes) = desk.sources.cache.size();
+        desk.counters.entries.set(entries as f64);
+        desk.counters.bytes.set(bytes as f64);
+        desk.counters.cut_off.set(f64::from(u8::from(is_cut_off)));
+        show(&tiers, &run_dir, &mut shown);
+        tokio::time::sleep(PROBE_EVERY).await;
+    }
+}
+
+/// Writes down how the servers are, where it changed, for [`read_servers`].
+fn show(tiers: &Tiers, run_dir: &Path, shown: &mut String) {
+    let line = |server: &Arc<Server>| format!("resolver asks {server}: {}\n", server.health().heed().name());
+    let now: String = tiers.servers.iter().map(line).collect();
+    let (path, aside) = (run_dir.join(SERVERS_FILE), run_dir.join(format!("{SERVERS_FILE}.new")));
+    if now != *shown && std::fs::write(&aside, &now).and_then(|()| std::fs::rename(&aside, &path)).is_ok() {
+        *shown = now;
+    }
+}
+
+/// How the servers are that the resolver of this box asks, as it last wrote it down; empty where it does not run.
+pub fn read_servers(run_dir: &Path) -> String {
+    std::fs::read_to_string(run_dir.join(SERVERS_FILE)).unwrap_or_default()
+}
+
+fn tell(spool: &Spool, is_cut_off: bool, begun: Instant) {
+    let after_s = begun.elapsed().as_secs();
+    if is_cut_off {
+        spool.raise(
+            "resolver_cut_off",
+            format!("nobody can be asked for names of others, {after_s} s after the start: what is known of them is told on, past its time if need be"),
+        );
+    } else {
+        spool.raise("resolver_reconnected", "somebody can be asked for names of others again".to_owned());
+    }
+}
