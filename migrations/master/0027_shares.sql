@@ -56,6 +56,15 @@ begin
 end $$;
 call publish.watch('ipam.share', 'publish.on_share');
 
+-- A subnet that goes gives up what was lent on it, in the change set that takes it away, whichever way that came: its agents are
+-- waited for, as for any other share.
+create function ipam.on_subnet_gone() returns trigger language plpgsql as $$
+begin
+  update ipam.share h set given_up = change.current_set() from old_rows o where h.given_up is null and h.first <<= o.network;
+  return null;
+end $$;
+create trigger shares_delete after delete on ipam.subnet referencing old table as old_rows for each statement execute function ipam.on_subnet_gone();
+
 -- As before, and: what an agent lends, or may have lent, is no host's.
 create or replace function ipam.blocked(subnet bigint) returns table (first inet, last inet) language sql stable as $$
   select s.gateway, s.gateway from ipam.subnet s where s.id = subnet and s.gateway is not null
@@ -118,12 +127,15 @@ create function ipam.end_shares() returns bigint language plpgsql as $$
 declare
   subnets bigint[];
   ended bigint;
+  -- The locks below may be long in coming.
+  now_then timestamptz := clock_timestamp();
 begin
   update ipam.share h set until = clock_timestamp() + make_interval(secs => h.lease_secs + greatest(30, h.lease_secs / 100))
     where h.given_up is not null and h.until is null and not ipam.share_waits(h);
-  subnets := array(select distinct s.id from ipam.share h join ipam.subnet s on s.network >>= h.first where h.until <= clock_timestamp());
+  subnets := array(select distinct s.id from ipam.share h join ipam.subnet s
+    on ipam.inetrange(h.first, h.last, '[]') && ipam.inetrange(ipam.lowest(s.network), ipam.highest(s.network), '[]') where h.until <= now_then);
   perform ipam.lock_subnets(subnets);
-  delete from ipam.share where until <= clock_timestamp();
+  delete from ipam.share where until <= now_then;
   get diagnostics ended = row_count;
   if subnets <> '{}' then perform ipam.remake_free_ranges(subnets); end if;
   return ended;

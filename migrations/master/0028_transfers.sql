@@ -91,7 +91,7 @@ begin
   insert into publish.outbox (change_set, subject, key) select distinct change.current_set(), 'name', name from dns.copied where zone_id = old.id;
   perform publish.emit_below(array[old.apex]);
   delete from dns.copied where zone_id = old.id;
-  update dns.copy set serial = null, records = 0, expires_at = null, is_expired = false, held_serial = null, accepted_serial = null, last_error = null
+  update dns.copy set serial = null, records = 0, busy_until = null, expires_at = null, is_expired = false, held_serial = null, accepted_serial = null, last_error = null
     where zone_id = old.id;
   return old;
 end $$;

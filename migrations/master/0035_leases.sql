@@ -43,10 +43,13 @@ declare
 begin
   select * into known from ipam.lease l where l.ip = said.ip for update;
   if known.ip is not null and said.at < known.at then return; end if;
+  if (known.at, known.node_id, known.client, known.state) = (said.at, said.node_id, said.client, said.state) then return; end if;
   goes_on := known.state = 'active' and known.client = said.client and known.until >= said.at;
   if goes_on then
     said.begun_at := known.begun_at;
     if said.state <> 'active' then perform ipam.end_lease(known, said.at); end if;
+  elsif known.client = said.client and said.state <> 'active' then
+    said.begun_at := known.begun_at;
   elsif known.state = 'active' then
     perform ipam.end_lease(known, said.at);
   end if;

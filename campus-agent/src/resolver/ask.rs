@@ -57,9 +57,18 @@ enum Tried {
     Again,
 }
 
-impl From<io::Error> for Failure {
-    fn from(_: io::Error) -> Self {
-        Self::Unreachable
+impl Failure {
+    /// What an error of a socket says of the server: nothing, where it is this box that has no socket, no port or no memory left.
+    fn of(error: &io::Error) -> Self {
+        use io::ErrorKind::{ConnectionRefused, HostUnreachable, NetworkDown, NetworkUnreachable};
+        let is_the_way = matches!(error.kind(), ConnectionRefused | HostUnreachable | NetworkUnreachable | NetworkDown);
+        if is_the_way { Self::Unreachable } else { Self::Late }
+    }
+
+    /// The same of a line, which is there for long: one that cannot be had, or breaks at once, is no server.
+    fn of_line(error: &io::Error) -> Self {
+        use io::ErrorKind::{ConnectionReset, InvalidData, TimedOut, UnexpectedEof};
+        if matches!(error.kind(), ConnectionReset | InvalidData | TimedOut | UnexpectedEof) { Self::Unreachable } else { Self::of(error) }
     }
 }
 
@@ -95,12 +104,18 @@ impl Server {
 
     async fn was_heard_or_is_there(&self, since_ms: u64) -> bool {
         let was_heard = self.health().heard_since(since_ms);
-        was_heard || self.is_there().await
+        was_heard || self.is_still_there().await
+    }
+
+    /// Asks twice what can be answered at once: a datagram may be lost, and a line may have become a longer one.
+    async fn is_still_there(&self) -> bool {
+        let patience = Duration::from_millis(self.health().patience_ms());
+        self.is_there(patience).await || self.is_there(2 * patience).await
     }
 
     /// Asks what can be answered at once, and notes what that says.
-    pub(super) async fn is_there(&self) -> bool {
-        let (begun, patience) = (Instant::now(), Duration::from_millis(self.health().patience_ms()));
+    pub(super) async fn is_there(&self, patience: Duration) -> bool {
+        let begun = Instant::now();
         let Some(random) = random::<2>() else { return false };
         let ping = ping(u16::from_be_bytes(random));
         let heard = match &self.way {
@@ -133,14 +148,14 @@ impl Server {
             Way::Plain => self.over_udp(wanted, hops).await,
             Way::Tls(line) => {
                 let question = self.question(wanted, hops)?;
-                let reply = line.ask(question.bytes().to_vec()).await?;
+                let reply = line.ask(question.bytes().to_vec()).await.map_err(|error| Failure::of_line(&error))?;
                 self.judge(&question, &reply, Transport::Tls)
             }
         }
     }
 
     fn question(&self, wanted: &Wanted, hops: u8) -> Result<Question, Failure> {
-        let chance = random::<RANDOM_BYTES>().ok_or(Failure::Unreachable)?;
+        let chance = random::<RANDOM_BYTES>().ok_or(Failure::Late)?;
         let credentials = self.credentials.lock().unwrap_or_else(PoisonError::into_inner).clone();
         Ok(Question::write(wanted, &chance, &credentials, hops))
     }
@@ -169,11 +184,11 @@ impl Server {
 
     async fn one_datagram(&self, wanted: &Wanted, hops: u8) -> Result<Tried, Failure> {
         let question = self.question(wanted, hops)?;
-        let socket = socket_towards(self.address).await?;
-        socket.send(question.bytes()).await?;
+        let socket = socket_towards(self.address).await.map_err(|error| Failure::of(&error))?;
+        socket.send(question.bytes()).await.map_err(|error| Failure::of(&error))?;
         let mut packet = vec![0; DATAGRAM_LIMIT_BYTES];
         for _ in 0..FORGED_LIMIT {
-            let len = socket.recv(&mut packet).await?;
+            let len = socket.recv(&mut packet).await.map_err(|error| Failure::of(&error))?;
             let (heard, cookie) = hear(&question, &packet[..len], Transport::Udp);
             self.learn(cookie);
             match heard {
@@ -195,13 +210,18 @@ impl Server {
 
     async fn over_tcp(&self, wanted: &Wanted, hops: u8) -> Result<Answer, Failure> {
         let question = self.question(wanted, hops)?;
-        let mut stream = timeout(CONNECT_LIMIT, TcpStream::connect(self.address)).await.map_err(|_| Failure::Late)??;
-        let mut framed = Vec::new();
+        // It answers by UDP: one that does not speak TCP is there all the same.
+        let reply = self.framed(&question).await.map_err(|_| Failure::Refused)?;
+        self.judge(&question, &reply, Transport::Tcp)
+    }
+
+    async fn framed(&self, question: &Question) -> io::Result<Vec<u8>> {
+        let mut stream = timeout(CONNECT_LIMIT, TcpStream::connect(self.address)).await??;
+        let (mut framed, mut reply) = (Vec::new(), Vec::new());
         push_message(&mut framed, question.bytes());
         stream.write_all(&framed).await?;
-        let mut reply = Vec::new();
         read_message(&mut stream, &mut reply, usize::from(u16::MAX)).await?;
-        self.judge(&question, &reply, Transport::Tcp)
+        Ok(reply)
     }
 
     fn judge(&self, question: &Question, reply: &[u8], transport: Transport) -> Result<Answer, Failure> {

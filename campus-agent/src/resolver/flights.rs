@@ -9,12 +9,12 @@ use holdfast_proto::dns::ExtendedError;
 use holdfast_proto::dns::resolver::{Answer, End, Wanted};
 use std::collections::{HashMap, VecDeque};
 use std::convert::Infallible;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::task::{Id, JoinSet};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 /// Questions under way at once: at a second each, more than a campus asks for.
 const FLIGHT_LIMIT: usize = 4096;
@@ -22,6 +22,8 @@ const FLIGHT_LIMIT: usize = 4096;
 const CLIENT_LIMIT: usize = 512;
 /// Clients that wait for one and the same answer.
 const WAITER_LIMIT: usize = 1024;
+/// How long a question may be under way, with all that proves its answer.
+const FLIGHT_TIME_LIMIT: Duration = Duration::from_secs(12);
 /// How long a client waits where there is an answer that has run out, RFC 8767 section 5.
 const STALE_AFTER: Duration = Duration::from_millis(1800);
 
@@ -88,7 +90,10 @@ impl Flights {
             return;
         }
         let (desk, wanted) = (Arc::clone(&self.desk), key.0.clone());
-        let started = self.under_way.spawn(async move { desk.resolve(&wanted, hops, None).await });
+        let started = self.under_way.spawn(async move {
+            // A name that is held up by whoever serves it takes a place from others.
+            timeout(FLIGHT_TIME_LIMIT, desk.resolve(&wanted, hops, None)).await.unwrap_or(Err(ExtendedError::NetworkError))
+        });
         self.keys.insert(started.id(), key.clone());
         let mut waiters = Vec::new();
         Self::wait(&mut waiters, waiter, &mut self.patience, &key);
@@ -105,14 +110,14 @@ impl Flights {
 
     /// Counts a client in, unless it waits for too much already.
     fn admit(&mut self, waiter: &Waiter) -> bool {
-        let count = self.clients.entry(waiter.peer.address.ip()).or_default();
+        let count = self.clients.entry(site(waiter.peer.address.ip())).or_default();
         let has_room = *count < CLIENT_LIMIT;
         *count += usize::from(has_room);
         has_room
     }
 
     fn release(&mut self, waiter: &Waiter) {
-        let client = waiter.peer.address.ip();
+        let client = site(waiter.peer.address.ip());
         match self.clients.get_mut(&client) {
             Some(count) if *count > 1 => *count -= 1,
             _ => drop(self.clients.remove(&client)),
@@ -124,7 +129,9 @@ impl Flights {
         let (result, now_s) = (result.map(Arc::new), self.desk.sources.now_s());
         match &result {
             Ok(answer) => self.desk.sources.cache.keep(answer, now_s),
-            Err(why) => self.desk.sources.cache.fail(&key.0, *why, now_s),
+            Err(why) if !key.1 => self.desk.sources.cache.fail(&key.0, *why, now_s),
+            // Less was tried than would be for our own.
+            Err(_) => {}
         }
         for waiter in self.waiting.remove(&key).unwrap_or_default() {
             self.release(&waiter);
@@ -145,5 +152,13 @@ impl Flights {
                 self.desk.settle(&waiter, End::Late);
             }
         }
+    }
+}
+
+/// One client has one IPv4 address, and a whole IPv6 subnet of 64 bits.
+fn site(client: IpAddr) -> IpAddr {
+    match client {
+        IpAddr::V4(_) => client,
+        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into(),
     }
 }

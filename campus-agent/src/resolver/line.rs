@@ -4,6 +4,8 @@ use crate::config::ResolverTls;
 use holdfast_proto::net::clock::TrustedClock;
 use holdfast_proto::net::stream::{push_message, read_message};
 use holdfast_proto::net::tls::{MASTER_NAME, client_config};
+use nix::sys::socket::setsockopt;
+use nix::sys::socket::sockopt::TcpUserTimeout;
 use rustls::ClientConfig;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
@@ -21,6 +23,8 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 const CONNECT_LIMIT: Duration = Duration::from_millis(1500);
+/// Bytes that nobody acknowledges for so long, or that cannot be written, are the end of a line.
+const UNACKNOWLEDGED_LIMIT: Duration = Duration::from_secs(5);
 /// A line on which nothing was asked for so long is closed, before the server does (RFC 7766 section 6.2.3).
 const IDLE_LIMIT: Duration = Duration::from_secs(8);
 /// Questions that wait to be written.
@@ -36,6 +40,7 @@ pub(super) struct Line {
 }
 
 type Asked = (Vec<u8>, oneshot::Sender<Vec<u8>>);
+type Id = [u8; 2];
 
 impl Line {
     /// # Errors
@@ -61,10 +66,21 @@ impl Line {
             {
                 return Ok(reply);
             }
-            // It broke, perhaps because it had idled: a new one, once.
-            *self.standing.lock().await = None;
+            // It broke, perhaps because it had idled: a new one, once. Another question may have made it already.
+            let mut standing = self.standing.lock().await;
+            if standing.as_ref().is_some_and(|standing| standing.same_channel(&asked)) {
+                *standing = None;
+            }
         }
         Err(io::ErrorKind::ConnectionReset.into())
+    }
+
+    /// The next question makes a new line: nobody is at the other end of this one.
+    pub(super) fn forget(&self) {
+        // Whoever holds it is about to make one.
+        if let Ok(mut standing) = self.standing.try_lock() {
+            *standing = None;
+        }
     }
 
     async fn standing(&self) -> io::Result<mpsc::Sender<Asked>> {
@@ -82,6 +98,7 @@ impl Line {
     async fn connect(&self) -> io::Result<TlsStream<TcpStream>> {
         let stream = TcpStream::connect(self.server).await?;
         stream.set_nodelay(true)?;
+        setsockopt(&stream, TcpUserTimeout, &(UNACKNOWLEDGED_LIMIT.as_millis() as u32))?;
         TlsConnector::from(Arc::clone(&self.config)).connect(self.name.clone(), stream).await
     }
 }
@@ -97,26 +114,36 @@ async fn carry(stream: TlsStream<TcpStream>, mut to_ask: mpsc::Receiver<Asked>) 
     let (read, mut write) = tokio::io::split(stream);
     let (replies, mut replied) = mpsc::channel(ASKED_LIMIT);
     let reading = tokio::spawn(read_all(read, replies));
-    let mut waiting: HashMap<[u8; 2], oneshot::Sender<Vec<u8>>> = HashMap::new();
+    // By an id of this line's own: those that questions come with may be alike.
+    let mut waiting: HashMap<u16, (Id, oneshot::Sender<Vec<u8>>)> = HashMap::new();
+    let mut next_id: u16 = 0;
     loop {
         let asked = tokio::select! {
             reply = replied.recv() => match reply {
-                Some(reply) => {
-                    let id = reply.first_chunk::<2>().copied().unwrap_or_default();
+                Some(mut reply) => {
+                    let id = reply.first_chunk_mut::<2>();
                     // One that nobody waits for is late.
-                    let _ = waiting.remove(&id).map(|waiter| waiter.send(reply));
+                    if let Some((id, (own, waiter))) = id.and_then(|id| waiting.remove(&u16::from_be_bytes(*id)).map(|waiting| (id, waiting))) {
+                        *id = own;
+                        let _ = waiter.send(reply);
+                    }
                     continue;
                 }
                 None => break,
             },
             asked = timeout(IDLE_LIMIT, to_ask.recv()) => asked,
         };
-        waiting.retain(|_, waiter| !waiter.is_closed());
+        waiting.retain(|_, (_, waiter)| !waiter.is_closed());
         match asked {
-            Ok(Some((question, waiter))) => {
-                let id = question.first_chunk::<2>().copied().unwrap_or_default();
-                waiting.insert(id, waiter);
-                if put(&mut write, &question).await.is_err() {
+            Ok(Some((mut question, waiter))) => {
+                while waiting.contains_key(&next_id) {
+                    next_id = next_id.wrapping_add(1);
+                }
+                // A question has an id; one without is asked by nobody.
+                let Some(id) = question.first_chunk_mut::<2>() else { continue };
+                waiting.insert(next_id, (std::mem::replace(id, next_id.to_be_bytes()), waiter));
+                next_id = next_id.wrapping_add(1);
+                if !matches!(timeout(UNACKNOWLEDGED_LIMIT, put(&mut write, &question)).await, Ok(Ok(()))) {
                     break;
                 }
             }

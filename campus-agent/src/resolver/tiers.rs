@@ -23,6 +23,8 @@ use tokio::task::JoinSet;
 
 /// How often one that is gone is asked whether it is back.
 const PROBE_EVERY: Duration = Duration::from_millis(500);
+/// How long it may take to say so: a line may have become a longer one than any that its usual time speaks of.
+const PROBE_LIMIT: Duration = Duration::from_secs(2);
 
 /// Where it stands how they are, in the runtime directory.
 const SERVERS_FILE: &str = "resolver.servers";
@@ -190,6 +192,9 @@ impl Server {
     }
 
     fn lost(&self) {
+        if let Way::Tls(line) = &self.way {
+            line.forget();
+        }
         self.health().lost();
         self.counted.up.set(0.0);
     }
@@ -250,7 +255,7 @@ pub(super) async fn watch(tiers: Arc<Tiers>, desk: Arc<Desk>, spool: Spool, run_
         for server in tiers.servers.iter().filter(is_unsound) {
             let server = Arc::clone(server);
             asked.spawn(async move {
-                let _ = server.is_there().await;
+                let _ = server.is_there(PROBE_LIMIT).await;
             });
         }
         while asked.join_next().await.is_some() {}

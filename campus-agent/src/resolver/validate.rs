@@ -108,6 +108,7 @@ impl Validator {
         let mut options = DnsRequestOptions::default();
         (options.use_edns, options.max_request_depth) = (true, LINK_LIMIT);
         match self.handle.lookup(query, options).next().await {
+            Some(Ok(response)) if rests_on_a_strangers_gap(wanted, &response) => Verdict::Bogus,
             Some(Ok(response)) => verdict(response.answers.iter().chain(&response.authorities)),
             Some(Err(NetError::Dns(DnsError::Nsec { proof: Proof::Insecure, .. }))) => Verdict::Unsigned,
             Some(Err(NetError::Dns(DnsError::Nsec { query, response, .. }))) if is_proven_wildcard(&query, &response) => Verdict::Authentic,
@@ -136,6 +137,24 @@ fn verdict<'a>(records: impl Iterator<Item = &'a Record>) -> Verdict {
     verdict
 }
 
+/// Whether a reply says that there is nothing, or that a wildcard stands for a name, and shows for it a gap that nobody signed. Such
+/// gaps are in zones without a secure delegation alone, which hickory-net 0.26.3 takes for the name's own, whosesoever they are: so the
+/// zone itself must be shown to be such a one.
+fn rests_on_a_strangers_gap(wanted: &Wanted, response: &Message) -> bool {
+    let is_gap = |record: &&Record| matches!(record.record_type(), RecordType::NSEC | RecordType::NSEC3);
+    if !response.authorities.iter().filter(is_gap).any(|gap| gap.proof != Proof::Secure) {
+        return false;
+    }
+    let is_unsigned_zone = |record: &Record| {
+        let is_above = Name::from_bytes(wanted.name()).is_ok_and(|name| record.name.zone_of(&name));
+        record.record_type() == RecordType::SOA && record.proof == Proof::Insecure && is_above
+    };
+    match response.answers.iter().find(|record| record.record_type() != RecordType::RRSIG) {
+        Some(first) => first.proof == Proof::Secure,
+        None => !response.authorities.iter().any(is_unsigned_zone),
+    }
+}
+
 /// Whether a wildcard's answer is proven, which hickory-net 0.26.3 does not see where the gap begins at the wildcard itself: its
 /// signature holds, and a gap of the same zone, which holds too, has the nearest name that a wildcard could not stand in for
 /// (RFC 4035 section 5.3.4).
@@ -143,7 +162,8 @@ fn is_proven_wildcard(query: &Query, response: &Message) -> bool {
     let (name, qtype) = (&query.name, query.query_type);
     let mut data = response.answers.iter().filter(|record| record.record_type() != RecordType::RRSIG).peekable();
     let is_whole = data.peek().is_some() && data.all(|record| record.name == *name && record.record_type() == qtype && record.proof == Proof::Secure);
-    let mut signatures = response.answers.iter().filter_map(signature);
+    // Of those that nobody looked at anybody could have written any.
+    let mut signatures = response.answers.iter().filter(|record| record.proof == Proof::Secure).filter_map(signature);
     let Some(first) = signatures.next() else { return false };
     let is_alike = |other: &RRSIG| (other.input().num_labels, &other.input().signer_name) == (first.input().num_labels, &first.input().signer_name);
     let (labels, apex) = (first.input().num_labels, &first.input().signer_name);
@@ -152,7 +172,7 @@ fn is_proven_wildcard(query: &Query, response: &Message) -> bool {
     }
     let nearer = name.trim_to(usize::from(labels) + 1);
     let is_of_zone = |owner: &Name| {
-        let own = response.authorities.iter().filter(|record| record.name == *owner).filter_map(signature);
+        let own = response.authorities.iter().filter(|record| record.name == *owner && record.proof == Proof::Secure).filter_map(signature);
         own.map(|signature| signature.input()).any(|input| input.type_covered == RecordType::NSEC && input.signer_name == *apex)
     };
     response.authorities.iter().any(|record| match &record.data {

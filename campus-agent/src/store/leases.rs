@@ -13,6 +13,8 @@ use std::path::{Path, PathBuf};
 const BOUNDS: Bounds = Bounds { segment_bytes: u64::MAX, bytes: u64::MAX, frames: u64::MAX };
 /// Below this many records the log is left as it is.
 const WORTH_COMPACTING: usize = 8192;
+/// What the master has not taken is kept though it is history, up to so many records: some ten megabytes.
+const UNTOLD_LIMIT: usize = 65_536;
 /// Records in one write while it is written anew: some hundred kilobytes.
 const CHUNK: usize = 4096;
 
@@ -36,6 +38,8 @@ pub struct Found {
     pub records: Vec<Vec<u8>>,
     /// How many records stood between these that cannot be read any more.
     pub lost: u64,
+    /// How many of them, the newest, the master has not taken.
+    untold: usize,
     /// The newest segment.
     segment: u64,
 }
@@ -75,8 +79,10 @@ impl LeaseLog {
     pub fn compact(&mut self, counting: impl FnOnce(Vec<Vec<u8>>) -> Vec<Vec<u8>>) -> io::Result<()> {
         // Tried in vain, it costs a whole log each time.
         self.counted = self.records;
-        let found = read(&self.dir)?;
-        let counting = counting(found.records);
+        let mut found = read(&self.dir)?;
+        let untold = found.records.split_off(found.records.len() - found.untold.min(UNTOLD_LIMIT));
+        let mut counting = counting(found.records);
+        counting.extend(untold);
         let counted = counting.len();
         let written = self.write_anew(&counting, found.segment);
         if written.is_err() {
@@ -125,9 +131,9 @@ pub struct LeaseTail {
 impl LeaseTail {
     /// Reads on behind what was taken.
     pub fn open(state_dir: &Path) -> Self {
-        let (dir, mark) = (state_dir.join("leases"), state_dir.join("leases-taken"));
-        // Without a readable mark nothing was taken; whoever gets a record twice knows it.
-        let taken = std::fs::read(&mark).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default();
+        let dir = state_dir.join("leases");
+        let mark = mark_of(&dir);
+        let taken = taken(&mark);
         Self { tail: Tail::new(&dir, taken), taken, dir, mark }
     }
 
@@ -152,15 +158,26 @@ impl LeaseTail {
     }
 }
 
+/// Where it stands how much of a log was taken: beside its folder.
+fn mark_of(dir: &Path) -> PathBuf {
+    dir.with_file_name("leases-taken")
+}
+
+/// Without a readable mark nothing was taken; whoever gets a record twice knows it.
+fn taken(mark: &Path) -> Position {
+    std::fs::read(mark).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default()
+}
+
 /// Every record on disk.
 fn read(dir: &Path) -> io::Result<Found> {
-    let mut found = Found::default();
+    let (mut found, taken) = (Found::default(), taken(&mark_of(dir)));
     let mut before: Option<(LogId, u64)> = None;
     for entry in Tail::new(dir, Position::default()).read(usize::MAX)? {
         let expected = before.filter(|(log, _)| *log == entry.log).map_or(1, |(_, number)| number + 1);
         found.lost += entry.position.number.saturating_sub(expected);
         before = Some((entry.log, entry.position.number));
         found.segment = entry.position.segment;
+        found.untold = if entry.position > taken { found.untold + 1 } else { 0 };
         found.records.push(entry.payload);
     }
     Ok(found)
@@ -185,6 +202,27 @@ mod tests {
         let mut files: Vec<PathBuf> = fs::read_dir(dir.join("leases")).unwrap().map(|entry| entry.unwrap().path()).collect();
         files.sort();
         files
+    }
+
+    /// The master takes everything.
+    fn told(dir: &Path) {
+        let mut tail = LeaseTail::open(dir);
+        while let Some((position, _)) = tail.next(500).unwrap() {
+            tail.take(position).unwrap();
+        }
+    }
+
+    #[test]
+    fn what_the_master_has_not_taken_is_not_history() {
+        let dir = tempfile::tempdir().unwrap();
+        let (mut log, _) = LeaseLog::open(dir.path()).unwrap();
+        log.append(vec![record(1, 1), record(1, 2)]).unwrap();
+        told(dir.path());
+        log.append(vec![record(1, 3), record(2, 1), record(1, 4)]).unwrap();
+        log.compact(latest).unwrap();
+        let kept = [record(1, 2), record(1, 3), record(2, 1), record(1, 4)];
+        assert_eq!(LeaseLog::open(dir.path()).unwrap().1.records, kept);
+        assert_eq!(LeaseTail::open(dir.path()).next(9).unwrap().map(|(_, records)| records), Some(kept.into()), "and is told after it");
     }
 
     #[test]
@@ -250,6 +288,7 @@ mod tests {
             log.append((0..1000).map(|address| record(address, round)).collect()).unwrap();
         }
         assert!(log.is_worth_compacting());
+        told(dir.path());
         let before: u64 = files(dir.path()).iter().map(|file| file.metadata().unwrap().len()).sum();
         log.compact(latest).unwrap();
         assert!(!log.is_worth_compacting());
@@ -270,6 +309,7 @@ mod tests {
         drop(log);
         let old = fs::read(&files(dir.path())[0]).unwrap();
         let (name, (mut log, _)) = (files(dir.path())[0].clone(), LeaseLog::open(dir.path()).unwrap());
+        told(dir.path());
         log.compact(latest).unwrap();
         drop(log);
         let new = files(dir.path())[0].clone();

@@ -28,6 +28,8 @@ pub struct DueRow {
     pub accepted: Option<Serial>,
     /// When it began, by the database's clock.
     pub begun: DateTime<Utc>,
+    /// Until when it is ours to ask for: whoever finds another time here has been overtaken.
+    pub busy_until: DateTime<Utc>,
 }
 
 /// Takes up to so many copies whose turn it is; nobody else takes them for a while.
@@ -38,7 +40,7 @@ pub async fn take_due(pool: &PgPool, limit: i64) -> Result<Vec<DueRow>, DbError>
            where z.id = c.zone_id and c.zone_id in (
              select d.zone_id from dns.copy d join dns.zone y on y.id = d.zone_id where d.next_at <= now() and y.primaries <> '[]'
              order by d.next_at limit $1 for update of d skip locked)
-           returning c.zone_id, z.apex, z.primaries, c.serial, c.failures, c.accepted_serial, now() as "begun!""#,
+           returning c.zone_id, z.apex, z.primaries, c.serial, c.failures, c.accepted_serial, now() as "begun!", c.busy_until as "busy_until!""#,
         limit,
         BUSY_SECS
     )
@@ -53,9 +55,17 @@ pub async fn take_due(pool: &PgPool, limit: i64) -> Result<Vec<DueRow>, DbError>
             failures: row.failures,
             accepted: row.accepted_serial.map(number).transpose()?.map(Serial),
             begun: row.begun,
+            busy_until: row.busy_until,
         })
     });
     rows.collect()
+}
+
+/// Locks a copy for the rest of the transaction; whether it is still as it was when it was taken: nobody changed its primaries
+/// since, made it a zone of ours, or took it over.
+pub async fn is_still(db: &mut PgConnection, due: &DueRow) -> Result<bool, DbError> {
+    let sql = query_scalar!("select zone_id from dns.copy where zone_id = $1 and busy_until = $2 for update", due.zone, due.busy_until);
+    Ok(sql.fetch_optional(db).await?.is_some())
 }
 
 /// A copy is asked for now, unless it is being asked for already: then right after. Whether it is a copy.
@@ -123,17 +133,20 @@ pub async fn failed(pool: &PgPool, due: &DueRow, next_secs: f64, error: &str) ->
 }
 
 /// A transfer would take much away: it waits for somebody to accept it.
-pub async fn hold(pool: &PgPool, due: &DueRow, serial: Serial, removed: i64, of: i64, next_secs: f64) -> Result<(), DbError> {
+/// Somebody answers meanwhile, so what we have is good for as long again.
+pub async fn hold(pool: &PgPool, due: &DueRow, serial: Serial, (removed, of): (i64, i64), next_secs: f64, expire_secs: f64) -> Result<(), DbError> {
     query!(
         "update dns.copy set busy_until = null, checked_at = now(), held_serial = $2, held_removed = $3, held_of = $4,
-           next_at = case when notified_at > $6 then now() else now() + make_interval(secs => $5) end
+           next_at = case when notified_at > $6 then now() else now() + make_interval(secs => $5) end,
+           expires_at = case when expires_at is null then null else now() + make_interval(secs => $7) end
          where zone_id = $1",
         due.zone,
         i64::from(serial.0),
         removed,
         of,
         next_secs,
-        due.begun
+        due.begun,
+        expire_secs
     )
     .execute(pool)
     .await?;

@@ -26,7 +26,7 @@ pub struct SaidRow {
     pub until: DateTime<Utc>,
 }
 
-/// Keeps records in their order.
+/// Keeps records in their order; an address of no subnet of ours was lent by nobody.
 pub async fn put(db: &mut PgConnection, node: NodeId, said: &[SaidRow]) -> Result<(), DbError> {
     let texts = |of: fn(&SaidRow) -> String| said.iter().map(of).collect::<Vec<String>>();
     let (ips, clients, hardware) = (texts(|row| row.ip.to_string()), texts(|row| row.client.clone()), texts(|row| row.hardware.clone()));
@@ -36,7 +36,8 @@ pub async fn put(db: &mut PgConnection, node: NodeId, said: &[SaidRow]) -> Resul
     query!(
         r#"select count(ipam.note_lease(row(t.ip::inet, $1, t.client, t.hardware, t.host_name, t.state, t.at, t.at, t.until)::ipam.lease) order by t.ordinal)
            from unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::timestamptz[], $8::timestamptz[])
-             with ordinality as t (ip, client, hardware, host_name, state, at, until, ordinal)"#,
+             with ordinality as t (ip, client, hardware, host_name, state, at, until, ordinal)
+           where exists (select from ipam.subnet s where s.network >>= t.ip::inet)"#,
         Uuid::from_bytes(node.0),
         &ips,
         &clients,

@@ -29,6 +29,8 @@ const TICK: Duration = Duration::from_millis(500);
 const AT_ONCE: usize = 16;
 /// However often a SOA wants its secondaries to ask, in seconds.
 const LEAST_SECS: f64 = 2.0;
+/// And however seldom: four weeks.
+const REFRESH_LIMIT_SECS: u32 = 2_419_200;
 /// Between two attempts at a zone that never came, in seconds: doubled each time, up to this.
 const FIRST_PAUSE_LIMIT_SECS: f64 = 300.0;
 /// Who stands in the history for what is transferred, and by which way it came.
@@ -105,9 +107,17 @@ impl Copies {
     /// Asks the primaries one after the other until one has something to say.
     async fn ask(&self, due: &DueRow) {
         let zone = due.apex.without_dot();
-        let mut errors = Vec::new();
+        let (mut errors, mut nothing) = (Vec::new(), None::<(&Primary, Serial)>);
         for primary in &due.primaries {
             match self.ask_one(due, primary).await {
+                Ok(None) => return,
+                // One that stands still must not hide another that has something newer.
+                Ok(Some(theirs)) => nothing = nothing.filter(|(_, serial)| !theirs.is_newer_than(*serial)).or(Some((primary, theirs))),
+                Err(wrong) => errors.push(format!("{}: {wrong}", by(primary))),
+            }
+        }
+        if let Some((primary, theirs)) = nothing {
+            match self.renew(due, primary, theirs).await {
                 Ok(()) => return,
                 Err(wrong) => errors.push(format!("{}: {wrong}", by(primary))),
             }
@@ -134,7 +144,8 @@ impl Copies {
         }
     }
 
-    async fn ask_one(&self, due: &DueRow, primary: &Primary) -> Result<(), Wrong> {
+    /// Takes what a primary has; its serial where it has nothing newer.
+    async fn ask_one(&self, due: &DueRow, primary: &Primary) -> Result<Option<Serial>, Wrong> {
         let key = match &primary.key {
             Some(name) => Some(self.key(name).await?),
             None => None,
@@ -164,10 +175,15 @@ impl Copies {
         Ok(TsigKey { name, secret: Secret::new(secret) })
     }
 
-    async fn take(&self, due: &DueRow, primary: &Primary, have: Option<&Record>, outcome: Outcome) -> Result<(), Wrong> {
+    async fn take(&self, due: &DueRow, primary: &Primary, have: Option<&Record>, outcome: Outcome) -> Result<Option<Serial>, Wrong> {
         let mut tx = self.pool.begin().await?;
+        if !copies::is_still(&mut tx, due).await? {
+            return Ok(None);
+        }
+        let ours = have.and_then(|have| Soa::of(&have.rdata));
+        let is_changes = matches!(outcome, Outcome::Changes(_));
         let (before, after) = match outcome {
-            Outcome::Nothing(theirs) => return self.renew(tx, due, primary, have, theirs).await,
+            Outcome::Nothing(theirs) => return Ok(Some(theirs)),
             Outcome::AskWhole => return Err(Wrong::DoesNotFollow),
             Outcome::Whole(records) => (copies::records(&mut tx, due.zone).await?, unique(records)),
             Outcome::Changes(steps) => {
@@ -176,15 +192,21 @@ impl Copies {
                 (before, after)
             }
         };
-        let soa = check(&due.apex, &after).map_err(Wrong::Zone)?;
+        let soa = check(&due.apex, &after).map_err(|wrong| if is_changes { Wrong::DoesNotFollow } else { Wrong::Zone(wrong) })?;
+        if ours.as_ref().is_some_and(|ours| !soa.serial.is_newer_than(ours.serial)) {
+            return Ok(Some(soa.serial));
+        }
         let (gone, come, removed) = difference(before, &after);
         let of = (after.len() - come.len() + gone.len()) as u64;
-        if due.accepted != Some(soa.serial) && self.takes_too_much(&mut tx, due, removed, of, after.len()).await? {
+        let names = after.iter().map(|record| &record.owner).collect::<BTreeSet<_>>().len();
+        if due.accepted != Some(soa.serial) && self.takes_too_much(&mut tx, due, removed, of, names).await? {
             drop(tx);
             let (serial, zone) = (soa.serial, due.apex.without_dot());
             tracing::warn!(event = "copy_held", zone, %serial, removed, of, "a transfer would take much of a zone away: `holdfast zone refresh --accept-loss` lets it in");
             metrics::counter!("holdfast_copies_total", "outcome" => "held").increment(1);
-            return Ok(copies::hold(&self.pool, due, serial, removed as i64, of as i64, jittered(f64::from(soa.refresh_s))).await?);
+            let served = ours.as_ref().unwrap_or(&soa);
+            copies::hold(&self.pool, due, serial, (removed as i64, of as i64), refresh_secs(&soa), expire_secs(served)).await?;
+            return Ok(None);
         }
         let reason = format!("transfer of {} at serial {} from {}", due.apex.without_dot(), soa.serial, by(primary));
         changes::open(&mut tx, Uuid::now_v7(), ACTOR, &reason, VIA).await?;
@@ -204,7 +226,7 @@ impl Copies {
         self.committed.notify_one();
         metrics::counter!("holdfast_copies_total", "outcome" => "transferred").increment(1);
         tracing::info!(event = "copy_taken", zone = due.apex.without_dot(), serial = %soa.serial, gone = gone.len(), come = come.len(), from = by(primary), "a zone was transferred");
-        Ok(())
+        Ok(None)
     }
 
     /// A zone that was our own until now is measured by the names it had.
@@ -218,15 +240,12 @@ impl Copies {
     }
 
     /// Nothing is newer: what we have is good for as long again.
-    async fn renew(
-        &self,
-        mut tx: sqlx::Transaction<'_, sqlx::Postgres>,
-        due: &DueRow,
-        primary: &Primary,
-        have: Option<&Record>,
-        theirs: Serial,
-    ) -> Result<(), Wrong> {
-        let soa = have.and_then(|have| Soa::of(&have.rdata)).ok_or(Wrong::DoesNotFollow)?;
+    async fn renew(&self, due: &DueRow, primary: &Primary, theirs: Serial) -> Result<(), Wrong> {
+        let mut tx = self.pool.begin().await?;
+        if !copies::is_still(&mut tx, due).await? {
+            return Ok(());
+        }
+        let soa = copies::soa(&mut tx, due.zone).await?.and_then(|have| Soa::of(&have.rdata)).ok_or(Wrong::DoesNotFollow)?;
         let note = (theirs != soa.serial).then(|| format!("{} has serial {theirs}, which is older than ours, {}: raise it there", by(primary), soa.serial));
         let was_away = copies::answered(&mut tx, due, &self.asked(primary, &soa, note.as_deref()).as_db()).await?;
         if was_away {
@@ -242,7 +261,7 @@ impl Copies {
     }
 
     fn asked<'a>(&self, primary: &Primary, soa: &Soa, note: Option<&'a str>) -> Answer<'a> {
-        Answer { by: by(primary), next_secs: jittered(f64::from(soa.refresh_s)), expire_secs: f64::from(soa.expire_s), note }
+        Answer { by: by(primary), next_secs: refresh_secs(soa), expire_secs: expire_secs(soa), note }
     }
 
     /// Copies whose time is over are not served any more (RFC 1034 section 4.3.5), unless the site wants it otherwise.
@@ -308,6 +327,16 @@ fn older_than_ours(ours: Serial, theirs: &Soa, primary: &Primary) -> Option<Stri
 fn jittered(secs: f64) -> f64 {
     let tenth = f64::from(random_u16()) / f64::from(u16::MAX) * 0.2 - 0.1;
     (secs * (1.0 + tenth)).max(LEAST_SECS)
+}
+
+/// After how long a primary is asked again, in seconds: whatever it says, before a month is over.
+fn refresh_secs(soa: &Soa) -> f64 {
+    jittered(f64::from(soa.refresh_s.min(REFRESH_LIMIT_SECS)))
+}
+
+/// For how long a copy is good, in seconds: a time that is over before anybody was asked twice was not meant.
+fn expire_secs(soa: &Soa) -> f64 {
+    f64::from(soa.expire_s).max(f64::from(soa.refresh_s.min(REFRESH_LIMIT_SECS)) + f64::from(soa.retry_s))
 }
 
 /// The records, each once; a set shares its lowest TTL.

@@ -85,8 +85,7 @@ pub(super) async fn delete_subnet(db: &mut PgConnection, network: Subnet) -> Res
     pools::delete_of(db, own.id).await?;
     responsibility::delete_of(db, ObjectId::Subnet(own.id)).await?;
     defaults::delete(db, Level::Subnet, &network.to_string()).await?;
-    subnets::delete(db, own.id).await?;
-    Ok(shares::forget(db).await?)
+    Ok(subnets::delete(db, own.id).await?)
 }
 
 /// The problem of a department that is not there.

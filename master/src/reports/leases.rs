@@ -7,6 +7,8 @@ use holdfast_proto::dhcp::lease::{Lease, LeaseState};
 use holdfast_proto::words::NodeId;
 use std::net::IpAddr;
 
+/// How far a box's time may be ahead of ours.
+const AHEAD_LIMIT: TimeDelta = TimeDelta::minutes(5);
 /// What saw an address in use.
 const SOURCE: &str = "lease";
 
@@ -39,7 +41,8 @@ impl Inbox {
 
 /// A record for people: its times are those that they would have read on a clock.
 fn said(lease: &Lease) -> SaidRow {
-    let at = DateTime::from_timestamp_millis(lease.told.0 as i64).unwrap_or_else(Utc::now);
+    // A box whose clock is ahead must not say the last word about an address for years.
+    let at = DateTime::from_timestamp_millis(lease.told.0 as i64).unwrap_or_else(Utc::now).min(Utc::now() + AHEAD_LIMIT);
     let lasts = TimeDelta::milliseconds(lease.until.0.saturating_sub(lease.at.0).min(i64::MAX as u64) as i64);
     SaidRow {
         ip: IpAddr::V4(lease.address),

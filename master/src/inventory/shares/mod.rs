@@ -26,13 +26,6 @@ pub(super) async fn settle(db: &mut PgConnection, subnets: &[i64]) -> Result<(),
     Ok(settle_locked(db, subnets).await?)
 }
 
-/// A subnet goes: what was lent on it is given up.
-pub(super) async fn forget(db: &mut PgConnection) -> Result<(), DbError> {
-    let Some(set) = changes::current(db).await? else { return Ok(()) };
-    shares::give_up_orphans(db, set).await?;
-    Ok(())
-}
-
 /// Ends what may end, and makes every share what it shall be: agents come and go, pools were put back by an undo. Whether
 /// anything was changed. Several masters may do this at once.
 pub(super) async fn tend(pool: &PgPool) -> Result<bool, DbError> {
