@@ -27,12 +27,15 @@ use holdfast_proto::snapshot::{Feed, Reader};
 use metrics_exporter_prometheus::PrometheusHandle;
 use std::fs::{File, TryLockError};
 use std::io::Read;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
+
+/// How soon a process knows the time that the uplink has learned.
+const TIME_TICK: Duration = Duration::from_secs(1);
 
 /// Set for a process that [`supervise`] started: it ends when its standard input does, so that it never outlives its supervisor.
 const SUPERVISED: &str = "HOLDFAST_SUPERVISED";
@@ -70,6 +73,7 @@ impl Process {
         spool.audit("service_started", format!("{name}, by {}", caller()));
         let mut tasks = JoinSet::new();
         tasks.spawn(offer_counters(folders.run.clone(), name, metrics));
+        tasks.spawn(learn_time(Arc::clone(&clock), folders.state.clone()));
         Ok(Self { name, config, folders, trusts, key, fell, spool, clock, tasks, stop: watch::channel(false).0, started })
     }
 
@@ -107,6 +111,14 @@ impl Process {
         self.stop.send_replace(true);
         self.tasks.shutdown().await;
         ended
+    }
+}
+
+/// Learns for ever what the uplink learns: only it hears the master, and it writes the time down beside each generation.
+async fn learn_time(clock: Arc<TrustedClock>, state_dir: PathBuf) {
+    loop {
+        clock.learn(crate::store::FloorFile::open(&state_dir).1.time);
+        tokio::time::sleep(TIME_TICK).await;
     }
 }
 

@@ -1,6 +1,5 @@
 //! What agents lend, for people: who has which address of a pool, and who had it.
 
-use super::{Problem, Refusal};
 use crate::db::DbError;
 use crate::db::leases::{self, LeaseRow};
 use chrono::{DateTime, Utc};
@@ -48,12 +47,9 @@ pub async fn leases(pool: &PgPool, of: Option<Subnet>, after: Option<IpAddr>) ->
     Ok((rows.into_iter().map(LeaseObject::from).collect(), next))
 }
 
-/// Who had an address on loan, or which ones a machine had: the last first.
-pub async fn lease_history(pool: &PgPool, ip: Option<IpAddr>, mac: Option<Mac>) -> Result<Vec<LeaseObject>, Refusal> {
-    if ip.is_none() && mac.is_none() {
-        return Err(Problem::new("nothing-asked", "?ip", "say of which address (ip=) or of which machine (mac=)").into());
-    }
-    let mut db = pool.acquire().await.map_err(DbError::from)?;
+/// Who had an address on loan, or which ones a machine had, or everything: the last first.
+pub async fn lease_history(pool: &PgPool, ip: Option<IpAddr>, mac: Option<Mac>) -> Result<Vec<LeaseObject>, DbError> {
+    let mut db = pool.acquire().await?;
     let rows = leases::history(&mut db, ip, mac.map(|mac| mac.to_string()).as_deref(), LIMIT).await?;
     Ok(rows.into_iter().map(LeaseObject::from).collect())
 }

@@ -58,6 +58,9 @@ async fn history(State(app): State<App>, visitor: Visitor, uri: Uri) -> Result<J
     visitor.sees_all("who had which address")?;
     let parameters = Parameters::of(&uri, &["ip", "mac"])?;
     let (ip, mac) = (word::<IpAddr>(&parameters, "ip")?, word::<Mac>(&parameters, "mac")?);
+    if ip.is_none() && mac.is_none() {
+        return Err(wrong_parameter("ip", "say of which address (ip=) or of which machine (mac=)".to_owned()));
+    }
     Ok(Json(Page { items: inventory::lease_history(&app.pool, ip, mac).await?, next: None }))
 }
 
