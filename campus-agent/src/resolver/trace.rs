@@ -5,21 +5,19 @@
 
 use super::desk::{Desk, Known};
 use super::tiers::Step;
+use crate::telemetry::group_socket;
 use holdfast_proto::dns::rdata;
 use holdfast_proto::dns::resolver::{Standing, Wanted, in_words};
 use holdfast_proto::words::DomainName;
 use std::convert::Infallible;
 use std::fmt::Write;
-use std::fs;
 use std::io::{self, Read, Write as _};
 use std::net::{IpAddr, Ipv4Addr, Shutdown};
-use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::UnixListener;
 use tokio::time::timeout;
 
 const SOCKET: &str = "resolver.trace";
@@ -57,13 +55,7 @@ pub fn trace(run_dir: &Path, traced: &Traced) -> io::Result<String> {
 
 /// Answers traces for as long as it is polled. Without its socket there are none, and nothing else is lost.
 pub(super) async fn offer(run_dir: PathBuf, desk: Arc<Desk>) -> Infallible {
-    let path = run_dir.join(SOCKET);
-    drop(fs::remove_file(&path));
-    let bound = UnixListener::bind(&path).and_then(|listener| {
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o660))?;
-        Ok(listener)
-    });
-    let listener = match bound {
+    let listener = match group_socket(&run_dir.join(SOCKET)) {
         Ok(listener) => listener,
         Err(error) => {
             tracing::warn!(event = "trace_not_offered", %error, "names cannot be traced on this box");

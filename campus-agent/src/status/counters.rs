@@ -1,14 +1,14 @@
 //! The counters of a box: each process keeps its own and offers them on a socket of the runtime directory; the window shows
 //! them all as one.
 
+use crate::telemetry::group_socket;
 use metrics_exporter_prometheus::PrometheusHandle;
 use std::collections::BTreeMap;
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{UnixListener, UnixStream};
+use tokio::net::UnixStream;
 
 const SUFFIX: &str = "counters";
 /// A process that does not answer is left out of the page, not waited for.
@@ -16,15 +16,7 @@ const PATIENCE: Duration = Duration::from_millis(500);
 
 /// Offers this process's counters to the window. Without its socket the process only goes uncounted.
 pub async fn offer_counters(run_dir: PathBuf, name: &'static str, metrics: PrometheusHandle) {
-    let path = run_dir.join(format!("{name}.{SUFFIX}"));
-    // A socket that a process of before has left.
-    drop(fs::remove_file(&path));
-    let bound = UnixListener::bind(&path).and_then(|listener| {
-        // To connect is to write, and the window is in this process's group alone.
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o660))?;
-        Ok(listener)
-    });
-    let listener = match bound {
+    let listener = match group_socket(&run_dir.join(format!("{name}.{SUFFIX}"))) {
         Ok(listener) => listener,
         Err(error) => {
             tracing::warn!(event = "counters_not_offered", %error, "this process's counters cannot be looked at");

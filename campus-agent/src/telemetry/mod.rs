@@ -9,7 +9,20 @@ pub use names::NameCounters;
 pub use tally::Tally;
 
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::{fs, io};
+use tokio::net::UnixListener;
 use tracing_subscriber::EnvFilter;
+
+/// A socket for whoever runs a command on this box: to connect is to write, so this process's group may, and nobody else.
+pub fn group_socket(path: &Path) -> io::Result<UnixListener> {
+    // One that a process of before has left.
+    drop(fs::remove_file(path));
+    let listener = UnixListener::bind(path)?;
+    fs::set_permissions(path, fs::Permissions::from_mode(0o660))?;
+    Ok(listener)
+}
 
 /// The build that runs: version and commit.
 pub const BUILD: &str = concat!(env!("CARGO_PKG_VERSION"), "+", env!("HOLDFAST_COMMIT"));
