@@ -23,8 +23,12 @@ const SOCKET_DIR_LIMIT_BYTES: usize = 90;
 /// Connections of one program: pages, API, publisher and control share them.
 const POOL_LIMIT: u32 = 24;
 /// How every session plans. A statement is planned once and not for each edit, where planning would take three times as long as
-/// doing. Such a plan outlives the sizes that the tables had, so it goes by an index, which every statement has.
-const PLANNING: [(&str, &str); 3] = [("jit", "off"), ("plan_cache_mode", "force_generic_plan"), ("enable_seqscan", "off")];
+/// doing. Such a plan outlives the sizes that the tables had, so it goes by an index, which every statement has: reading a table
+/// from end to end is dear. It is not forbidden, as `enable_seqscan = off` would: the penalty of that is so great that beside it
+/// all other costs look alike, and a statement with one small table without an index may walk the large ones. No statement is
+/// worth the workers of a parallel one, whose start alone takes longer than an edit.
+const PLANNING: [(&str, &str); 4] =
+    [("jit", "off"), ("plan_cache_mode", "force_generic_plan"), ("seq_page_cost", "100"), ("max_parallel_workers_per_gather", "0")];
 /// The database's own role; reached through the ident map only.
 const ROLE: &str = "holdfast";
 
