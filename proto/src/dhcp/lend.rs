@@ -102,12 +102,14 @@ impl Lender<'_, '_> {
         let ground = Ground { net: self.stand.net, shares: &terms.shares, taken: &terms.taken };
         let is_open = self.desk.leases.is_open_to(&ground, &terms.client, address, self.now);
         let is_own = terms.shares.iter().any(|share| share.contains(address));
-        let is_known = self.desk.leases.of_address(self.stand.net, address).is_some_and(|lease| lease.client == terms.client);
+        let known = self.desk.leases.of_address(self.stand.net, address).filter(|lease| lease.client == terms.client);
+        let (is_known, holds) = (known.is_some(), known.is_some_and(|lease| lease.state == LeaseState::Active && lease.until > self.now));
         match want {
             // It took our own offer, or says so: whether it gets the address is ours to say.
             Want::Offered(_) if is_open => self.grant(terms, address, out),
-            // With RFC 5107 every agent that the relay asks is called by the relay's address: it took another one's offer.
-            Want::Offered(_) if !is_own && terms.policy.shares().any(|share| share.contains(address)) => {
+            // With RFC 5107 every agent that the relay asks is called by the relay's address: it took another one's offer. And a copy
+            // of its request that is late refuses nobody what runs still, though the share was given up meanwhile.
+            Want::Offered(_) if !is_own && (holds || terms.policy.shares().any(|share| share.contains(address))) => {
                 self.desk.leases.forget_offer(self.stand.net, &terms.client);
                 Err(Reason::OthersShare)
             }

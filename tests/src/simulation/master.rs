@@ -250,7 +250,7 @@ impl Master {
                 Output::Alive(sent) => self.canaries.on_alive(node, sent, now),
                 Output::Given(feed, epoch, generation) => self.canaries.on_given(node, feed, (epoch, generation)),
                 Output::Refused(feed, _) => self.canaries.on_refused(node, feed, now),
-                Output::Store(_) | Output::StoreLeases(_) | Output::IsAhead { .. } => {}
+                Output::Store(_) | Output::StoreLeases(_) | Output::StoreAccounting(_) | Output::IsAhead { .. } => {}
             }
         }
         said

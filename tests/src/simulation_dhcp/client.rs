@@ -143,8 +143,10 @@ impl Client {
     /// It found that somebody else uses its address.
     pub fn decline(&mut self, now_ms: u64) -> Option<Word> {
         let held = self.held.take()?;
+        let xid = self.xid;
         self.begin(State::Selecting, now_ms + 10_000);
-        self.next_ms = now_ms + 10_000;
-        Some((Says { kind: Kind::Decline, xid: self.xid, ciaddr: None, wish: Some(held.address), server: Some(held.server) }, None))
+        // RFC 2131 section 3.1: it begins anew after a while. Until it asks, what is still on its way to it answers nothing.
+        self.xid = !xid;
+        Some((Says { kind: Kind::Decline, xid, ciaddr: None, wish: Some(held.address), server: Some(held.server) }, None))
     }
 }

@@ -264,6 +264,17 @@ fn an_offer_of_another_agent_is_not_refused_where_the_relay_calls_all_by_one_nam
 }
 
 #[test]
+fn a_late_copy_of_a_request_refuses_nobody_what_was_lent_before_the_share_was_given_up() {
+    let mut office = Office::with(&policy());
+    let (lent, lease) = office.lend(9);
+    let request = Says { wish: Some(address(lent)), server: Some(HERE), ..says(9, Kind::Request) };
+    office.view = view(&PolicyRow { shares: policy().shares.split_off(1), ..policy() });
+    assert_eq!(office.hear(request), Outcome::Silent(Reason::OthersShare));
+    office.now = UnixMillis(lease.until.0 + 1);
+    assert_eq!(office.reply(request), (Kind::Nak, 0), "it holds nothing any more");
+}
+
+#[test]
 fn while_the_disk_takes_no_record_nothing_is_offered_and_reserved_hosts_are_served() {
     let mut office = Office::with(&policy());
     office.desk.set_lending(false);
