@@ -9,6 +9,8 @@ use std::fs;
 
 type Variables = BTreeMap<String, String>;
 
+const PROCESSES: [&str; 5] = ["uplink", "dns", "resolver", "dhcp", "radius"];
+
 #[test]
 fn the_agents_template_is_read_by_the_agent() {
     let text = rendered("agent", "agent.toml.j2", "north");
@@ -38,7 +40,7 @@ fn campuses_differ_in_a_short_file_alone() {
 
 #[test]
 fn services_are_hardened_and_the_agent_waits_for_nothing() {
-    let agents = ["uplink", "dns", "dhcp", "radius"].map(|process| (format!("holdfast-{process}"), agent_unit(process)));
+    let agents = PROCESSES.map(|process| (format!("holdfast-{process}"), agent_unit(process)));
     let others = ["master", "portal"].map(|role| (format!("holdfast-{role}"), rendered(role, &format!("holdfast-{role}.service.j2"), role)));
     for (unit, text) in agents.into_iter().chain(others) {
         for line in ["Restart=always", "StartLimitIntervalSec=0", "ProtectSystem=strict", "NoNewPrivileges=yes", &format!("User={unit}")] {
@@ -53,7 +55,7 @@ fn services_are_hardened_and_the_agent_waits_for_nothing() {
 #[test]
 fn every_process_of_an_agent_has_its_line_in_the_role() {
     let processes = read("roles/agent/vars/main.yml");
-    for process in ["uplink", "dns", "dhcp", "radius"] {
+    for process in PROCESSES {
         assert!(processes.contains(&format!("{{name: {process}, ")), "{process}");
         assert!(agent_unit(process).contains(&format!("ExecStart=/usr/local/bin/holdfast-agent {process} --config")));
     }
@@ -61,7 +63,7 @@ fn every_process_of_an_agent_has_its_line_in_the_role() {
 
 fn agent_unit(process: &str) -> String {
     let mut variables = variables("agent", "north");
-    variables.extend(["name", "what", "capabilities"].map(|name| (format!("item.{name}"), process.to_owned())));
+    variables.extend(["name", "what", "capabilities", "reads"].map(|name| (format!("item.{name}"), process.to_owned())));
     render(&read("roles/agent/templates/holdfast-agent-service.j2"), &variables)
 }
 

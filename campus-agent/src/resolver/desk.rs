@@ -181,8 +181,10 @@ impl Desk {
             }
             Response::Wanting { wanted, has_stale, hops } => {
                 let waiter = Waiter { packet: packet.to_vec(), peer, back: back(), has_stale, since: Instant::now() };
-                if self.orders.try_send(Order { wanted, hops, waiter: Some(waiter) }).is_err() {
+                if let Err(full) = self.orders.try_send(Order { wanted, hops, waiter: Some(waiter) }) {
                     self.counters.overflowed.increment(1);
+                    let turned_away = full.into_inner().waiter;
+                    turned_away.iter().for_each(|waiter| self.settle(waiter, End::Failed(ExtendedError::NetworkError)));
                 }
                 return Done::Later;
             }

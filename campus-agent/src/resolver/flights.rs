@@ -76,18 +76,13 @@ impl Flights {
             self.desk.counters.joined.increment(1);
             if waiters.len() < WAITER_LIMIT {
                 Self::wait(waiters, waiter, &mut self.patience, &key);
-            } else if let Some(waiter) = waiter {
-                self.release(&waiter);
+            } else {
+                self.turn_away(waiter);
             }
             return;
         }
         if self.waiting.len() >= FLIGHT_LIMIT {
-            self.desk.counters.overflowed.increment(1);
-            if let Some(waiter) = waiter {
-                self.release(&waiter);
-                self.desk.settle(&waiter, End::Failed(ExtendedError::NetworkError));
-            }
-            return;
+            return self.turn_away(waiter);
         }
         let (desk, wanted) = (Arc::clone(&self.desk), key.0.clone());
         let started = self.under_way.spawn(async move {
@@ -106,6 +101,15 @@ impl Flights {
             patience.push_back((Instant::now() + STALE_AFTER, key.clone()));
         }
         waiters.push(waiter);
+    }
+
+    /// There is no room for it: a client is told so, and need not wait for nothing.
+    fn turn_away(&mut self, waiter: Option<Waiter>) {
+        self.desk.counters.overflowed.increment(1);
+        if let Some(waiter) = waiter {
+            self.release(&waiter);
+            self.desk.settle(&waiter, End::Failed(ExtendedError::NetworkError));
+        }
     }
 
     /// Counts a client in, unless it waits for too much already.

@@ -24,7 +24,7 @@ use holdfast_proto::dns::resolver::{Answer, Wanted};
 use holdfast_proto::net::clock::TrustedClock;
 use holdfast_proto::words::{DomainName, UnixMillis};
 use metrics::counter;
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -35,6 +35,10 @@ use std::time::{Duration, SystemTime};
 const CLOCK_TOLERANCE: Duration = Duration::from_secs(300);
 /// A chain of trust has a link for each label, and two questions for each link.
 const LINK_LIMIT: usize = 32;
+/// How many signatures are remembered to hold: the links of the zones that are asked for much.
+const HELD_LIMIT: usize = 16_384;
+/// For how long at most. That a signature has ended is seen this much later.
+const HELD_FOR: Duration = Duration::from_secs(900);
 
 /// What looks at signatures.
 pub(super) struct Validator {
@@ -69,7 +73,9 @@ impl Validator {
         };
         let unsigned = settings.negative_trust_anchors.iter().map(|name| DomainName::parse(name, None));
         let unsigned = unsigned.collect::<Result<_, _>>().map_err(|wrong| io::Error::other(format!("[resolver] negative_trust_anchors: {wrong}")))?;
-        let handle = DnssecDnsHandle::with_trust_anchor(Asking(Arc::clone(&sources)), Arc::new(anchors));
+        let handle = DnssecDnsHandle::with_trust_anchor(Asking(Arc::clone(&sources)), Arc::new(anchors))
+            .validation_cache_size(HELD_LIMIT)
+            .positive_validation_ttl(Duration::ZERO..=HELD_FOR);
         Ok(Some(Self { handle, sources, unsigned, clock }))
     }
 
@@ -84,8 +90,8 @@ impl Validator {
         let signed = wanted.signed();
         let answer = Arc::new(self.sources.tiers.resolve(&signed, hops, steps).await?);
         let knows_time = self.knows_time();
-        let trial = Trial { answer: Arc::clone(&answer), time_s: Cell::new((!knows_time).then_some(0)) };
-        let (authentic, why) = match TRIAL.scope(trial, self.judge(wanted)).await {
+        let trial = Trial { answer: Arc::clone(&answer), time_s: Cell::new((!knows_time).then_some(0)), links: RefCell::default() };
+        let (authentic, why) = match TRIAL.scope(trial, self.judged(wanted)).await {
             Verdict::Bogus if self.sources.tiers.is_cut_off() => return Err(ExtendedError::NoReachableAuthority),
             Verdict::Bogus => {
                 counter!("holdfast_resolver_bogus_total").increment(1);
@@ -100,6 +106,16 @@ impl Validator {
         };
         let answer = Answer::clone(&answer).as_wanted(wanted).ok_or(ExtendedError::InvalidData)?;
         Ok(answer.judged(authentic, why))
+    }
+
+    /// Judges. Where something is wrong every link of the chain may be what is: none of them is kept, or whoever altered one
+    /// once would have taken the names below it away for as long as that says.
+    async fn judged(&self, wanted: &Wanted) -> Verdict {
+        let verdict = self.judge(wanted).await;
+        if matches!(verdict, Verdict::Bogus) {
+            TRIAL.with(|trial| trial.links.borrow().iter().for_each(|link| self.sources.cache.forget(link)));
+        }
+        verdict
     }
 
     async fn judge(&self, wanted: &Wanted) -> Verdict {
@@ -204,6 +220,8 @@ struct Trial {
     answer: Arc<Answer>,
     /// With what time the signatures of the message at hand are looked at, where the clock does not know.
     time_s: Cell<Option<u64>>,
+    /// What was asked for on the way.
+    links: RefCell<Vec<Wanted>>,
 }
 
 tokio::task_local! {
@@ -222,7 +240,11 @@ impl Asking {
         let on_trial = TRIAL.try_with(|trial| (*trial.answer.wanted() == wanted).then(|| Arc::clone(&trial.answer))).ok().flatten();
         let answer = match on_trial {
             Some(answer) => answer,
-            None => self.0.fetch(&wanted, 0).await.map_err(|why| NetError::from(format!("{why:?}")))?,
+            None => {
+                let answer = self.0.fetch(&wanted, 0).await.map_err(|why| NetError::from(format!("{why:?}")))?;
+                let _ = TRIAL.try_with(|trial| trial.links.borrow_mut().push(wanted));
+                answer
+            }
         };
         let response = DnsResponse::from_buffer(answer.to_packet())?;
         // Read by whoever looks at this message's signatures, before it asks for anything else.

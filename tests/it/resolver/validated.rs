@@ -1,6 +1,6 @@
 //! Signatures, looked at by the agent: BIND's tools sign, BIND tells, somebody alters, and a clock is wrong.
 
-use super::{in_process, settings_for};
+use super::{eventually, in_process, settings_for};
 use crate::dns_witness::peers;
 use anyhow::Result;
 use holdfast_agent::config::Resolver;
@@ -8,8 +8,10 @@ use holdfast_lab::clients::{Dig, DigAnswer};
 use holdfast_lab::folder::Folder;
 use holdfast_proto::words::{DomainName, UnixMillis};
 use std::fs;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, UdpSocket};
 use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// In 2100: a box that has seen a signature of then knows that its clock is wrong.
 const LATER: UnixMillis = UnixMillis(4_102_444_800_000);
@@ -90,5 +92,43 @@ fn signatures_decide_and_a_wrong_clock_does_not() {
     let unlooked = Resolver { negative_trust_anchors: vec!["expired.test".into()], ..settings(&folder, bind.address, &anchors) };
     let (server, runtime) = in_process(unlooked, UnixMillis(0), folder.path());
     assert_eq!(seen(&ask(server, "www.expired.test", "A").unwrap()), noerror(false, None));
+    runtime.shutdown_background();
+}
+
+/// Somebody between the box and a server, who alters keys while the switch is on. Lives as long as the test.
+fn meddler(server: SocketAddr) -> (SocketAddr, Arc<AtomicBool>) {
+    let (socket, meddles) = (UdpSocket::bind("127.0.0.1:0").unwrap(), Arc::new(AtomicBool::new(true)));
+    let (address, switch) = (socket.local_addr().unwrap(), Arc::clone(&meddles));
+    std::thread::spawn(move || {
+        let mut packet = [0; 4096];
+        while let Ok((len, asker)) = socket.recv_from(&mut packet) {
+            let ahead = UdpSocket::bind("127.0.0.1:0").unwrap();
+            ahead.set_read_timeout(Some(std::time::Duration::from_secs(2))).unwrap();
+            ahead.send_to(&packet[..len], server).unwrap();
+            let Ok(len) = ahead.recv(&mut packet) else { continue };
+            // Behind the header: the name, the type and the class, and far enough into the first key.
+            let name_len = packet[12..len].iter().position(|byte| *byte == 0).unwrap_or_default();
+            let (qtype, key) = (12 + name_len + 1, 12 + name_len + 1 + 4 + 12 + 20);
+            if meddles.load(Ordering::Relaxed) && packet[qtype..qtype + 2] == [0, 48] {
+                packet[key] ^= 1;
+            }
+            let _ = socket.send_to(&packet[..len], asker);
+        }
+    });
+    (address, switch)
+}
+
+#[test]
+fn a_key_that_somebody_altered_is_not_kept() {
+    let folder = Folder::new("resolver-meddled").unwrap();
+    let anchors = sign(&folder, "signed.test", &[]);
+    let apex: DomainName = "signed.test".parse().unwrap();
+    let bind = peers::bind(&folder, &[&apex]);
+    let (between, meddles) = meddler(bind.address);
+    let (server, runtime) = in_process(settings(&folder, between, &anchors), UnixMillis(0), folder.path());
+    assert_eq!(ask(server, "www.signed.test", "A").unwrap().status, "SERVFAIL");
+    meddles.store(false, Ordering::Relaxed);
+    // The failure is remembered for seconds, the key would be for minutes.
+    eventually("the names are back", || Ok(seen(&ask(server, "alias.signed.test", "A")?) == ("NOERROR".to_owned(), true, None)));
     runtime.shutdown_background();
 }

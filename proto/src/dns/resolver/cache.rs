@@ -170,6 +170,11 @@ impl Cache {
         });
     }
 
+    /// Forgets an answer that was found to be wrong.
+    pub fn forget(&self, wanted: &Wanted) {
+        self.put(wanted, |entry| entry.answer = None);
+    }
+
     /// Forgets all failures: somebody can be asked again.
     pub fn forgive(&self) {
         for shard in &self.shards {
