@@ -4,7 +4,7 @@ use crate::changes::office::{Office, Person};
 use serde_json::{Value, json};
 
 /// Every command that lists something.
-const LISTS: [&str; 32] = [
+const LISTS: [&str; 34] = [
     "host list",
     "subnet list",
     "zone list",
@@ -31,6 +31,8 @@ const LISTS: [&str; 32] = [
     "user list",
     "grant list",
     "session list",
+    "session logins",
+    "session report --by user",
     "token list",
     "webhook list",
     "approval list",

@@ -49,7 +49,7 @@ master         dns        -> publish db proto::*
 master         snapshots  -> publish db keys inventory::present proto::*
 master         control    -> publish reports nodes db keys proto::control proto::net proto::snapshot
 master         probes     -> db keys publish proto::*
-master         reports    -> db proto::control proto::dhcp::lease proto::net::forward proto::syslog
+master         reports    -> db proto::control proto::dhcp::lease proto::radius::accounting proto::net::forward proto::syslog
 master         portal     -> engine proto::*
 
 campus-agent   lib        ->

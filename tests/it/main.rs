@@ -1,6 +1,7 @@
 //! The behaviours of Holdfast, one file each, in one program.
 
 mod access;
+mod accounting;
 mod addresses;
 mod cables;
 mod changes;
@@ -11,6 +12,7 @@ mod commands;
 mod deployment;
 mod dhcp;
 mod dns_witness;
+mod eap;
 mod fuzz;
 mod house;
 mod masters;

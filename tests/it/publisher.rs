@@ -6,7 +6,7 @@ use holdfast_master::config::Config;
 use holdfast_master::db::nodes::{Enrolment, Newcomer, TokenRow, enrol, put_token};
 use holdfast_master::db::{holds, publish as db};
 use holdfast_master::engine::Engine;
-use holdfast_master::inventory::{self, Actor, CampusDraft, Changed, Edit, NasDraft};
+use holdfast_master::inventory::{self, Actor, CampusDraft, Changed, Edit, HostDraft, NasDraft};
 use holdfast_master::keys::{Keys, ceremony};
 use holdfast_master::nodes::{await_rotation, revoke};
 use holdfast_master::publish::{Latest, Limits, Publications, Publisher};
@@ -14,9 +14,10 @@ use holdfast_master::run::open_database;
 use holdfast_master::snapshots::Snapshots;
 use holdfast_proto::radius::{NAS, Nas, nas_key};
 use holdfast_proto::snapshot::{DataKey, DataKeyRing, Feed, HpkePrivate, SigningKey, View, WRAPPED_KEYS};
-use holdfast_proto::words::{Generation, NodeId, Subnet};
+use holdfast_proto::words::{Generation, Mac, NodeId, Subnet};
 use sqlx::types::chrono::Utc;
 use sqlx::{PgPool, Postgres, Transaction};
+use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -74,11 +75,21 @@ impl Bench {
     /// A publisher on this many connections.
     async fn publisher(&self, connections: u32) -> Running {
         let pool = sqlx::postgres::PgPoolOptions::new().max_connections(connections).acquire_timeout(Duration::from_secs(2));
-        let pool = pool.connect_with(self.engine.options(holdfast_master::run::DATABASE)).await.unwrap();
+        self.publisher_on(pool.connect_with(self.engine.options(holdfast_master::run::DATABASE)).await.unwrap()).await
+    }
+
+    async fn publisher_on(&self, pool: PgPool) -> Running {
         let (wake, keys) = (Arc::new(Notify::new()), watch::channel(Arc::clone(&self.keys)).1);
         let (greetings, heard) = watch::channel(1);
         let (publisher, published) = Publisher::open(pool, &self.state_dir, keys, Arc::clone(&wake), heard, LIMITS).await.unwrap();
         Running { published, wake, greetings, work: tokio::spawn(publisher.run()) }
+    }
+
+    /// Other sessions: those before have told the server all that they counted.
+    async fn reopen(&mut self) {
+        self.pool.close().await;
+        let config = Config { state_dir: self.state_dir.clone(), ..Config::default() };
+        self.pool = open_database(&config).await.unwrap().0;
     }
 
     /// A box with its name.
@@ -137,7 +148,14 @@ impl Running {
     fn nas(&self, number: u8, secret: &str) -> Edit {
         let key = Arc::clone(&self.published.access_key.borrow());
         let secret = key.encrypt(NAS, &nas_key(prefix(number).net()), secret.as_bytes()).unwrap();
-        Edit::NasPut(NasDraft { name: format!("nas-{number}"), prefix: prefix(number), secret, require_message_authenticator: true })
+        Edit::NasPut(NasDraft {
+            name: format!("nas-{number}"),
+            prefix: prefix(number),
+            secret,
+            require_message_authenticator: true,
+            has_former_secret: false,
+            about: None,
+        })
     }
 }
 
@@ -369,4 +387,43 @@ async fn what_boxes_served_long_ago_is_forgotten_and_what_they_said_last_is_not(
     db::put_served(&bench.pool, &words).await.unwrap();
     assert_eq!(db::forget_served(&bench.pool, 30).await.unwrap(), 2, "of the zone all but the last; of the others nothing newer is durable");
     assert_eq!(db::forget_served(&bench.pool, 30).await.unwrap(), 0);
+}
+
+/// How many rows of hosts, names and boot entries were read, by whatever way. What a server counts it tells when nobody asks any more.
+const READ: &str = "select coalesce(sum(n), 0)::bigint from (
+    select seq_tup_read as n from pg_stat_user_tables where schemaname in ('ipam', 'dns', 'boot')
+    union all select idx_tup_read from pg_stat_user_indexes where schemaname in ('ipam', 'dns', 'boot')) all_of_them";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_edit_of_one_host_reads_no_more_rows_for_all_the_others() {
+    const HOSTS: u32 = 3000;
+    let mut bench = Bench::new("walks").await;
+    let host = |number: u32, mac: u32| {
+        let name = format!("host-{number}.uni.example").parse().unwrap();
+        HostDraft::simple(name, Some(Mac([2, 0, 0, 0, (mac >> 8) as u8, mac as u8])), Ipv4Addr::from_bits(0x0a01_0100 + number).into())
+    };
+    let zone = r#"{"apex": "uni.example", "primary_ns": "ns.uni.example", "mailbox": "hostmaster.uni.example"}"#;
+    let hosts = Edit::HostsAdd((0..HOSTS).map(|number| host(number, number)).collect());
+    bench.edit([campus("north"), subnet("north", "10.1.0.0/16"), Edit::ZoneAdd(serde_json::from_str(zone).unwrap()), hosts]).await;
+    let running = bench.publisher_on(bench.pool.clone()).await;
+    eventually("they are published", || running.latest().state(Feed::BOOTPTAB).view().row_count() > u64::from(HOSTS)).await;
+    // As a server is tempted that has a hundred times as many.
+    for temptation in ["min_parallel_table_scan_size", "min_parallel_index_scan_size"] {
+        sqlx::query(sqlx::AssertSqlSafe(format!("alter database {} set {temptation} = 0", holdfast_master::run::DATABASE))).execute(&bench.pool).await.unwrap();
+    }
+    drop(running);
+    // Sessions that know the sizes, as every session does once the server has looked.
+    bench.reopen().await;
+    sqlx::query("select pg_stat_reset()").execute(&bench.pool).await.unwrap();
+
+    let running = bench.publisher_on(bench.pool.clone()).await;
+    let before = running.generation(Feed::BOOTPTAB);
+    let (draft, read) = (host(7, 60_000), |pool: PgPool| async move { sqlx::query_scalar::<_, i64>(READ).fetch_one(&pool).await.unwrap() });
+    bench.edit([Edit::HostSet { name: draft.name.clone(), draft }]).await;
+    running.wake.notify_one();
+    eventually("it is published", || running.generation(Feed::BOOTPTAB) > before).await;
+    drop(running);
+    bench.reopen().await;
+    let read = read(bench.pool.clone()).await;
+    assert!((1..500).contains(&read), "one edit among {HOSTS} hosts read {read} rows");
 }

@@ -291,7 +291,7 @@ fn a_process_that_dies_takes_no_other_with_it() {
 }
 
 /// The process that runs this command, of those that this one started.
-fn process_of(supervisor: u32, command: &str) -> Option<i32> {
+pub fn process_of(supervisor: u32, command: &str) -> Option<i32> {
     let runs = |pid: &u32| fs::read_to_string(format!("/proc/{pid}/cmdline")).is_ok_and(|line| line.split('\0').any(|word| word == command));
     children(supervisor).into_iter().find(runs).map(|pid| pid as i32)
 }

@@ -116,6 +116,11 @@ impl Ground {
         self.service(campus, 1812, 18120)
     }
 
+    /// Where an agent takes what NASs say of sessions.
+    pub fn accounting(self, campus: Campus) -> SocketAddr {
+        self.service(campus, 1813, 18130)
+    }
+
     fn service(self, campus: Campus, real: u16, high: u16) -> SocketAddr {
         match self {
             Self::Cables => SocketAddr::from((campus.agent(), real)),
@@ -162,8 +167,8 @@ impl Ground {
         match self {
             Self::Cables => String::new(),
             Self::Loopback => {
-                let (dns, dhcp, radius) = (self.dns(campus), self.dhcp(campus), self.radius(campus));
-                format!("[dns]\nlisten = [\"{dns}\"]\n[dhcp]\nlisten = \"{dhcp}\"\n[radius]\nlisten = [\"{radius}\"]\n")
+                let (dns, dhcp, radius, accounting) = (self.dns(campus), self.dhcp(campus), self.radius(campus), self.accounting(campus));
+                format!("[dns]\nlisten = [\"{dns}\"]\n[dhcp]\nlisten = \"{dhcp}\"\n[radius]\nlisten = [\"{radius}\"]\naccounting = [\"{accounting}\"]\n")
             }
         }
     }
@@ -274,7 +279,7 @@ impl Lab {
                 udp.push(self.ground.master_dns());
             }
             Part::Portal => {}
-            Part::Agent(campus) => udp.extend([self.ground.dns(campus), self.ground.dhcp(campus), self.ground.radius(campus)]),
+            Part::Agent(campus) => udp.extend([self.ground.dns(campus), self.ground.dhcp(campus), self.ground.radius(campus), self.ground.accounting(campus)]),
         }
         let taken = |address: &SocketAddr| format!("{address} is taken by another program (another demo?): stop it, then start again");
         for address in &tcp {

@@ -11,12 +11,13 @@ use crate::process::{Program, Recipe};
 use crate::programs::programs;
 use anyhow::{Context, Result};
 use holdfast_agent::store::{Keeper, feed_dir, store_key};
-use holdfast_proto::snapshot::{Change, Feed, NODE, Node, NodeRole, NodeStatus, State, node_key};
+use holdfast_proto::radius::{NAS, Nas, nas_key};
+use holdfast_proto::snapshot::{Change, DataKey, Feed, HpkePublic, NODE, Node, NodeRole, NodeStatus, State, node_key, wrapped_key_row};
 use holdfast_proto::words::NodeId;
 use std::collections::BTreeMap;
 use std::io::Read;
 use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 /// How long a start may take.
@@ -29,6 +30,8 @@ pub struct Lone {
     program: Option<Program>,
     keepers: BTreeMap<Feed, (Keeper, State)>,
     publisher: Publisher,
+    /// What its secrets are encrypted to.
+    hpke: HpkePublic,
     state_dir: PathBuf,
     folder: Folder,
 }
@@ -56,14 +59,35 @@ impl Lone {
         Ok(lone)
     }
 
+    /// `holdfast-agent radius` with these lines of configuration and NASs, by their networks and secrets; and nobody who could log in.
+    pub fn radius(network: &Network, campus: Campus, settings: &str, nass: &[(&str, &str)]) -> Result<Self> {
+        let mut lone = Self::lay_out(network, campus, "radius", settings)?;
+        let (key, node) = (DataKey::generate()?, Self::number(campus));
+        let wrapped = wrapped_key_row(&key, node, &lone.hpke)?;
+        let row = |(net, secret): &(&str, &str)| {
+            let row_key = nas_key(net.parse()?);
+            let nas = Nas {
+                name: (*net).to_owned(),
+                secret: key.encrypt(NAS, &row_key, secret.as_bytes())?,
+                require_message_authenticator: true,
+                has_former_secret: false,
+            };
+            Ok(Change::put(NAS, row_key, nas.encode()))
+        };
+        let rows = nass.iter().map(row).collect::<Result<Vec<_>>>()?;
+        lone.publish(Feed::ACCESS, [vec![wrapped.clone()], rows].concat())?;
+        lone.publish(Feed::PEOPLE, vec![wrapped])?;
+        Ok(lone)
+    }
+
     fn lay_out(network: &Network, campus: Campus, service: &'static str, settings: &str) -> Result<Self> {
         let folder = Folder::new(campus.name())?;
         let (publisher, state_dir) = (Publisher::new()?, folder.path().join("state"));
-        publisher.keep_identity(&state_dir, Self::number(campus), campus.name())?;
+        let hpke = publisher.keep_identity(&state_dir, Self::number(campus), campus.name())?;
         let config = folder.write("agent.toml", &format!("state_dir = {:?}\n{settings}", state_dir.display().to_string()))?;
         let name = format!("{service}-{}", campus.name());
         let recipe = Recipe::new(&name, &programs()?.agent, folder.path()).args([service, "--config"]).args([config]).inside(network.at(Place::Agent(campus)));
-        let mut lone = Self { service, recipe, program: None, keepers: BTreeMap::new(), publisher, state_dir, folder };
+        let mut lone = Self { service, recipe, program: None, keepers: BTreeMap::new(), publisher, hpke, state_dir, folder };
         lone.publish(Feed::TRUST, roster())?;
         Ok(lone)
     }
@@ -129,6 +153,11 @@ impl Lone {
             std::thread::sleep(Duration::from_millis(20));
         }
         Ok(())
+    }
+
+    /// Where its state is.
+    pub fn state_dir(&self) -> &Path {
+        &self.state_dir
     }
 
     /// Where its files are.

@@ -153,12 +153,35 @@ pub struct Dhcp {
     pub listen: SocketAddr,
 }
 
-/// Where RADIUS is answered.
+/// Where RADIUS is answered, and what its EAP shows.
+///
+/// ```
+/// let text = r#"
+///     [radius]
+///     certificate = "/etc/holdfast-agent/radius.pem"
+///     key = "/etc/holdfast-agent/radius.key"
+///     client_ca = "/etc/holdfast-agent/people-ca.pem"
+/// "#;
+/// let config: holdfast_agent::config::Config = toml::from_str(text).unwrap();
+/// assert_eq!(config.radius.listen[0].port(), 1812);
+/// ```
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Radius {
     /// Authentication.
     pub listen: Vec<SocketAddr>,
+    /// PEM chain that EAP shows to users, the server's own first; without it EAP is refused. The files are read anew when they change.
+    pub certificate: Option<PathBuf>,
+    /// PEM.
+    pub key: Option<PathBuf>,
+    /// PEM: who signs the certificates of users; without it EAP-TLS is not offered.
+    pub client_ca: Option<PathBuf>,
+    /// PEM: the revocation lists of these authorities; without it no certificate is looked up.
+    pub client_crl: Option<PathBuf>,
+    /// Accounting: what NASs say of sessions; nowhere where it is empty.
+    pub accounting: Vec<SocketAddr>,
+    /// How much of it is kept on this box until the master has it, in bytes.
+    pub accounting_bytes: u64,
 }
 
 /// Where another agent is asked whether it answers; what is left out is not asked.
@@ -257,7 +280,9 @@ impl Default for Dhcp {
 
 impl Default for Radius {
     fn default() -> Self {
-        Self { listen: wildcards(1812) }
+        // A record has some 200 bytes: a campus of 10 000 people who come and go ten times a day is cut off for ten days.
+        let (accounting, accounting_bytes) = (wildcards(1813), 256 << 20);
+        Self { listen: wildcards(1812), certificate: None, key: None, client_ca: None, client_crl: None, accounting, accounting_bytes }
     }
 }
 

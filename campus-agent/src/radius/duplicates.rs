@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 /// How long a reply is kept: past the retransmits of a patient NAS (3 tries, 5 s apart).
 const KEPT: Duration = Duration::from_secs(20);
-/// How many are kept: at 200 bytes each a few megabytes; beyond it the oldest goes.
+/// How many are kept: at 200 bytes each a few megabytes, at 1.3 KB for pieces of certificates twenty; beyond it the oldest goes.
 const LIMIT: usize = 16_384;
 
 /// What makes a request the same one: who, which, and its random authenticator.

@@ -1,16 +1,20 @@
 //! One socket's loop: receive, ask the core, send. Owns everything that changes.
 
+use super::certificate::EapCertificate;
 use super::duplicates::{Duplicates, RequestKey, Seen};
+use super::held::Held;
 use super::refusals::Refusals;
 use super::verify::{Full, HashPool, KnownPasswords, Tag};
 use super::world::World;
 use crate::reports::Spool;
 use arc_swap::ArcSwap;
+use aws_lc_rs::rand;
 use holdfast_proto::net::udp::{Received, UdpSocket, Via};
+use holdfast_proto::radius::eap::{EapOutcome, EapRequest, Moment, Sessions, Surroundings};
 use holdfast_proto::radius::packet::{PACKET_LIMIT_BYTES, Packet, attribute, code};
 use holdfast_proto::radius::{Outcome, PendingCheck, Replied, ReplyBuffer, Verdict, answer};
 use holdfast_proto::words::UnixMillis;
-use metrics::counter;
+use metrics::{counter, gauge};
 use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
@@ -45,9 +49,13 @@ pub(super) struct Listener {
     socket: UdpSocket,
     world: Arc<ArcSwap<World>>,
     pool: HashPool,
+    eap: Option<Arc<EapCertificate>>,
+    sessions: Sessions,
+    started: Instant,
     duplicates: Duplicates,
     known: KnownPasswords,
     refusals: Refusals,
+    held: Held,
     to_loop: mpsc::Sender<Verified>,
     verified: mpsc::Receiver<Verified>,
     datagram: Box<[u8; PACKET_LIMIT_BYTES]>,
@@ -55,11 +63,26 @@ pub(super) struct Listener {
 }
 
 impl Listener {
-    pub fn new(socket: UdpSocket, world: Arc<ArcSwap<World>>, pool: HashPool, spool: Spool) -> Self {
+    pub fn new(socket: UdpSocket, world: Arc<ArcSwap<World>>, pool: HashPool, eap: Option<Arc<EapCertificate>>, spool: Spool) -> Self {
         let (to_loop, verified) = mpsc::channel(HashPool::limit());
         let (datagram, reply) = (Box::new([0; PACKET_LIMIT_BYTES]), Box::new([0; PACKET_LIMIT_BYTES]));
         let (duplicates, known, refusals) = (Duplicates::default(), KnownPasswords::new(), Refusals::new(spool));
-        Self { socket, world, pool, duplicates, known, refusals, to_loop, verified, datagram, reply }
+        Self {
+            socket,
+            world,
+            pool,
+            eap,
+            sessions: Sessions::default(),
+            started: Instant::now(),
+            duplicates,
+            known,
+            refusals,
+            held: Held::default(),
+            to_loop,
+            verified,
+            datagram,
+            reply,
+        }
     }
 
     /// Runs until it is dropped.
@@ -93,15 +116,45 @@ impl Listener {
         }
         let world = self.world.load_full();
         let datagram = &self.datagram[..len];
+        if self.held.refuses(datagram, from) {
+            return silent("held_to_message_authenticator");
+        }
         let asker = Asker { key, from, via };
-        match answer(&world.people, &world.access, &world.keys, datagram, from, unix_now(), &mut self.reply) {
+        let outcome = answer(&world.people, &world.access, &world.keys, datagram, from, unix_now(), &mut self.reply);
+        if !matches!(outcome, Outcome::Silent(_)) {
+            self.held.learn(datagram, from);
+        }
+        match outcome {
             Outcome::Replied(replied) => {
                 self.duplicates.begin(key, now);
                 self.note(replied, &user_name(&self.datagram[..len]), from);
                 self.send_reply(asker, replied).await;
             }
             Outcome::Check(check) => self.on_check(asker, check, now).await,
+            Outcome::Eap(request) => self.on_eap(asker, *request, &world, now).await,
             Outcome::Silent(reason) => silent(reason.label()),
+        }
+    }
+
+    /// A piece of EAP. Its TLS is done here: a millisecond for a whole conversation, most of it one signature.
+    async fn on_eap(&mut self, asker: Asker, request: EapRequest, world: &World, now: Instant) {
+        let tls = self.eap.as_ref().and_then(|certificate| certificate.current());
+        let with = Surroundings { people: &world.people, keys: &world.keys, tls: tls.as_deref() };
+        let before = self.sessions.len();
+        let outcome = self.sessions.on_request(request, &with, &moment(self.started, now), &mut self.reply);
+        count_sessions(before, self.sessions.len());
+        match outcome {
+            EapOutcome::Replied(replied, name) => {
+                self.duplicates.begin(asker.key, now);
+                self.note(replied, &name, asker.from);
+                self.send_reply(asker, replied).await;
+            }
+            EapOutcome::Check(check) => self.on_check(asker, check, now).await,
+            EapOutcome::Silent(reason) => {
+                // The conversation is gone: what comes again is left unanswered, too, so that the NAS asks another agent.
+                self.duplicates.begin(asker.key, now);
+                silent(reason.label());
+            }
         }
     }
 
@@ -110,17 +163,17 @@ impl Listener {
         self.duplicates.begin(asker.key, now);
         let tag = self.known.tag(&check);
         if self.known.knows(&tag, now) {
-            let name: Box<[u8]> = check.name().into();
-            let replied = check.conclude(true, &mut self.reply);
-            self.note(replied, &name, asker.from);
-            return self.send_reply(asker, replied).await;
+            return self.settle(asker, check, true).await;
         }
         let to_loop = self.to_loop.clone();
         let tell = move |check, right| {
             // The channel holds as many as may wait, so it is full only while this loop is being dropped.
             let _ = to_loop.try_send(Verified { asker, check, tag, right });
         };
-        if let Err(Full) = self.pool.submit(check, tell) {
+        if let Err(Full(check)) = self.pool.submit(check, tell) {
+            let before = self.sessions.len();
+            self.sessions.put_back(*check, now.duration_since(self.started));
+            count_sessions(before, self.sessions.len());
             self.duplicates.forget(&asker.key);
             silent("queue_full");
         }
@@ -131,8 +184,14 @@ impl Listener {
         if right {
             self.known.learn(tag, Instant::now());
         }
-        let name: Box<[u8]> = check.name().into();
-        let replied = check.conclude(right, &mut self.reply);
+        self.settle(asker, check, right).await;
+    }
+
+    /// A password whose verdict is known: the reply, or the next word of the conversation that it came in.
+    async fn settle(&mut self, asker: Asker, check: Box<PendingCheck>, right: bool) {
+        let (name, before): (Box<[u8]>, _) = (check.name().into(), self.sessions.len());
+        let replied = self.sessions.conclude(*check, right, &moment(self.started, Instant::now()), &mut self.reply);
+        count_sessions(before, self.sessions.len());
         self.note(replied, &name, asker.from);
         self.send_reply(asker, replied).await;
     }
@@ -149,6 +208,18 @@ impl Listener {
         count_reply(replied.verdict);
         send(&self.socket, reply, asker.from, asker.via).await;
     }
+}
+
+/// Now, and 256 bits that nobody knows.
+fn moment(started: Instant, now: Instant) -> Moment {
+    let mut random = [0; 32];
+    rand::fill(&mut random).expect("the operating system gives random bytes");
+    Moment { now: now.duration_since(started), random }
+}
+
+/// Every socket's loop has conversations of its own; they are counted together.
+fn count_sessions(before: usize, after: usize) {
+    gauge!("holdfast_radius_eap_sessions").increment(after as f64 - before as f64);
 }
 
 /// Who wants in, where it can be read.
@@ -182,6 +253,7 @@ fn count_reply(verdict: Verdict) {
     let code = match verdict {
         Verdict::Accept => "access_accept",
         Verdict::Alive => "status_alive",
+        Verdict::Challenge => "access_challenge",
         Verdict::Reject(why) => {
             counter!("holdfast_radius_rejects_total", "reason" => why.label()).increment(1);
             "access_reject"

@@ -1,17 +1,22 @@
 //! The RADIUS service: sockets, passwords on their own threads, and counters around the core in `proto`.
 //!
-//! It sees two readers and the agent's own key and nothing else, so no answer depends on whether the master is reachable.
+//! It sees two readers, the agent's own key and the certificate of EAP and nothing else, so no answer depends on whether the master is reachable.
 //! What it refuses: to let a slow password hash hold up a socket (a full queue drops, and the NAS asks again), to answer one
 //! request with two different replies, and to end because a socket failed.
 //!
-//! How: one loop per socket owns its duplicate cache and its memory of verified passwords, so nothing is locked; the newest
-//! views and the data keys opened for them are swapped in whole by [`world::follow`].
+//! How: one loop per socket owns its duplicate cache, its EAP conversations and its memory of verified passwords, so nothing is
+//! locked; the newest views and the data keys opened for them are swapped in whole by [`world::follow`].
 
+pub mod accounting;
+mod certificate;
 mod duplicates;
+mod held;
 mod listener;
 mod refusals;
 mod verify;
 mod world;
+
+pub use certificate::EapCertificate;
 
 use crate::reports::Spool;
 use arc_swap::ArcSwap;
@@ -34,6 +39,7 @@ const RECEIVE_BUFFER_BYTES: usize = 1 << 20;
 #[derive(Debug)]
 pub struct RadiusServer {
     sockets: Vec<UdpSocket>,
+    eap: Option<Arc<EapCertificate>>,
 }
 
 impl RadiusServer {
@@ -44,7 +50,12 @@ impl RadiusServer {
             let wrong = |wrong: io::Error| io::Error::new(wrong.kind(), format!("RADIUS cannot bind UDP {address}: {wrong}"));
             UdpSocket::bind(*address, options).map_err(wrong)
         };
-        Ok(Self { sockets: addresses.iter().map(bind).collect::<io::Result<_>>()? })
+        Ok(Self { sockets: addresses.iter().map(bind).collect::<io::Result<_>>()?, eap: None })
+    }
+
+    /// Speaks EAP with this certificate.
+    pub fn with_eap(self, eap: Arc<EapCertificate>) -> Self {
+        Self { eap: Some(eap), ..self }
     }
 
     /// What was bound, in the order asked for, with the ports that the kernel chose for port 0.
@@ -61,7 +72,7 @@ impl RadiusServer {
         let mut tasks = JoinSet::<Infallible>::new();
         tasks.spawn(world::follow(people, access, node, private, Arc::clone(&world)));
         for socket in self.sockets {
-            tasks.spawn(Listener::new(socket, Arc::clone(&world), pool.clone(), spool.clone()).run());
+            tasks.spawn(Listener::new(socket, Arc::clone(&world), pool.clone(), self.eap.clone(), spool.clone()).run());
         }
         // Dropping the set ends the tasks.
         tokio::select! {

@@ -2,7 +2,7 @@ use super::verify::{KnownPasswords, is_right};
 use super::*;
 use argon2::{Algorithm, Argon2, Params, PasswordHasher, Version};
 use holdfast_proto::radius::packet::{PACKET_LIMIT_BYTES, attribute, code, encode_request, hide_password, is_reply_to};
-use holdfast_proto::radius::{ACCOUNT, Account, AccountState, Keys, NAS, Nas, Outcome, PendingCheck, account_key, answer, nas_key};
+use holdfast_proto::radius::{ACCOUNT, Account, AccountState, FurtherVerifiers, Keys, NAS, Nas, Outcome, PendingCheck, account_key, answer, nas_key};
 use holdfast_proto::snapshot::{Change, DataKey, Feed, HpkePublic, State, View, reader, wrapped_key_row};
 use holdfast_proto::words::{Secret, UnixMillis};
 use std::net::Ipv4Addr;
@@ -25,10 +25,15 @@ fn views(agent: &HpkePublic, password: &str) -> (View, View) {
     let key = DataKey::from_bytes([7; 32]);
     let wrapped = wrapped_key_row(&key, NODE, agent).unwrap();
     let field = key.encrypt(ACCOUNT, &account_key("ada"), verifier(password).as_bytes()).unwrap();
-    let account = Account { state: AccountState::Active, verifier: field, attributes: vec![6, 6, 0, 0, 0, 2] };
+    let account = Account { state: AccountState::Active, verifier: field, further: FurtherVerifiers::default(), attributes: vec![6, 6, 0, 0, 0, 2] };
     let people = vec![wrapped.clone(), Change::put(ACCOUNT, account_key("ada"), account.encode())];
     let row_key = nas_key("127.0.0.0/8".parse().unwrap());
-    let nas = Nas { name: "loopback".into(), secret: key.encrypt(NAS, &row_key, b"testing123").unwrap(), require_message_authenticator: true };
+    let nas = Nas {
+        name: "loopback".into(),
+        secret: key.encrypt(NAS, &row_key, b"testing123").unwrap(),
+        require_message_authenticator: true,
+        has_former_secret: false,
+    };
     let view = |feed, changes| State::empty(feed).compose(changes).unwrap().unwrap().into_view();
     (view(Feed::PEOPLE, people), view(Feed::ACCESS, vec![wrapped, Change::put(NAS, row_key, nas.encode())]))
 }

@@ -33,9 +33,9 @@ pub(super) struct HashPool {
     working: Arc<Semaphore>,
 }
 
-/// As many passwords wait as may.
+/// As many passwords wait as may: here is this one back.
 #[derive(Debug)]
-pub(super) struct Full;
+pub(super) struct Full(pub Box<PendingCheck>);
 
 impl HashPool {
     pub fn new() -> Self {
@@ -50,7 +50,7 @@ impl HashPool {
 
     /// Verifies in the background and tells the outcome.
     pub fn submit(&self, check: Box<PendingCheck>, tell: impl FnOnce(Box<PendingCheck>, bool) + Send + 'static) -> Result<(), Full> {
-        let place = Arc::clone(&self.waiting).try_acquire_owned().map_err(|_| Full)?;
+        let Ok(place) = Arc::clone(&self.waiting).try_acquire_owned() else { return Err(Full(check)) };
         let working = Arc::clone(&self.working);
         tokio::spawn(async move {
             // The semaphore is never closed; were it, the check would be dropped and the NAS would ask again.

@@ -4,10 +4,12 @@ use crate::config::Config;
 use crate::dhcp::{self as dhcp_service, Settings, Surroundings, Whereabouts};
 use crate::dns::DnsServer;
 use crate::peer;
-use crate::radius::RadiusServer;
+use crate::radius::accounting::{self, AccountingServer, Budget};
+use crate::radius::{EapCertificate, RadiusServer};
 use crate::resolver::{self as resolver_service, ResolverServer};
 use crate::store::Identity;
-use holdfast_proto::snapshot::Feed;
+use holdfast_proto::snapshot::{Feed, HpkePrivate, Reader};
+use holdfast_proto::words::NodeId;
 use metrics_exporter_prometheus::PrometheusHandle;
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -84,6 +86,18 @@ pub async fn radius(config: Config, metrics: PrometheusHandle) -> anyhow::Result
     let port = Port::new("RADIUS", &process.spool, move || RadiusServer::bind(&listen));
     let (people, access, stop) = (process.follow(Feed::PEOPLE), process.follow(Feed::ACCESS), process.stopped());
     let refusals = process.spool.clone();
-    process.tasks.spawn(async move { port.bound().await.serve(people, access, node, hpke, refusals, stop).await });
+    let eap = Arc::new(EapCertificate::of(&process.config.radius, Arc::clone(&process.clock) as _));
+    serve_accounting(&mut process, access.clone(), node, hpke.clone());
+    process.tasks.spawn(async move { port.bound().await.with_eap(eap).serve(people, access, node, hpke, refusals, stop).await });
     process.serve().await
+}
+
+/// Keeps what NASs say of sessions. On a port of its own: whoever has taken that one keeps nobody from logging in.
+fn serve_accounting(process: &mut Process, access: Reader, node: NodeId, private: HpkePrivate) {
+    let listen = usable(&process.config.radius.accounting);
+    let port = Port::new("RADIUS accounting", &process.spool, move || AccountingServer::bind(&listen));
+    let (state_dir, budget) = (process.folders.state.clone(), Budget(process.config.radius.accounting_bytes));
+    let (clock, spool, stop) = (Arc::clone(&process.clock), process.spool.clone(), process.stopped());
+    let surroundings = accounting::Surroundings { access, node, private, state_dir, budget, clock, spool };
+    process.tasks.spawn(async move { port.bound().await.serve(surroundings, stop).await });
 }

@@ -6,9 +6,12 @@
 //! The records of one opening are numbered from one on, so one that is missing in the middle is missed: [`Found::lost`].
 
 use super::framed::{Bounds, Log, LogId, Position, Tail, remove_behind};
+use super::handover::{mark_of, taken};
 use std::io;
 use std::path::{Path, PathBuf};
 
+/// The folder of the log.
+pub const LEASES: &str = "leases";
 /// One opening is one segment, and none goes before its content was written anew.
 const BOUNDS: Bounds = Bounds { segment_bytes: u64::MAX, bytes: u64::MAX, frames: u64::MAX };
 /// Below this many records the log is left as it is.
@@ -47,7 +50,7 @@ pub struct Found {
 impl LeaseLog {
     /// Opens the log of a box: also every record that is on its disk, oldest first.
     pub fn open(state_dir: &Path) -> io::Result<(Self, Found)> {
-        let dir = state_dir.join("leases");
+        let dir = state_dir.join(LEASES);
         let found = read(&dir)?;
         let log = Self { dir, log: None, number: 0, records: found.records.len(), counted: 0 };
         Ok((log, found))
@@ -119,55 +122,6 @@ impl LeaseLog {
     }
 }
 
-/// Reads on in a box's lease log while another process writes it, and remembers what somebody has taken.
-#[derive(Debug)]
-pub struct LeaseTail {
-    tail: Tail,
-    taken: Position,
-    dir: PathBuf,
-    mark: PathBuf,
-}
-
-impl LeaseTail {
-    /// Reads on behind what was taken.
-    pub fn open(state_dir: &Path) -> Self {
-        let dir = state_dir.join("leases");
-        let mark = mark_of(&dir);
-        let taken = taken(&mark);
-        Self { tail: Tail::new(&dir, taken), taken, dir, mark }
-    }
-
-    /// The next records in their order, at most so many, and where the last of them stands.
-    pub fn next(&mut self, limit: usize) -> io::Result<Option<(Position, Vec<Vec<u8>>)>> {
-        let entries = self.tail.read(limit)?;
-        let last = entries.last().map(|entry| entry.position);
-        Ok(last.map(|last| (last, entries.into_iter().map(|entry| entry.payload).collect())))
-    }
-
-    /// Everything up to here was taken.
-    pub fn take(&mut self, up_to: Position) -> io::Result<()> {
-        self.taken = up_to;
-        let aside = self.mark.with_extension("aside");
-        std::fs::write(&aside, serde_json::to_vec(&up_to)?)?;
-        std::fs::rename(&aside, &self.mark)
-    }
-
-    /// What was read and not taken is read again.
-    pub fn rewind(&mut self) {
-        self.tail = Tail::new(&self.dir, self.taken);
-    }
-}
-
-/// Where it stands how much of a log was taken: beside its folder.
-fn mark_of(dir: &Path) -> PathBuf {
-    dir.with_file_name("leases-taken")
-}
-
-/// Without a readable mark nothing was taken; whoever gets a record twice knows it.
-fn taken(mark: &Path) -> Position {
-    std::fs::read(mark).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default()
-}
-
 /// Every record on disk.
 fn read(dir: &Path) -> io::Result<Found> {
     let (mut found, taken) = (Found::default(), taken(&mark_of(dir)));
@@ -186,6 +140,7 @@ fn read(dir: &Path) -> io::Result<Found> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::Handover;
     use std::collections::BTreeMap;
     use std::fs;
 
@@ -206,7 +161,7 @@ mod tests {
 
     /// The master takes everything.
     fn told(dir: &Path) {
-        let mut tail = LeaseTail::open(dir);
+        let mut tail = Handover::open(dir, LEASES);
         while let Some((position, _)) = tail.next(500).unwrap() {
             tail.take(position).unwrap();
         }
@@ -222,7 +177,8 @@ mod tests {
         log.compact(latest).unwrap();
         let kept = [record(1, 2), record(1, 3), record(2, 1), record(1, 4)];
         assert_eq!(LeaseLog::open(dir.path()).unwrap().1.records, kept);
-        assert_eq!(LeaseTail::open(dir.path()).next(9).unwrap().map(|(_, records)| records), Some(kept.into()), "and is told after it");
+        let told: Vec<Vec<u8>> = Handover::open(dir.path(), LEASES).next(9).unwrap().unwrap().1.into_iter().map(|entry| entry.payload).collect();
+        assert_eq!(told, kept, "and is told after it");
     }
 
     #[test]

@@ -11,11 +11,13 @@
 //!
 //! [`Reader`]: holdfast_proto::snapshot::Reader
 
+mod accounting;
 mod base_file;
 mod crashes;
 mod floor;
 mod follower;
 pub mod framed;
+mod handover;
 mod identity;
 mod incoming;
 mod keeper;
@@ -33,13 +35,15 @@ mod trusts;
 mod wake;
 mod word;
 
+pub use accounting::{ACCOUNTING, AccountingLog, Room};
 pub use crashes::fell_over;
 pub use floor::{Floor, FloorFile};
 pub use follower::{Follower, Following};
+pub use handover::Handover;
 pub use identity::{Identity, IdentityError};
 pub use incoming::Incoming;
 pub use keeper::{Keeper, Kept, Refusal};
-pub use leases::{Found as FoundLeases, LeaseLog, LeaseTail};
+pub use leases::{Found as FoundLeases, LEASES, LeaseLog};
 pub use search::best_state;
 pub use slot::Finding;
 pub use store_key::store_key;

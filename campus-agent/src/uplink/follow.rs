@@ -1,7 +1,7 @@
 use super::arriving::Arriving;
 use super::backoff::{Backoff, Ended};
 use super::fetch::{Gathering, Wanted, fetch, lock};
-use super::leases::LeaseFeed;
+use super::handing::Handing;
 use super::line::{Line, Output, SILENCE_LIMIT, Taken};
 use super::mend::mend;
 use super::{FeedState, Line as LineState, State, link};
@@ -52,7 +52,8 @@ pub struct Uplink {
     floor_file: FloorFile,
     spool: Spool,
     outbox: Outbox,
-    leases: LeaseFeed,
+    leases: Handing,
+    accounting: Handing,
     clock: Arc<TrustedClock>,
     state: watch::Sender<State>,
     /// The floor has risen since it was last written.
@@ -100,7 +101,7 @@ impl Uplink {
         let signed_time = floor.time;
         let keepers: BTreeMap<Feed, Keeper> = keepers.into_iter().map(|keeper| (keeper.state().view().feed(), keeper)).collect();
         let outbox = Outbox::open(&folders.state, MASTER, Some(spool.clone()));
-        let leases = LeaseFeed::open(&folders.state);
+        let (leases, accounting) = (Handing::leases(&folders.state), Handing::accounting(&folders.state));
         let resume = |feed: &Feed| Some((*feed, Arc::new(Mutex::new(Arriving::resume(arriving_path(&folders.state, *feed))?))));
         let gathering = keepers.keys().filter_map(resume).collect();
         let uplink = Self {
@@ -116,6 +117,7 @@ impl Uplink {
             spool,
             outbox,
             leases,
+            accounting,
             clock,
             state: watch::channel(State::default()).0,
             floor_is_due: false,
@@ -181,6 +183,7 @@ impl Uplink {
         };
         self.outbox.rewind();
         self.leases.begin();
+        self.accounting.begin();
         let line = Line::begin(self.keepers.keys().copied(), self.signed_time, Instant::now());
         self.follow(stream, Session { line, outgoing, fetches: JoinSet::new() }).await
     }
@@ -352,6 +355,12 @@ impl Uplink {
             Output::Trust(trusts) => self.on_trust(&trusts),
             Output::LeasesWanted => self.leases.wanted(),
             Output::LeasesStored { segment, number } => block_in_place(|| self.leases.stored(LogPosition { segment, number })),
+            Output::AccountingWanted => self.accounting.wanted(),
+            Output::AccountingStored { segment, number } => {
+                block_in_place(|| self.accounting.stored(LogPosition { segment, number }));
+                // What gathered while the line was cut must not wait for a tick for each batch.
+                self.hand_over(session).await?;
+            }
             Output::Delivered { spool_id, sequence } => self.outbox.delivered(&spool_id, sequence),
             Output::Raise(event, detail) => self.spool.raise(event, detail),
         }
@@ -518,8 +527,14 @@ impl Uplink {
             };
             session.outgoing.send(FromAgent { message: Some(from_agent::Message::Report(report)) }).await?;
         }
-        if let Some(leases) = block_in_place(|| self.leases.due()) {
-            session.outgoing.send(leases).await?;
+        self.hand_over(session).await
+    }
+
+    /// The logs of the other processes, as far as the master takes them.
+    async fn hand_over(&mut self, session: &mut Session) -> anyhow::Result<()> {
+        let due = block_in_place(|| [self.leases.due(), self.accounting.due()]);
+        for message in due.into_iter().flatten() {
+            session.outgoing.send(message).await?;
         }
         Ok(())
     }

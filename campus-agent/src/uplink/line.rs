@@ -62,6 +62,15 @@ pub enum Output {
         /// The number in it.
         number: u64,
     },
+    /// The master takes what NASs say of sessions.
+    AccountingWanted,
+    /// The master has stored that up to here in the accounting log.
+    AccountingStored {
+        /// The segment.
+        segment: u64,
+        /// The number in it.
+        number: u64,
+    },
     /// Tell people.
     Raise(&'static str, String),
 }
@@ -173,6 +182,7 @@ impl Line {
             }
             from_master::Message::Trust(update) => out.push(Output::Trust(update.trusts)),
             from_master::Message::LeasesAck(ack) => out.push(Output::LeasesStored { segment: ack.segment, number: ack.number }),
+            from_master::Message::AccountingAck(ack) => out.push(Output::AccountingStored { segment: ack.segment, number: ack.number }),
             from_master::Message::ReportAck(ack) => out.push(Output::Delivered { spool_id: ack.spool_id, sequence: ack.sequence }),
         }
         Ok(())
@@ -184,6 +194,9 @@ impl Line {
         }
         if heartbeat.takes_leases {
             out.push(Output::LeasesWanted);
+        }
+        if heartbeat.takes_accounting {
+            out.push(Output::AccountingWanted);
         }
         let position = |latest: &holdfast_proto::control::Position| {
             let feed = latest.feed.as_ref()?.known()?;

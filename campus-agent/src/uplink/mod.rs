@@ -10,7 +10,7 @@ mod backoff;
 mod enrol;
 mod fetch;
 mod follow;
-mod leases;
+mod handing;
 pub mod line;
 mod link;
 mod mend;

@@ -4,7 +4,8 @@
 //! an agent's files *prove* becomes the newest published one: as a checkpoint, without the deltas that led to it, which are
 //! missing from then on and said to be. Numbering goes on above it. The hostname database is not touched: where it says
 //! otherwise, nothing is published until that is settled (`publish::unsettled`). Only what errs on the safe side is done at
-//! once: serials that secondaries have seen are not given out again, and a box that was thrown out stays out.
+//! once: serials that secondaries have seen are not given out again, a box that was thrown out stays out, and addresses that
+//! agents lend are lent by those who lend them now.
 //!
 //! The order, for whoever pulls the plug: the publisher's lock first, so that no master publishes meanwhile; then everything
 //! in one transaction: the term, checkpoints of all feeds, serials, revocations, what is unsettled with its holds, and last
@@ -15,6 +16,7 @@
 //! holds and sends what is newer. A portal that was itself put back is behind then and says so; it needs a new epoch.
 
 mod folder;
+mod shares;
 
 use crate::db::changes::OutboxKey;
 use crate::db::zones::ZoneRow as ZoneFacts;
@@ -93,6 +95,9 @@ pub async fn adopt(pool: &PgPool, keys: &Keys, folder: &Path, actor: &str) -> an
     }
     if taken.contains(&Feed::TRUST) {
         notes.extend(keep_out(&mut tx, &after, actor).await?);
+    }
+    if taken.contains(&Feed::BOOTPTAB) {
+        notes.extend(shares::take_over(&mut tx, &after, actor).await?);
     }
     let differences = compare(&mut tx, &after, &taken).await?;
     hold(&mut tx, &after, &differences).await?;

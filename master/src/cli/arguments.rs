@@ -6,7 +6,7 @@ mod objects;
 
 pub(super) use boxes::{NodeCommand, SnapshotCommand};
 pub(super) use history::{AuditCommand, ChangeSetCommand, ChangesCommand, ChangesWish, EventWish};
-pub(super) use objects::{CampusCommand, HostCommand, HostFields, Import, NasCommand, SubnetCommand, ZoneCommand};
+pub(super) use objects::{CampusCommand, HostCommand, HostFields, Import, SubnetCommand, ZoneCommand};
 
 use super::approval::ApprovalCommand;
 use super::boot::BootCommand;
@@ -14,10 +14,12 @@ use super::check::{CheckCommand, CheckWish};
 use super::declared::{ApplyWish, PlanWish};
 use super::lease::LeaseCommand;
 use super::moves::MoveCommand;
+use super::nas::NasCommand;
 use super::organisation::{ClassCommand, ContactCommand, DepartmentCommand, ExternalCommand, MailboxCommand};
-use super::people::{GrantCommand, PolicyCommand, SessionCommand, TokenCommand, UserCommand};
+use super::people::{GrantCommand, PolicyCommand, TokenCommand, UserCommand};
 use super::privacy::PrivacyCommand;
 use super::record::RecordCommand;
+use super::session::SessionCommand;
 use super::space::{ContainerCommand, FamilyCommand, IpCommand, PoolCommand, ReportCommand};
 use super::transfers::TsigKeyCommand;
 use super::webhook::WebhookCommand;
@@ -265,7 +267,7 @@ pub(super) enum Command {
         #[command(subcommand)]
         command: GrantCommand,
     },
-    /// Who is logged in.
+    /// Who is, and was, on the network; and who is logged in at the master.
     Session {
         #[command(subcommand)]
         command: SessionCommand,

@@ -32,6 +32,12 @@ pub(super) fn whohad(client: &Client, output: Output, ip: &str, at: Option<Strin
     if print::items(&body).is_empty() {
         print::tell(&format!("no host {}", at.map_or_else(|| format!("ever had {ip}"), |at| format!("had {ip} at {at}"))));
     }
+    for session in body["sessions"].as_array().into_iter().flatten() {
+        let [user, nas, since] = ["user", "nas", "since"].map(|field| print::cell(&session[field]));
+        let until = session["until"].as_str().map_or_else(|| "and it is open".to_owned(), |until| format!("until {until}"));
+        let from = session["mac"].as_str().map(|mac| format!(" from {mac}")).unwrap_or_default();
+        print::tell(&format!("session of {user}{from} by way of {nas}, since {since} {until}"));
+    }
     if let Some(name) = body["quarantine"]["host"].as_str() {
         print::tell(&format!("{name} gave it back; it is in quarantine until {}", print::cell(&body["quarantine"]["until"])));
     }

@@ -16,6 +16,7 @@ mod host;
 mod import;
 mod lease;
 mod moves;
+mod nas;
 mod network;
 mod node;
 mod organisation;
@@ -24,6 +25,7 @@ mod people;
 mod print;
 mod privacy;
 mod record;
+mod session;
 mod settings;
 mod snapshot;
 mod space;
@@ -112,7 +114,7 @@ fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Whohad { ip, at } => explain::whohad(&client, output, &ip, at),
         Command::Plan(wish) => declared::plan(&client, output, &wish),
         Command::Apply(wish) => declared::apply(&client, output, &wish),
-        Command::Nas { command } => network::nas(&client, output, command),
+        Command::Nas { command } => nas::nas(&client, output, command),
         Command::Node { command } => node::run(&client, output, command),
         Command::Snapshot { command } => snapshot::run(&client, output, command),
         Command::Rollback { feed, to, wish } => snapshot::rollback(&client, output, &feed, to, &wish),
@@ -123,7 +125,7 @@ fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Audit { command } => changes::audit(&client, output, command),
         Command::User { command } => people::user(&client, output, command),
         Command::Grant { command } => people::grant(&client, output, command),
-        Command::Session { command } => people::session(&client, output, command),
+        Command::Session { command } => session::session(&client, output, command),
         Command::Token { command } => people::token(&client, output, command),
         Command::Policy { command } => people::policy(&client, output, command),
         Command::Import(wish) => import::run(&client, output, wish),

@@ -1,8 +1,8 @@
-//! `holdfast subnet`, `holdfast zone`, `holdfast campus`, `holdfast nas`.
+//! `holdfast subnet`, `holdfast zone`, `holdfast campus`.
 
 use super::{
     Failure,
-    arguments::{CampusCommand, NasCommand, Output, SubnetCommand, Wish, ZoneCommand},
+    arguments::{CampusCommand, Output, SubnetCommand, Wish, ZoneCommand},
     boot,
     client::{Client, Question, encode},
     host::wish_query,
@@ -77,16 +77,6 @@ pub(super) fn campus(client: &Client, output: Output, command: CampusCommand) ->
         }
         CampusCommand::Add { name, service_address, backup, wish } => {
             add(client, output, "/campuses", &json!({ "name": name, "service_address": service_address, "backup": backup }), &wish)
-        }
-    }
-}
-
-pub(super) fn nas(client: &Client, output: Output, command: NasCommand) -> Result<(), Failure> {
-    match command {
-        NasCommand::List => list(client, output, "/nas", &["name", "prefix", "require_message_authenticator"]),
-        NasCommand::Del { name, wish } => {
-            let question = Question { path: &format!("/nas/{}", encode(&name)), query: wish_query(&wish), ..Question::default() };
-            print::result(output, &client.ask(Method::DELETE, question)?.body, print::written)
         }
     }
 }

@@ -133,12 +133,12 @@ impl AreaWish {
 }
 
 #[derive(Debug, Subcommand)]
-pub(super) enum SessionCommand {
-    /// List who is logged in.
-    List,
-    /// End a session.
+pub(super) enum LoginCommand {
+    /// List who is logged in at the master.
+    Logins,
+    /// End a login at the master.
     End {
-        /// Its id, as `session list` prints it.
+        /// Its id, as `session logins` prints it.
         id: String,
     },
 }
@@ -240,10 +240,10 @@ pub(super) fn grant(client: &Client, output: Output, command: GrantCommand) -> R
     }
 }
 
-pub(super) fn session(client: &Client, output: Output, command: SessionCommand) -> Result<(), Failure> {
+pub(super) fn login(client: &Client, output: Output, command: LoginCommand) -> Result<(), Failure> {
     match command {
-        SessionCommand::List => list(client, output, "/sessions", &["id", "principal", "created", "last_seen", "address", "factors", "browser"]),
-        SessionCommand::End { id } => told(output, &ask(client, Method::DELETE, &format!("/sessions/{}", encode(&id)), Why::default(), None)?, "id"),
+        LoginCommand::Logins => list(client, output, "/sessions", &["id", "principal", "created", "last_seen", "address", "factors", "browser"]),
+        LoginCommand::End { id } => told(output, &ask(client, Method::DELETE, &format!("/sessions/{}", encode(&id)), Why::default(), None)?, "id"),
     }
 }
 

@@ -11,7 +11,7 @@ pub use root::{InitArguments, RootCommand, init, root};
 use crate::config::{Config, PortalConfig};
 use crate::engine::{self, Engine};
 use crate::http::{TokenDraft, create_token, make_emergency_log_in, reset_password};
-use crate::portal::{self, Portal};
+use crate::portal::{self, KeptVerifier, Portal};
 use crate::run::{open_database, stop_engine, wait_for_signal};
 use crate::telemetry::{self, BUILD};
 use anyhow::Context;
@@ -110,6 +110,24 @@ pub enum PortalCommand {
         /// The account.
         name: String,
     },
+    /// Keep verifiers beside argon2id for methods that it cannot serve, of every password that is set from now on. A thief can log in with them.
+    Keep {
+        /// For which method: MS-CHAPv2 and PEAP, or CHAP.
+        verifier: KeptVerifier,
+        /// For the names behind this @ alone; "" for names without one.
+        #[arg(long)]
+        realm: Option<String>,
+    },
+    /// Keep them no longer, and take away what there is, from the agents, too.
+    Forget {
+        /// Which.
+        verifier: KeptVerifier,
+        /// As it was given to `keep`.
+        #[arg(long)]
+        realm: Option<String>,
+    },
+    /// What is kept beside argon2id, and for whom.
+    Kept,
     /// Stop the managed database, after a portal that was killed.
     EngineStop,
 }
@@ -191,6 +209,19 @@ pub async fn portal(config: PortalConfig, command: PortalCommand) -> anyhow::Res
             portal.set_password(&actor, &name, Secret::new(password.trim_end_matches(['\r', '\n']))).await?;
         }
         PortalCommand::Suspend { name } => open_portal(&config).await?.0.suspend(&actor, &name).await?,
+        PortalCommand::Keep { verifier, realm } => {
+            let without = open_portal(&config).await?.0.keep(&actor, verifier, realm.as_deref()).await?;
+            println!("{} is kept of every password that is set from now on; {without} accounts have none until then", verifier.name());
+        }
+        PortalCommand::Forget { verifier, realm } => {
+            let count = open_portal(&config).await?.0.forget(&actor, verifier, realm.as_deref()).await?;
+            println!("taken away from {count} accounts; an agent that is cut off has it until it is connected again");
+        }
+        PortalCommand::Kept => {
+            for (realm, verifier) in open_portal(&config).await?.0.kept().await? {
+                println!("{verifier:<10} {}", if realm.is_empty() { "\"\"" } else { &realm });
+            }
+        }
         PortalCommand::Resume { name } => open_portal(&config).await?.0.resume(&actor, &name).await?,
     }
     Ok(())

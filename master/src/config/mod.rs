@@ -90,7 +90,7 @@ pub struct Control {
     pub bulk_bytes_per_second: u64,
 }
 
-/// How long what the boxes report is kept: events, and who had which address on loan.
+/// How long what the boxes report is kept: events, who had which address on loan, and which sessions NASs told of.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Events {

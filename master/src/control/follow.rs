@@ -1,11 +1,11 @@
 use super::Control;
 use super::canary::Gate;
 use super::gate::News;
-use super::line::{Line, Output, leases_ack, report_ack};
+use super::line::{Line, Output, accounting_ack, leases_ack, report_ack};
 use crate::db::{DbError, nodes};
 use chrono::Utc;
 use holdfast_proto::control::control_server::Control as ControlService;
-use holdfast_proto::control::{FromAgent, FromMaster, Leases, Report, TrustUpdate, from_agent, from_master};
+use holdfast_proto::control::{Accounting, FromAgent, FromMaster, Leases, Report, TrustUpdate, from_agent, from_master};
 use holdfast_proto::snapshot::{Feed, Sealed};
 use holdfast_proto::words::{Epoch, Generation, NodeId, UnixMillis};
 use std::collections::BTreeMap;
@@ -195,6 +195,7 @@ impl Session {
             Output::Given(feed, epoch, generation) => self.control.gate.tell(News::Given { node: self.node, feed, position: (epoch, generation) }).await,
             Output::Store(report) => self.store(report).await?,
             Output::StoreLeases(leases) => self.store_leases(leases).await?,
+            Output::StoreAccounting(accounting) => self.store_accounting(accounting).await?,
             Output::Refused(feed, why) => {
                 tracing::error!(event = "generation_refused", agent = self.name, %feed, why, "an agent kept a generation out");
                 self.control.gate.tell(News::Refused { node: self.node, feed }).await;
@@ -230,6 +231,22 @@ impl Session {
     async fn store_leases(&self, leases: Leases) -> Result<(), Status> {
         let is_stored = timeout(DATABASE_PATIENCE, self.control.inbox.take_leases(self.node, &self.name, &leases.records)).await;
         if is_stored.unwrap_or(false) { self.send(leases_ack(&leases)).await } else { Ok(()) }
+    }
+
+    /// So does what NASs said.
+    async fn store_accounting(&self, accounting: Accounting) -> Result<(), Status> {
+        let is_stored = timeout(DATABASE_PATIENCE, self.control.inbox.take_accounting(self.node, &self.name, &accounting)).await;
+        if is_stored.is_err() {
+            // For as long as this goes on the box keeps it, and its log grows.
+            let (name, records) = (&self.name, accounting.records.len());
+            tracing::warn!(
+                event = "accounting_late",
+                agent = name,
+                records,
+                "the database did not store {records} accounting records of {name} in time: they come again"
+            );
+        }
+        if is_stored.unwrap_or(false) { self.send(accounting_ack(&accounting)).await } else { Ok(()) }
     }
 
     async fn send(&self, message: FromMaster) -> Result<(), Status> {

@@ -7,7 +7,8 @@ use super::canary::Gate;
 use crate::publish::{Outgoing, Step};
 use bytes::Bytes;
 use holdfast_proto::control::{
-    Ack, Frame, FromMaster, Heartbeat, Hello, Leases, LeasesAck, Offer, Position, Refused, Report, ReportAck, from_agent, from_master,
+    Accounting, AccountingAck, Ack, Frame, FromMaster, Heartbeat, Hello, Leases, LeasesAck, Offer, Position, Refused, Report, ReportAck, from_agent,
+    from_master,
 };
 use holdfast_proto::snapshot::Feed;
 use holdfast_proto::words::{Epoch, Generation, NodeId, UnixMillis};
@@ -37,6 +38,8 @@ pub enum Output {
     Store(Report),
     /// Store what it lends; then, and only then, say so: see [`leases_ack`].
     StoreLeases(Leases),
+    /// Store what NASs said of sessions; then, and only then, say so: see [`accounting_ack`].
+    StoreAccounting(Accounting),
     /// It is given this, or offered it, to try for all.
     Given(Feed, Epoch, Generation),
     /// It lived when it got what was sent to it at this time.
@@ -135,6 +138,7 @@ impl Line {
             from_agent::Message::Refused(refused) => self.on_refused(refused, gate, now, out),
             from_agent::Message::Report(report) => out.push(Output::Store(report)),
             from_agent::Message::Leases(leases) => out.push(Output::StoreLeases(leases)),
+            from_agent::Message::Accounting(accounting) => out.push(Output::StoreAccounting(accounting)),
             from_agent::Message::Alive(alive) => out.extend(self.sent_at(alive.echo, now).map(Output::Alive)),
         }
         Ok(())
@@ -230,7 +234,14 @@ impl Line {
         self.told = signed.clone();
         let signed = if is_new { signed.to_vec() } else { Vec::new() };
         let echo = if gate.tries(self.node) { self.echo(now) } else { 0 };
-        out.push(send(from_master::Message::Heartbeat(Heartbeat { now_ms: time.0, latest: latest.collect(), signed, echo, takes_leases: true })));
+        out.push(send(from_master::Message::Heartbeat(Heartbeat {
+            now_ms: time.0,
+            latest: latest.collect(),
+            signed,
+            echo,
+            takes_leases: true,
+            takes_accounting: true,
+        })));
     }
 
     /// How many frames are under way: never more than one for each feed.
@@ -242,6 +253,11 @@ impl Line {
 /// How far a box's leases are stored.
 pub fn leases_ack(leases: &Leases) -> FromMaster {
     FromMaster { message: Some(from_master::Message::LeasesAck(LeasesAck { segment: leases.segment, number: leases.number })) }
+}
+
+/// How far what NASs said of sessions is stored.
+pub fn accounting_ack(accounting: &Accounting) -> FromMaster {
+    FromMaster { message: Some(from_master::Message::AccountingAck(AccountingAck { segment: accounting.segment, number: accounting.number })) }
 }
 
 /// What a box may forget, once its report is stored.

@@ -322,18 +322,22 @@ pub struct NasFacts {
     pub secret: Vec<u8>,
     /// Whether its requests must carry a Message-Authenticator.
     pub require_message_authenticator: bool,
+    /// Whether its secret holds the one before it as well.
+    pub has_former_secret: bool,
 }
 
 /// The NASs with these prefixes.
 pub async fn nas(db: &mut PgConnection, prefixes: &[String]) -> Result<Vec<NasFacts>, DbError> {
     let rows = query!(
-        r#"select prefix::text as "prefix!", name, secret, require_message_authenticator from access.nas where prefix = any ($1::text[]::cidr[])"#,
+        r#"select prefix::text as "prefix!", name, secret, require_message_authenticator, coalesce(has_former_secret, false) as "has_former_secret!"
+           from access.nas where prefix = any ($1::text[]::cidr[])"#,
         prefixes
     )
     .fetch_all(db)
     .await?;
     let rows = rows.into_iter().map(|row| {
-        Ok(NasFacts { prefix: word(&row.prefix)?, name: row.name, secret: row.secret, require_message_authenticator: row.require_message_authenticator })
+        let (require_message_authenticator, has_former_secret) = (row.require_message_authenticator, row.has_former_secret);
+        Ok(NasFacts { prefix: word(&row.prefix)?, name: row.name, secret: row.secret, require_message_authenticator, has_former_secret })
     });
     rows.collect()
 }

@@ -11,6 +11,17 @@ pub async fn lock(db: &mut PgConnection, subnets: &[i64]) -> Result<(), DbError>
     Ok(())
 }
 
+/// Makes the free ranges of every subnet with shares anew: shares were put where no rule had a look.
+pub async fn remake_around_shares(db: &mut PgConnection) -> Result<(), DbError> {
+    query!(
+        "select ipam.remake_free_ranges(array(select distinct s.id from ipam.share h join ipam.subnet s
+           on ipam.inetrange(h.first, h.last, '[]') && ipam.inetrange(ipam.lowest(s.network), ipam.highest(s.network), '[]')))"
+    )
+    .fetch_one(db)
+    .await?;
+    Ok(())
+}
+
 /// The lowest free ranges of a subnet that touch `first` to `last`, in order; the outer ones may reach beyond.
 pub async fn ranges(db: &mut PgConnection, subnet: i64, first: IpAddr, last: IpAddr, limit: i64) -> Result<Vec<(IpAddr, IpAddr)>, DbError> {
     // The range that `first` lies in, and those that begin behind it: two looks at the index, however many there are.

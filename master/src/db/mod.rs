@@ -4,6 +4,7 @@
 //! Words travel as text and are parsed on the way out: what cannot be parsed was not written by this program.
 
 pub mod access;
+pub mod accounting;
 pub mod adoption;
 pub mod approvals;
 pub mod audit;

@@ -12,20 +12,47 @@ pub struct NasRow<'a> {
     pub prefix: String,
     /// The secret, encrypted.
     pub secret: &'a [u8],
+    /// Whether it holds the secret before this one as well.
+    pub has_former_secret: bool,
     /// Whether its requests must carry a Message-Authenticator.
     pub require_message_authenticator: bool,
+    /// What there is to know of it; none leaves what is known.
+    pub about: Option<NasAboutRow<'a>>,
+}
+
+/// What there is to know of a NAS.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct NasAboutRow<'a> {
+    /// What it is.
+    pub kind: &'a str,
+    /// Who looks after it.
+    pub contact: &'a str,
+    /// Its campus.
+    pub campus: Option<&'a str>,
+    /// What else people should know.
+    pub note: &'a str,
 }
 
 /// Keeps a NAS, new or changed.
 pub async fn put(db: &mut PgConnection, row: &NasRow<'_>) -> Result<(), DbError> {
+    let about = row.about.unwrap_or_default();
     query!(
-        "insert into access.nas (name, prefix, secret, require_message_authenticator) values ($1, $2::text::cidr, $3, $4)
-         on conflict (name) do update set prefix = excluded.prefix, secret = excluded.secret,
-           require_message_authenticator = excluded.require_message_authenticator",
+        "insert into access.nas as n (name, prefix, secret, has_former_secret, require_message_authenticator, kind, contact, campus_id, note)
+           values ($1, $2::text::cidr, $3, $4, $5, $6, $7, (select id from org.campus where name = $8), $9)
+         on conflict (name) do update set prefix = excluded.prefix, secret = excluded.secret, has_former_secret = excluded.has_former_secret,
+           require_message_authenticator = excluded.require_message_authenticator,
+           kind = case when $10 then excluded.kind else n.kind end, contact = case when $10 then excluded.contact else n.contact end,
+           campus_id = case when $10 then excluded.campus_id else n.campus_id end, note = case when $10 then excluded.note else n.note end",
         row.name,
         row.prefix,
         row.secret,
-        row.require_message_authenticator
+        row.has_former_secret,
+        row.require_message_authenticator,
+        about.kind,
+        about.contact,
+        about.campus,
+        about.note,
+        row.about.is_some()
     )
     .execute(db)
     .await?;
@@ -63,6 +90,12 @@ pub async fn lock_idle_secrets(db: &mut PgConnection) -> Result<Vec<NasSecret>, 
     Ok(query_as!(NasSecret, r#"select name, prefix::text as "prefix!", secret from access.nas order by name for update skip locked"#).fetch_all(db).await?)
 }
 
+/// The encrypted secret of one NAS, and whether it holds two.
+pub async fn secret(db: &mut PgConnection, name: &str) -> Result<Option<(Vec<u8>, bool)>, DbError> {
+    let sql = query!(r#"select secret, coalesce(has_former_secret, false) as "has_former_secret!" from access.nas where name = $1"#, name);
+    Ok(sql.fetch_optional(db).await?.map(|row| (row.secret, row.has_former_secret)))
+}
+
 /// Replaces the encrypted secret of a NAS.
 pub async fn set_secret(db: &mut PgConnection, name: &str, secret: &[u8]) -> Result<(), DbError> {
     query!("update access.nas set secret = $2 where name = $1", name, secret).execute(db).await?;
@@ -78,10 +111,25 @@ pub struct NasLine {
     pub prefix: String,
     /// Whether its requests must carry a Message-Authenticator.
     pub require_message_authenticator: bool,
+    /// Whether the secret before this one is taken still.
+    pub has_former_secret: bool,
+    /// What it is.
+    pub kind: String,
+    /// Who looks after it.
+    pub contact: String,
+    /// Its campus.
+    pub campus: Option<String>,
+    /// What else people should know.
+    pub note: String,
 }
 
 /// Every NAS, by name, without its secret.
 pub async fn all(db: &mut PgConnection) -> Result<Vec<NasLine>, DbError> {
-    let sql = query_as!(NasLine, r#"select name, prefix::text as "prefix!", require_message_authenticator from access.nas order by name"#);
+    let sql = query_as!(
+        NasLine,
+        r#"select n.name, n.prefix::text as "prefix!", n.require_message_authenticator, coalesce(n.has_former_secret, false) as "has_former_secret!",
+             coalesce(n.kind, '') as "kind!", coalesce(n.contact, '') as "contact!", c.name as "campus?", coalesce(n.note, '') as "note!"
+           from access.nas n left join org.campus c on c.id = n.campus_id order by n.name"#
+    );
     Ok(sql.fetch_all(db).await?)
 }

@@ -494,8 +494,25 @@ pub struct NasDraft {
     pub prefix: Subnet,
     /// The shared secret, encrypted for the row that `prefix` names.
     pub secret: EncryptedField,
+    /// Whether that holds the secret before this one as well.
+    pub has_former_secret: bool,
     /// Whether its requests must carry a Message-Authenticator.
     pub require_message_authenticator: bool,
+    /// What there is to know of it; none leaves what is known.
+    pub about: Option<NasAbout>,
+}
+
+/// What there is to know of a NAS.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct NasAbout {
+    /// What it is, such as `Cisco Catalyst 9300`.
+    pub kind: String,
+    /// Who looks after it.
+    pub contact: String,
+    /// Its campus: its agents are asked first.
+    pub campus: Option<String>,
+    /// What else people should know.
+    pub note: String,
 }
 
 mod hex_required {

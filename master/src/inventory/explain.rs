@@ -2,6 +2,7 @@
 //!
 //! It tells first what services do with it and why, then what it is, then whom to call. It only reads.
 
+use super::network_sessions::{NetworkSession, from_mac};
 use super::whohad::{WhoHad, who_had};
 use super::{Host, Problem, Refusal, Sight, boot, host_by_name, numbers, organisation, records, zones};
 use crate::db::{DbError, holders, hosts, subnets, timeline};
@@ -16,6 +17,8 @@ const REPORTS_LOOKED_AT: i64 = 20_000;
 const REPORTS_TOLD: i64 = 5;
 /// Former holders of an address that are told.
 const FORMER_TOLD: usize = 5;
+/// Sessions that are told.
+const SESSIONS_TOLD: usize = 5;
 /// People who are told.
 const PEOPLE_TOLD: usize = 4;
 
@@ -34,7 +37,7 @@ pub struct Explained {
 /// One thing that is known.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct Fact {
-    /// What it is about: `dns`, `boot`, `subnet`, `host`, `before`, `seen`, `report`, `call`.
+    /// What it is about: `dns`, `boot`, `subnet`, `host`, `before`, `session`, `seen`, `report`, `call`.
     #[schema(value_type = String)]
     pub about: &'static str,
     /// A sentence.
@@ -119,7 +122,7 @@ impl Notes<'_> {
         if !self.sees_all() {
             return Ok(());
         }
-        let WhoHad { items, quarantine, last_seen, source, .. } = who_had(self.pool, ip, None).await?;
+        let WhoHad { items, quarantine, last_seen, source, sessions, .. } = who_had(self.pool, ip, None).await?;
         if let Some(held) = quarantine {
             let waiting = if held.waiting_for.is_empty() { String::new() } else { format!("; {}", held.waiting_for.join("; ")) };
             self.add("before", format!("{} gave it back at {}; it waits until {}{waiting}", held.host, held.freed_at, held.until));
@@ -128,6 +131,9 @@ impl Notes<'_> {
             let mac = holder.mac.as_ref().map(|mac| format!(" ({mac})")).unwrap_or_default();
             let until = holder.until.map(|until| until.to_string()).unwrap_or_default();
             self.add("before", format!("{}{mac} had it from {} to {until}", holder.host, holder.since));
+        }
+        for session in sessions.iter().take(SESSIONS_TOLD) {
+            self.add("session", told_session(session));
         }
         match (last_seen, source) {
             (Some(at), Some(source)) => self.add("seen", format!("last seen in use at {at} by {source}")),
@@ -147,9 +153,13 @@ impl Notes<'_> {
                 self.add("before", format!("{name} had it until {at}"));
             }
         }
+        let sessions = if self.sees_all() { from_mac(&mut db, mac, SESSIONS_TOLD as i64).await? } else { vec![] };
         drop(db);
         for name in names {
             self.host(&name).await?;
+        }
+        for session in &sessions {
+            self.add("session", told_session(session));
         }
         Ok(())
     }
@@ -253,6 +263,16 @@ impl Notes<'_> {
         }
         Ok(())
     }
+}
+
+/// Who was on the network, where, and when.
+fn told_session(session: &NetworkSession) -> String {
+    let who = if session.user.is_empty() { "somebody without a name" } else { &session.user };
+    let from = session.mac.as_deref().or(Some(session.calling_station.as_str()).filter(|station| !station.is_empty()));
+    let from = from.map(|station| format!(" from {station}")).unwrap_or_default();
+    let ip = session.ip.map(|ip| format!(" with {ip}")).unwrap_or_default();
+    let until = session.until.map_or_else(|| format!("and was last heard of at {}", session.heard), |until| format!("until {until}"));
+    format!("{who}{from}{ip} by way of {} since {} {until}", session.nas, session.since)
 }
 
 /// What a host is as a thing, and whose.

@@ -22,6 +22,9 @@ mod interfaces;
 pub mod leases;
 mod moves;
 mod names;
+pub mod nas;
+pub mod nas_config;
+pub mod network_sessions;
 pub mod numbers;
 pub mod organisation;
 mod particulars;
@@ -50,8 +53,8 @@ mod world;
 pub use approval::{ApprovalRule, approval_rules};
 pub use authority::{Action, Authority, Role, Sight, authorise, grants_of};
 pub use draft::{
-    ApprovalRuleDraft, BootParameters, CampusDraft, Edit, Equipment, HostContact, HostDraft, InterfaceDraft, NasDraft, OptionDraft, Pointer, RecordDraft,
-    SubnetDraft, TemplateDraft, UnknownMachines, ZoneDraft,
+    ApprovalRuleDraft, BootParameters, CampusDraft, Edit, Equipment, HostContact, HostDraft, InterfaceDraft, NasAbout, NasDraft, OptionDraft, Pointer,
+    RecordDraft, SubnetDraft, TemplateDraft, UnknownMachines, ZoneDraft,
 };
 pub use drafts::{Draft, DraftApplied, DraftEdit, DraftPreview, DraftState, NewEdit};
 pub use drafts::{
@@ -230,8 +233,8 @@ async fn make(db: &mut PgConnection, edit: Edit) -> Result<Option<Version>, Refu
         Edit::RecordsAdd(drafts) => names::add_records(db, &drafts, in_batch).await.map(|()| None),
         Edit::RecordDelete(draft) => names::delete_record(db, &draft).await.map(|()| None),
         Edit::TemplatePut(draft) => services::put_template(db, &draft).await.map(|()| None),
-        Edit::NasPut(draft) => services::put_nas(db, &draft).await.map(|()| None),
-        Edit::NasDelete { name } => services::delete_nas(db, &name).await.map(|()| None),
+        Edit::NasPut(draft) => nas::put(db, &draft).await.map(|()| None),
+        Edit::NasDelete { name } => nas::delete(db, &name).await.map(|()| None),
         Edit::ApprovalRuleAdd(draft) => approval::add(db, &draft).await.map(|()| None),
         Edit::ApprovalRuleDelete { id } => approval::delete(db, id).await.map(|()| None),
         Edit::Space(edit) => space::make(db, edit).await,

@@ -4,6 +4,7 @@
 //! history itself holds is not rewritten: its images are append-only and prove each other. [`Export::remains`] says how much of it
 //! speaks of the person, so that nobody believes it gone.
 
+use super::network_sessions::{NetworkSession, of_user};
 use super::organisation::{ContactDraft, MailboxDraft, ResponsibilityDraft};
 use super::{Problem, Refusal};
 use crate::db::privacy::{self, Deed};
@@ -14,6 +15,8 @@ use sqlx::{PgConnection, PgPool};
 
 /// The most deeds that an export lists.
 const DEEDS_LIMIT: i64 = 10_000;
+/// The most sessions.
+const SESSIONS_LIMIT: i64 = 10_000;
 
 /// One place that holds personal data.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
@@ -47,8 +50,16 @@ pub static FIELDS: &[Field] = &[
     field("access.session", "principal, last_seen", "when somebody was here", "until the session ends"),
     field("access.api_token", "principal, last_used", "when somebody's program was here", "until the token is revoked"),
     field("access.login_throttle", "subject", "whose log-ins failed, and from where", "until the brake is over"),
+    field("access.nas", "contact, note", "who looks after a NAS", "until it is edited"),
     field("change.change_set", "actor, reason", "who changed what, and why", "for ever: the history proves itself"),
     field("change.change", "before, after", "images of the rows above", "for ever: the history proves itself"),
+    field(
+        "report.network_session",
+        "user_name, calling_station, mac, framed_ip, framed_ipv6, started_at, ended_at",
+        "who was on the network, when and from where, as NASs told",
+        "as long as reports are kept; it is not erased with a contact",
+    ),
+    field("report.network_session_address", "address, first_heard, last_heard", "which addresses they had", "as long as the session"),
     field("report.event", "detail", "what boxes reported: may hold logins and hardware addresses", "as long as reports are kept"),
 ];
 
@@ -70,6 +81,8 @@ pub struct Export {
     pub login_since: Option<DateTime<Utc>>,
     /// What they did by this login, newest first.
     pub deeds: Vec<Deed>,
+    /// When they were on the network by this name, newest first.
+    pub sessions: Vec<NetworkSession>,
     /// Images of the history that show them as a contact: these stay when they are erased.
     pub remains: i64,
 }
@@ -89,9 +102,11 @@ pub async fn export(pool: &PgPool, person: &str) -> Result<Export, Refusal> {
         hosts: privacy::hosts_that_name(&mut db, &texts).await?,
         login_since: privacy::login_since(&mut db, person).await?,
         deeds: privacy::deeds(&mut db, person, DEEDS_LIMIT).await?,
+        sessions: of_user(&mut db, person, SESSIONS_LIMIT).await?,
         remains: privacy::images_of_contact(&mut db, person).await?,
     };
-    let nothing = export.contact.is_none() && export.login_since.is_none() && export.deeds.is_empty() && export.hosts.is_empty() && export.remains == 0;
+    let is_somebody = export.contact.is_some() || export.login_since.is_some() || !export.deeds.is_empty() || !export.hosts.is_empty();
+    let nothing = !is_somebody && export.sessions.is_empty() && export.remains == 0;
     let unknown = || Refusal::Missing(Problem::new("no-such-entry", "", format!("nothing is known of anybody by the handle or login {person}")));
     if nothing { Err(unknown()) } else { Ok(export) }
 }

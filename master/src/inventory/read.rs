@@ -315,15 +315,31 @@ pub struct NasObject {
     pub name: String,
     /// The source addresses it may use.
     pub prefix: String,
-    /// Whether its requests must carry a Message-Authenticator.
+    /// Whether its requests must carry a Message-Authenticator; one that need not is open to BlastRADIUS.
     pub require_message_authenticator: bool,
+    /// Whether the secret before this one is taken still.
+    pub has_former_secret: bool,
+    /// What it is.
+    pub kind: String,
+    /// Who looks after it.
+    pub contact: String,
+    /// Its campus: its agents are asked first.
+    pub campus: Option<String>,
+    /// What else people should know.
+    pub note: String,
+}
+
+impl From<db::nas::NasLine> for NasObject {
+    fn from(row: db::nas::NasLine) -> Self {
+        let db::nas::NasLine { name, prefix, require_message_authenticator, has_former_secret, kind, contact, campus, note } = row;
+        Self { name, prefix, require_message_authenticator, has_former_secret, kind, contact, campus, note }
+    }
 }
 
 /// All NASs, by name.
 pub async fn nas(pool: &PgPool) -> Result<Vec<NasObject>, DbError> {
     let rows = db::nas::all(&mut *pool.acquire().await?).await?;
-    let object = |row: db::nas::NasLine| NasObject { name: row.name, prefix: row.prefix, require_message_authenticator: row.require_message_authenticator };
-    Ok(rows.into_iter().map(object).collect())
+    Ok(rows.into_iter().map(NasObject::from).collect())
 }
 
 /// All bootptab templates, by name.

@@ -1,9 +1,8 @@
-//! Boot templates and NASs.
+//! Boot templates.
 
-use super::draft::{NasDraft, TemplateDraft};
+use super::draft::TemplateDraft;
 use super::{Problem, Refusal};
 use crate::db::boot::{self, TemplateRow};
-use crate::db::nas::{self, NasRow};
 use sqlx::PgConnection;
 
 /// Keeps a template whose parents are there already.
@@ -18,17 +17,4 @@ pub(super) async fn put_template(db: &mut PgConnection, draft: &TemplateDraft) -
 
 fn no_parent(draft: &TemplateDraft, parent: &str) -> Problem {
     Problem::new("no-such-template", "/parents", format!("{} builds on {parent}, which is not there before it", draft.name))
-}
-
-/// Keeps a NAS.
-pub(super) async fn put_nas(db: &mut PgConnection, draft: &NasDraft) -> Result<(), Refusal> {
-    let secret = draft.secret.bytes();
-    let row = NasRow { name: &draft.name, prefix: draft.prefix.to_string(), secret, require_message_authenticator: draft.require_message_authenticator };
-    Ok(nas::put(db, &row).await?)
-}
-
-/// Deletes a NAS.
-pub(super) async fn delete_nas(db: &mut PgConnection, name: &str) -> Result<(), Refusal> {
-    let missing = || Refusal::Missing(Problem::new("no-such-nas", "", format!("there is no NAS {name}")));
-    if nas::delete(db, name).await? { Ok(()) } else { Err(missing()) }
 }

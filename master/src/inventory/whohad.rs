@@ -2,6 +2,7 @@
 //!
 //! A holder is told under the name and the hardware address that it had at the end of its time, or has now.
 
+use super::network_sessions::{NetworkSession, with_address};
 use super::quarantine::Held;
 use super::{Problem, Refusal};
 use crate::db::holders::{self, AddressChange};
@@ -13,6 +14,9 @@ use serde_json::Value;
 use sqlx::{PgConnection, PgPool};
 use std::net::IpAddr;
 use uuid::Uuid;
+
+/// Sessions that are told.
+const SESSIONS_TOLD: i64 = 20;
 
 /// Somebody who had an address for a time.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
@@ -50,6 +54,8 @@ pub struct WhoHad {
     pub last_seen: Option<DateTime<Utc>>,
     /// What saw it.
     pub source: Option<String>,
+    /// Whose sessions NASs told of with it, the last one first; of a given time those that lasted then.
+    pub sessions: Vec<NetworkSession>,
 }
 
 /// Who had an address: ever, or at a time.
@@ -65,7 +71,8 @@ pub async fn who_had(pool: &PgPool, ip: IpAddr, at: Option<DateTime<Utc>>) -> Re
     let held = quarantine::list(&mut db, Some(&[ip.to_string()]), None, 1).await?.pop().map(Held::from);
     let (last_seen, source) = holders::last_seen(&mut db, ip).await?.unzip();
     let subnet = subnets::networks(&mut db).await?.into_iter().map(|(_, network)| network).find(|network| network.net().contains(&ip));
-    Ok(WhoHad { ip, subnet, items, quarantine: held, last_seen, source })
+    let sessions = with_address(&mut db, ip, at, SESSIONS_TOLD).await?;
+    Ok(WhoHad { ip, subnet, items, quarantine: held, last_seen, source, sessions })
 }
 
 /// A time during which one host had the address.

@@ -24,6 +24,17 @@ pub enum PortalError {
     /// The password cannot be one.
     #[error("a password has 1 to 128 bytes: RADIUS carries no other (RFC 2865 section 5.2)")]
     Password,
+    /// The realm cannot be one.
+    #[error("\"{0}\" cannot be a realm: it is what stands behind the @ of a name, without the @")]
+    Realm(String),
+    /// There is nothing to forget.
+    #[error("no {what} is kept for {}: see `holdfast-master auth-portal kept`", if realm.is_empty() { "names without a realm" } else { realm })]
+    NotKept {
+        /// What was to be forgotten.
+        what: &'static str,
+        /// For whom.
+        realm: String,
+    },
     /// A reply attribute cannot be sent.
     #[error(transparent)]
     Attribute(#[from] AttributeError),

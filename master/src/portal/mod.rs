@@ -1,9 +1,9 @@
 //! The auth portal: accounts, their verifiers, and the key that alone may sign them. Its own process, database and state
 //! directory; it sees nothing of the hostname database, and nothing else in this crate sees it.
 //!
-//! What it refuses: to keep or log a password (it becomes argon2id at the door and is encrypted at once); to encrypt to an
-//! agent that no operator confirmed by the fingerprint that the box shows, so that the master cannot enrol itself a reader;
-//! to wait for the master. There are no pages yet: the functions here are what they will call.
+//! What it refuses: to keep or log a password (it becomes argon2id at the door and is encrypted at once; more is kept only for the
+//! realms that its operator named, see `kept`); to encrypt to an agent that no operator confirmed by the fingerprint that the box
+//! shows, so that the master cannot enrol itself a reader; to wait for the master. There are no pages yet: the functions here are what they will call.
 //!
 //! ```text
 //! import, set_password, ... --outbox, in the writer's transaction--> publisher --seals, stores--> relay --> master --> agents
@@ -12,6 +12,7 @@
 mod attributes;
 mod db;
 mod error;
+mod kept;
 mod keys;
 mod password;
 mod publisher;
@@ -23,15 +24,17 @@ mod users_file;
 pub use attributes::{AttributeError, ReplyAttribute};
 pub use db::migrate;
 pub use error::PortalError;
+pub use kept::KeptVerifier;
 pub use keys::{KeysError, PortalKeys};
 pub use users_file::LineError;
 
-use db::accounts::NewAccount;
+use db::accounts::{NewAccount, Verifiers};
 use db::{accounts, agents};
 use holdfast_proto::control::{Agent, TrustUpdate};
 use holdfast_proto::radius::{ACCOUNT, NAME_LIMIT_BYTES, account_key};
 use holdfast_proto::snapshot::{DataKey, HpkePublic, Institution};
 use holdfast_proto::words::{Epoch, NodeId, Secret};
+use kept::verifiers_of;
 use publisher::Publisher;
 use relay::Line;
 use sqlx::{PgConnection, PgPool};
@@ -108,9 +111,17 @@ impl Portal {
         let entries = users_file::parse(text).map_err(PortalError::UsersFile)?;
         // Before the slow part, and outside the transaction; the table's own key has the last word.
         refuse_taken(&mut *self.0.pool.acquire().await?, &entries).await?;
-        let accounts = self.accounts_of(entries, progress).await?;
+        let hashed = hash_all(entries, progress).await?;
         let mut tx = self.0.pool.begin().await?;
+        let (data, policy) = (self.data_key(&mut tx).await?, db::kept::all_held(&mut tx).await?);
+        let account = |(entry, verifier): (Entry, Secret)| {
+            let key = key_of(&entry.name)?;
+            let verifiers = verifiers_of(&data, &policy, &key, &verifier, &entry.password)?;
+            new_account(key, &entry.name, "", verifiers, &entry.attributes)
+        };
+        let accounts = hashed.into_iter().map(account).collect::<Result<Vec<_>, _>>()?;
         let (count, keys) = (accounts.len(), accounts.iter().map(|account| account.key.clone()).collect::<Vec<_>>());
+        kept::flag(&mut tx, actor, accounts.iter().map(|account| (account.key.as_str(), &account.verifiers))).await?;
         accounts::insert(&mut tx, accounts).await.map_err(|wrong| taken_or(wrong, "of this file"))?;
         accounts::audit(&mut tx, actor, "import", &keys).await?;
         tx.commit().await?;
@@ -118,24 +129,15 @@ impl Portal {
         Ok(count)
     }
 
-    async fn accounts_of(&self, entries: Vec<Entry>, progress: impl Fn(usize, usize) + Send + Sync + 'static) -> Result<Vec<NewAccount>, PortalError> {
-        let hashing = tokio::task::spawn_blocking(move || {
-            let passwords: Vec<_> = entries.iter().map(|entry| &entry.password).collect();
-            let total = passwords.len();
-            let verifiers = password::hash_all(&passwords, |done| progress(done, total))?;
-            Ok::<_, password::HashError>(entries.into_iter().zip(verifiers).collect::<Vec<_>>())
-        });
-        let hashed = hashing.await.map_err(|wrong| PortalError::Crypto(wrong.to_string()))??;
-        let data = self.data_key(&mut *self.0.pool.acquire().await?).await?;
-        hashed.into_iter().map(|(entry, verifier)| new_account(&data, &entry.name, "", &verifier, &entry.attributes)).collect()
-    }
-
     /// Adds one account.
     pub async fn add_account(&self, actor: &str, name: &str, department: &str, password: Secret, attributes: &[ReplyAttribute]) -> Result<(), PortalError> {
-        let verifier = verifier_of(password).await?;
+        let key = key_of(name)?;
+        let verifier = verifier_of(password.clone()).await?;
         let mut tx = self.0.pool.begin().await?;
-        let account = new_account(&self.data_key(&mut tx).await?, name, department, &verifier, attributes)?;
-        accounts::audit(&mut tx, actor, "add", std::slice::from_ref(&account.key)).await?;
+        let (data, policy) = (self.data_key(&mut tx).await?, db::kept::all_held(&mut tx).await?);
+        let account = new_account(key.clone(), name, department, verifiers_of(&data, &policy, &key, &verifier, &password)?, attributes)?;
+        kept::flag(&mut tx, actor, std::iter::once((key.as_str(), &account.verifiers))).await?;
+        accounts::audit(&mut tx, actor, "add", &[key]).await?;
         accounts::insert(&mut tx, vec![account]).await.map_err(|wrong| taken_or(wrong, name))?;
         self.commit(tx).await
     }
@@ -143,12 +145,14 @@ impl Portal {
     /// Sets a password.
     pub async fn set_password(&self, actor: &str, name: &str, password: Secret) -> Result<(), PortalError> {
         let key = key_of(name)?;
-        let verifier = verifier_of(password).await?;
+        let verifier = verifier_of(password.clone()).await?;
         let mut tx = self.0.pool.begin().await?;
-        let verifier = encrypt(&self.data_key(&mut tx).await?, &key, &verifier)?;
-        if !accounts::set_verifier(&mut tx, &key, &verifier).await? {
+        let (data, policy) = (self.data_key(&mut tx).await?, db::kept::all_held(&mut tx).await?);
+        let verifiers = verifiers_of(&data, &policy, &key, &verifier, &password)?;
+        if !accounts::set_password(&mut tx, &key, &verifiers).await? {
             return Err(PortalError::NoAccount(name.to_owned()));
         }
+        kept::flag(&mut tx, actor, std::iter::once((key.as_str(), &verifiers))).await?;
         accounts::audit(&mut tx, actor, "set password", &[key]).await?;
         self.commit(tx).await
     }
@@ -275,17 +279,26 @@ impl Portal {
     }
 }
 
-fn new_account(data: &DataKey, name: &str, department: &str, verifier: &Secret, attributes: &[ReplyAttribute]) -> Result<NewAccount, PortalError> {
-    let key = key_of(name)?;
+fn new_account(key: String, name: &str, department: &str, verifiers: Verifiers, attributes: &[ReplyAttribute]) -> Result<NewAccount, PortalError> {
     attributes::encode(attributes)?;
     let attributes = serde_json::to_value(attributes).map_err(|wrong| PortalError::Row(wrong.to_string()))?;
-    let verifier = encrypt(data, &key, verifier)?;
-    Ok(NewAccount { key, name: name.trim().to_owned(), department: department.to_owned(), verifier, attributes })
+    Ok(NewAccount { key, name: name.trim().to_owned(), department: department.to_owned(), verifiers, attributes })
 }
 
-/// A verifier as it may lie in a database: for this account's row and no other.
-fn encrypt(data: &DataKey, key: &str, verifier: &Secret) -> Result<Vec<u8>, PortalError> {
-    Ok(data.encrypt(ACCOUNT, key.as_bytes(), verifier.expose())?.bytes().to_vec())
+/// A verifier as it may lie in a database: for this place in the accounts and no other.
+fn encrypt(data: &DataKey, row_key: &[u8], verifier: &Secret) -> Result<Vec<u8>, PortalError> {
+    Ok(data.encrypt(ACCOUNT, row_key, verifier.expose())?.bytes().to_vec())
+}
+
+/// argon2id of every password, in order.
+async fn hash_all(entries: Vec<Entry>, progress: impl Fn(usize, usize) + Send + Sync + 'static) -> Result<Vec<(Entry, Secret)>, PortalError> {
+    let hashing = tokio::task::spawn_blocking(move || {
+        let passwords: Vec<_> = entries.iter().map(|entry| &entry.password).collect();
+        let total = passwords.len();
+        let verifiers = password::hash_all(&passwords, |done| progress(done, total))?;
+        Ok::<_, password::HashError>(entries.into_iter().zip(verifiers).collect::<Vec<_>>())
+    });
+    Ok(hashing.await.map_err(|wrong| PortalError::Crypto(wrong.to_string()))??)
 }
 
 async fn verifier_of(password: Secret) -> Result<Secret, PortalError> {

@@ -3,14 +3,14 @@
 //! round after a crash is the same code as every other.
 
 use super::attributes::{ReplyAttribute, encode};
-use super::db::accounts::{AccountRow, Verifier};
+use super::db::accounts::{AccountRow, KeyedVerifiers};
 use super::db::agents::AgentRow;
 use super::db::generations::{GenerationRow, OutboxRow};
 use super::db::{accounts, agents, generations};
 use super::keys::PortalKeys;
 use super::rotation::encrypt_anew;
 use super::{PortalError, Terms};
-use holdfast_proto::radius::{ACCOUNT, Account, AccountState};
+use holdfast_proto::radius::{ACCOUNT, Account, AccountState, FurtherVerifiers};
 use holdfast_proto::snapshot::{
     Change, DataKey, EncryptedField, Family, Feed, Grant, HpkePublic, Kind, Sealed, Stamp, State, Trust, TrustDraft, View, WRAPPED_KEYS, wrapped_key_row,
 };
@@ -141,9 +141,11 @@ async fn under_the_key_in_use(tx: &mut PgConnection, accounts: &mut [AccountRow]
     let ring = own.ring();
     let mut anew = Vec::new();
     for account in accounts {
-        let row = Verifier { key: account.key.clone(), verifier: account.verifier.clone() };
-        if let Some(row) = encrypt_anew(&ring, row, data) {
+        let AccountRow { key, verifier, nt_hash, cleartext, .. } = account.clone();
+        if let Some(row) = encrypt_anew(&ring, KeyedVerifiers { key, verifier, nt_hash, cleartext }, data) {
             account.verifier.clone_from(&row.verifier);
+            account.nt_hash.clone_from(&row.nt_hash);
+            account.cleartext.clone_from(&row.cleartext);
             anew.push(row);
         }
     }
@@ -182,7 +184,9 @@ fn account_changes(keys: &[String], accounts: Vec<AccountRow>) -> Vec<Change> {
 fn account_row(account: &AccountRow) -> Result<Account, Box<dyn std::error::Error>> {
     let attributes: Vec<ReplyAttribute> = serde_json::from_value(account.attributes.clone())?;
     let state = if account.state == "active" { AccountState::Active } else { AccountState::Suspended };
-    Ok(Account { state, verifier: EncryptedField::from_bytes(&account.verifier)?, attributes: encode(&attributes)? })
+    let field = |bytes: &Option<Vec<u8>>| bytes.as_deref().map(EncryptedField::from_bytes).transpose();
+    let further = FurtherVerifiers { nt_hash: field(&account.nt_hash)?, cleartext: field(&account.cleartext)? };
+    Ok(Account { state, verifier: EncryptedField::from_bytes(&account.verifier)?, further, attributes: encode(&attributes)? })
 }
 
 /// The data key in use, encrypted to every agent that is confirmed; every data key taken from one that is not.
@@ -207,7 +211,8 @@ mod tests {
 
     fn row(key: &str, state: &str, attributes: serde_json::Value, data: &DataKey) -> AccountRow {
         let verifier = data.encrypt(ACCOUNT, key.as_bytes(), b"$argon2id$").unwrap().bytes().to_vec();
-        AccountRow { key: key.to_owned(), state: state.to_owned(), verifier, attributes }
+        let nt_hash = Some(data.encrypt(ACCOUNT, &holdfast_proto::radius::nt_hash_key(key.as_bytes()), &[7; 16]).unwrap().bytes().to_vec());
+        AccountRow { key: key.to_owned(), state: state.to_owned(), verifier, nt_hash, cleartext: None, attributes }
     }
 
     #[test]
@@ -220,6 +225,7 @@ mod tests {
         assert_eq!(changes.iter().map(|change| &change.key[..]).collect::<Vec<_>>(), [&b"ada"[..], b"gone", b"old"]);
         let account = |at: usize| Account::decode(changes[at].value.as_ref().unwrap()).unwrap();
         assert_eq!((account(0).state, account(0).attributes), (AccountState::Active, b"\x51\x05100".to_vec()));
+        assert!(account(0).further.nt_hash.is_some() && account(0).further.cleartext.is_none());
         assert_eq!((&changes[1].value, account(2).state), (&None, AccountState::Suspended));
         assert_eq!(DataKeyRing::of([data]).decrypt(ACCOUNT, b"ada", &account(0).verifier).unwrap().expose(), b"$argon2id$");
     }

@@ -4,11 +4,11 @@
 //! in use; the publisher brings that out, the new key to those who stay before the rows under it. The old key's rows go last.
 //! Whatever is cut short leaves a key too many, never one too few.
 
-use super::db::accounts::Verifier;
+use super::db::accounts::KeyedVerifiers;
 use super::db::{accounts, agents, generations};
 use super::{Portal, PortalError};
-use holdfast_proto::radius::ACCOUNT;
-use holdfast_proto::snapshot::{DataKey, EncryptedField};
+use holdfast_proto::radius::{ACCOUNT, cleartext_key, nt_hash_key};
+use holdfast_proto::snapshot::{DataKey, DataKeyRing, EncryptedField, FieldError};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
@@ -48,8 +48,8 @@ impl Portal {
         Ok(count)
     }
 
-    /// The same verifier under another key; `None` where it is so already, or cannot be read.
-    fn encrypt_anew(&self, row: Verifier, key: &DataKey) -> Option<Verifier> {
+    /// The same verifiers under another key; `None` where they are so already, or cannot be read.
+    fn encrypt_anew(&self, row: KeyedVerifiers, key: &DataKey) -> Option<KeyedVerifiers> {
         encrypt_anew(&self.0.keys.ring(), row, key)
     }
 
@@ -59,37 +59,58 @@ impl Portal {
     }
 }
 
-/// The same verifier under another key; `None` where it is so already, or cannot be read.
-pub(super) fn encrypt_anew(ring: &holdfast_proto::snapshot::DataKeyRing, row: Verifier, key: &DataKey) -> Option<Verifier> {
-    let field = EncryptedField::from_bytes(&row.verifier).ok()?;
-    if field.key_id() == key.id() {
-        return None;
-    }
-    let row_key = row.key.as_bytes();
-    let anew = ring.decrypt(ACCOUNT, row_key, &field).and_then(|verifier| key.encrypt(ACCOUNT, row_key, verifier.expose()));
-    match anew {
-        Ok(field) => Some(Verifier { verifier: field.bytes().to_vec(), ..row }),
+/// The same verifiers under another key; `None` where they are so already, or cannot be read.
+pub(super) fn encrypt_anew(ring: &DataKeyRing, row: KeyedVerifiers, key: &DataKey) -> Option<KeyedVerifiers> {
+    match try_anew(ring, &row, key) {
+        Ok(anew) => anew,
         Err(wrong) => {
-            tracing::error!(event = "portal_verifier_unreadable", account = %row.key, %wrong, "the verifier of {} cannot be read: set the password again", row.key);
+            tracing::error!(event = "portal_verifier_unreadable", account = %row.key, %wrong, "a verifier of {} cannot be read: set the password again", row.key);
             None
         }
     }
 }
 
+fn try_anew(ring: &DataKeyRing, row: &KeyedVerifiers, key: &DataKey) -> Result<Option<KeyedVerifiers>, FieldError> {
+    let own = row.key.as_bytes();
+    let mut differs = false;
+    let mut anew = |bytes: &[u8], row_key: &[u8]| {
+        let field = EncryptedField::from_bytes(bytes)?;
+        if field.key_id() == key.id() {
+            return Ok(bytes.to_vec());
+        }
+        differs = true;
+        Ok(key.encrypt(ACCOUNT, row_key, ring.decrypt(ACCOUNT, row_key, &field)?.expose())?.bytes().to_vec())
+    };
+    let verifier = anew(&row.verifier, own)?;
+    let nt_hash = row.nt_hash.as_deref().map(|field| anew(field, &nt_hash_key(own))).transpose()?;
+    let cleartext = row.cleartext.as_deref().map(|field| anew(field, &cleartext_key(own))).transpose()?;
+    Ok(differs.then(|| KeyedVerifiers { key: row.key.clone(), verifier, nt_hash, cleartext }))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use holdfast_proto::snapshot::DataKeyRing;
+
+    fn row(key: &DataKey) -> KeyedVerifiers {
+        let field = |row_key: &[u8], plain: &[u8]| key.encrypt(ACCOUNT, row_key, plain).unwrap().bytes().to_vec();
+        let (verifier, nt_hash) = (field(b"ada", b"$argon2id$"), Some(field(&nt_hash_key(b"ada"), &[7; 16])));
+        KeyedVerifiers { key: "ada".to_owned(), verifier, nt_hash, cleartext: None }
+    }
 
     #[test]
-    fn a_verifier_changes_its_key_and_nothing_else() {
+    fn verifiers_change_their_key_and_nothing_else() {
         let (old, new) = (DataKey::from_bytes([1; 32]), DataKey::from_bytes([2; 32]));
-        let row = |key: &DataKey| Verifier { key: "ada".to_owned(), verifier: key.encrypt(ACCOUNT, b"ada", b"$argon2id$").unwrap().bytes().to_vec() };
         let ring = DataKeyRing::of([old.clone(), new.clone()]);
         let anew = encrypt_anew(&ring, row(&old), &new).unwrap();
-        let field = EncryptedField::from_bytes(&anew.verifier).unwrap();
-        assert_eq!(DataKeyRing::of([new.clone()]).decrypt(ACCOUNT, b"ada", &field).unwrap().expose(), b"$argon2id$");
-        assert!(DataKeyRing::of([old]).decrypt(ACCOUNT, b"ada", &field).is_err());
+        let open = |key: &DataKey, bytes: &[u8], row_key: &[u8]| {
+            let field = EncryptedField::from_bytes(bytes).unwrap();
+            DataKeyRing::of([key.clone()]).decrypt(ACCOUNT, row_key, &field).map(|plain| plain.expose().to_vec())
+        };
+        assert_eq!(open(&new, &anew.verifier, b"ada").unwrap(), b"$argon2id$");
+        assert_eq!(open(&new, anew.nt_hash.as_ref().unwrap(), &nt_hash_key(b"ada")).unwrap(), [7; 16]);
+        assert!(open(&old, &anew.verifier, b"ada").is_err() && anew.cleartext.is_none());
+        let half = KeyedVerifiers { nt_hash: row(&old).nt_hash, ..row(&new) };
+        assert!(encrypt_anew(&ring, half, &new).is_some(), "one of them is still under the old key");
         assert!(encrypt_anew(&ring, row(&new), &new).is_none(), "it is so already");
         assert!(encrypt_anew(&ring, row(&DataKey::from_bytes([9; 32])), &new).is_none(), "a key that nobody has");
     }

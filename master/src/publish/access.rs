@@ -248,7 +248,7 @@ mod tests {
 
     fn nas_row(row_key: &[u8], key: &DataKey) -> Change {
         let secret = key.encrypt(NAS, row_key, b"secret").unwrap();
-        Change::put(NAS, row_key, Nas { name: "nas".to_owned(), secret, require_message_authenticator: true }.encode())
+        Change::put(NAS, row_key, Nas { name: "nas".to_owned(), secret, require_message_authenticator: true, has_former_secret: false }.encode())
     }
 
     #[test]

@@ -325,7 +325,8 @@ async fn nas_rows(db: &mut PgConnection, prefixes: &BTreeSet<Subnet>) -> Result<
 
 fn nas(facts: &NasFacts) -> Result<Nas, ComposeError> {
     let secret = EncryptedField::from_bytes(&facts.secret).map_err(|_| ComposeError::Secret(facts.name.clone()))?;
-    Ok(Nas { name: facts.name.clone(), secret, require_message_authenticator: facts.require_message_authenticator })
+    let (require_message_authenticator, has_former_secret) = (facts.require_message_authenticator, facts.has_former_secret);
+    Ok(Nas { name: facts.name.clone(), secret, require_message_authenticator, has_former_secret })
 }
 
 #[cfg(test)]

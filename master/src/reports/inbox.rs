@@ -4,6 +4,8 @@ use holdfast_proto::control::Report;
 use holdfast_proto::syslog::Severity;
 use holdfast_proto::words::NodeId;
 use sqlx::PgPool;
+use std::sync::Arc;
+use tokio::sync::Mutex;
 
 /// Longer details are cut: a report is a sentence.
 const DETAIL_LIMIT_CHARS: usize = 2000;
@@ -13,12 +15,14 @@ const EVENT_LIMIT_CHARS: usize = 64;
 #[derive(Debug, Clone)]
 pub struct Inbox {
     pub(super) pool: PgPool,
+    /// Who writes sessions down: one at a time.
+    pub(super) accounting_turn: Arc<Mutex<()>>,
 }
 
 impl Inbox {
     /// Into this database.
     pub fn new(pool: PgPool) -> Self {
-        Self { pool }
+        Self { pool, accounting_turn: Arc::default() }
     }
 
     /// Stores a report; gives whether it is safe now, so that the box may forget it.

@@ -1,6 +1,7 @@
 //! What the boxes observed: into the database, once, however often it is delivered; kept for a time; listed for people; and
 //! handed on to the institution's own log by syslog.
 
+mod accounting;
 mod inbox;
 mod leases;
 mod retention;

@@ -1,7 +1,7 @@
 use crate::config::Events;
-use crate::db::DbError;
 use crate::db::events::{prune, prune_served};
 use crate::db::leases::forget_before;
+use crate::db::{DbError, accounting};
 use chrono::{TimeDelta, Utc};
 use sqlx::PgPool;
 use std::convert::Infallible;
@@ -16,7 +16,7 @@ pub async fn prune_for_ever(pool: PgPool, kept: Events) -> Infallible {
     loop {
         match once(&pool, &kept).await {
             Ok(0) => {}
-            Ok(rows) => tracing::info!(event = "events_pruned", rows, "old reports, acknowledgements and leases were forgotten"),
+            Ok(rows) => tracing::info!(event = "events_pruned", rows, "old reports, acknowledgements, leases and sessions were forgotten"),
             Err(error) => tracing::error!(event = "database_failed", %error, "old reports could not be forgotten"),
         }
         tokio::time::sleep(PERIOD).await;
@@ -26,5 +26,6 @@ pub async fn prune_for_ever(pool: PgPool, kept: Events) -> Infallible {
 async fn once(pool: &PgPool, kept: &Events) -> Result<u64, DbError> {
     let before = Utc::now() - TimeDelta::days(i64::from(kept.days));
     let leases = forget_before(&mut *pool.acquire().await?, before).await?;
-    Ok(prune(pool, before, kept.rows.into()).await? + prune_served(pool, SERVED_KEPT).await? + leases)
+    let sessions = accounting::forget_before(&mut *pool.acquire().await?, before).await?;
+    Ok(prune(pool, before, kept.rows.into()).await? + prune_served(pool, SERVED_KEPT).await? + leases + sessions)
 }

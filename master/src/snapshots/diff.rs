@@ -196,7 +196,7 @@ mod tests {
         let key = nas_key("10.1.4.3/32".parse().unwrap());
         let nas = |secret: &[u8]| {
             let secret = DataKey::generate().unwrap().encrypt(NAS, &key, secret).unwrap();
-            Nas { name: "ts1".into(), secret, require_message_authenticator: true }.encode()
+            Nas { name: "ts1".into(), secret, require_message_authenticator: true, has_former_secret: false }.encode()
         };
         check(Feed::ACCESS, &(NAS, key.clone()), &nas(b"one"), &nas(b"two"), &["* NAS at 10.1.4.3/32: secret changed"]);
     }

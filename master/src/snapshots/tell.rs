@@ -184,7 +184,7 @@ mod tests {
         let key = nas_key(net);
         let secret = DataKey::generate().unwrap().encrypt(NAS, &key, b"hunter2").unwrap();
         let hidden = hex::encode(secret.bytes());
-        let value = Nas { name: "ts1".into(), secret, require_message_authenticator: true }.encode();
+        let value = Nas { name: "ts1".into(), secret, require_message_authenticator: true, has_former_secret: false }.encode();
         let lines = lines(Feed::ACCESS, NAS, &key, &value, true);
         assert_eq!(lines, ["NAS ts1 at 10.1.4.3/32, Message-Authenticator required"]);
         assert!(!lines[0].contains(&hidden[..16]));

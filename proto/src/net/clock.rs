@@ -57,6 +57,12 @@ pub fn since_boot_ms() -> u64 {
     now.as_millis() as u64
 }
 
+/// Which boot of this machine it is, by its kernel's number of it; zeros where there is none to be had.
+pub fn boot_id() -> [u8; 16] {
+    let text = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+    u128::from_str_radix(&text.trim().replace('-', ""), 16).unwrap_or_default().to_be_bytes()
+}
+
 impl TimeProvider for TrustedClock {
     fn current_time(&self) -> Option<UnixTime> {
         Some(UnixTime::since_unix_epoch(Duration::from_millis(self.now().0)))

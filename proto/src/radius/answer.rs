@@ -6,18 +6,21 @@
 //! CVE-2024-3596); an empty password; any sign by which an unknown or suspended account could be told from a wrong
 //! password, in time or in content, before the password was right.
 
+use super::chap::ChapResponse;
+use super::eap::{EapRequest, Session, failure};
+use super::mppe;
+use super::mschap::{ERROR_DISABLED, ERROR_WRONG, MICROSOFT, MsChapProof, MsChapResponse, microsoft, microsoft_attribute};
 use super::packet::{Authenticator, PACKET_LIMIT_BYTES, Packet, Proof, Reply, TooLong, attribute, code, reveal_password};
+use super::person::{End, Grant, Person, may_be_checked};
 use super::probe;
-use super::table::{ACCOUNT, Account, AccountState, NAS, Nas, account_key, find_nas};
+use super::reason::{Reason, RejectReason};
+use super::table::{Nas, find_nas};
 use crate::snapshot::{DataKeyRing, View};
 use crate::words::{Secret, UnixMillis};
 use std::net::SocketAddr;
 
-/// What an account that is not there is checked against: the same work as a real one, and no password fits.
-const NOBODYS_VERIFIER: &str = "$argon2id$v=19$m=19456,t=2,p=1$aG9sZGZhc3Qtbm9ib2R5IQ$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
 /// What a suspended person reads, once the password was right.
 const SUSPENDED_MESSAGE: &[u8] = b"This account is suspended. Ask the help desk.";
-const EAP_FAILURE: u8 = 4;
 
 /// The data keys of both feeds, as this agent could open them.
 #[derive(Debug, Clone, Default)]
@@ -35,6 +38,8 @@ pub enum Outcome {
     Replied(Replied),
     /// A password has to be verified first.
     Check(Box<PendingCheck>),
+    /// A piece of an EAP conversation: for its [`Sessions`](super::eap::Sessions).
+    Eap(Box<EapRequest>),
     /// Nothing is sent.
     Silent(Reason),
 }
@@ -55,91 +60,10 @@ pub enum Verdict {
     Accept,
     /// Stay out.
     Reject(RejectReason),
+    /// Neither yet: answer this.
+    Challenge,
     /// We live (RFC 5997).
     Alive,
-}
-
-/// Why somebody stays out. Never told to them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum RejectReason {
-    /// User-Name is missing or doubled.
-    NoUserName,
-    /// Neither password nor anything else to prove oneself with.
-    NoCredentials,
-    /// More than one of User-Password, CHAP-Password and EAP-Message.
-    MixedCredentials,
-    /// CHAP and EAP are not spoken yet.
-    UnsupportedMethod,
-    /// User-Password has a length that RFC 2865 section 5.2 does not allow.
-    PasswordLength,
-    /// The password is empty.
-    EmptyPassword,
-    /// No account has this name.
-    UnknownUser,
-    /// The password is wrong.
-    WrongPassword,
-    /// The password is right and the account suspended.
-    Suspended,
-    /// The account's attributes and the proxies' states do not fit into one packet.
-    ReplyTooLong,
-}
-
-/// Why nothing is sent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Reason {
-    /// No NAS has this address.
-    UnknownNas,
-    /// The NAS's row does not decode, or the disk has lost it.
-    DamagedNas,
-    /// The NAS's secret does not decrypt here.
-    NoSharedSecret,
-    /// Not a RADIUS packet.
-    Malformed,
-    /// A code that has no business on the authentication port.
-    UnexpectedCode,
-    /// Message-Authenticator is required and missing.
-    NoMessageAuthenticator,
-    /// Message-Authenticator is wrong: another secret, or somebody changed the packet.
-    WrongMessageAuthenticator,
-    /// The account's row does not decode, or the disk has lost it.
-    DamagedAccount,
-    /// The account's verifier does not decrypt here: another agent may know better.
-    NoVerifier,
-}
-
-impl RejectReason {
-    /// The name of its counter's label.
-    pub fn label(self) -> &'static str {
-        match self {
-            Self::NoUserName => "no_user_name",
-            Self::NoCredentials => "no_credentials",
-            Self::MixedCredentials => "mixed_credentials",
-            Self::UnsupportedMethod => "unsupported_method",
-            Self::PasswordLength => "password_length",
-            Self::EmptyPassword => "empty_password",
-            Self::UnknownUser => "unknown_user",
-            Self::WrongPassword => "wrong_password",
-            Self::Suspended => "suspended",
-            Self::ReplyTooLong => "reply_too_long",
-        }
-    }
-}
-
-impl Reason {
-    /// The name of its counter's label.
-    pub fn label(self) -> &'static str {
-        match self {
-            Self::UnknownNas => "unknown_nas",
-            Self::DamagedNas => "damaged_nas",
-            Self::NoSharedSecret => "no_shared_secret",
-            Self::Malformed => "malformed",
-            Self::UnexpectedCode => "unexpected_code",
-            Self::NoMessageAuthenticator => "no_message_authenticator",
-            Self::WrongMessageAuthenticator => "wrong_message_authenticator",
-            Self::DamagedAccount => "damaged_account",
-            Self::NoVerifier => "no_verifier",
-        }
-    }
 }
 
 /// The buffer that the caller lends.
@@ -155,7 +79,7 @@ pub fn answer(people: &View, access: &View, keys: &Keys, datagram: &[u8], peer: 
                 request.reply(code::ACCESS_ACCEPT, Verdict::Alive, &[], out).unwrap_or_else(|TooLong| request.reject(RejectReason::ReplyTooLong, &[], out)),
             )
         }
-        Ok((packet, secret)) => decide(people, keys, &packet, secret, out),
+        Ok((packet, secret)) => decide(people, keys, &packet, peer, secret, out),
         Err(reason) => Outcome::Silent(reason),
     }
 }
@@ -168,8 +92,9 @@ fn admit<'a>(access: &View, keys: &Keys, datagram: &'a [u8], peer: SocketAddr) -
         return Err(Reason::UnexpectedCode);
     }
     let nas = Nas::decode(row).map_err(|_| Reason::DamagedNas)?;
-    let secret = keys.access.decrypt(NAS, key.bytes(), &nas.secret).map_err(|_| Reason::NoSharedSecret)?;
-    match packet.message_authenticator(&secret) {
+    let secrets = nas.secrets(&keys.access, &key).ok_or(Reason::NoSharedSecret)?;
+    let (secret, proof) = secrets.prove(&Proof::Valid, |secret| packet.message_authenticator(secret));
+    match proof {
         Proof::Valid => Ok((packet, secret)),
         Proof::Wrong => Err(Reason::WrongMessageAuthenticator),
         Proof::Missing if nas.require_message_authenticator || needs_proof(&packet) => Err(Reason::NoMessageAuthenticator),
@@ -194,81 +119,93 @@ fn needs_proof(packet: &Packet<'_>) -> bool {
         || !kinds.any(|kind| matches!(kind, attribute::USER_PASSWORD | attribute::CHAP_PASSWORD))
 }
 
-fn decide(people: &View, keys: &Keys, packet: &Packet<'_>, secret: Secret, out: &mut ReplyBuffer) -> Outcome {
+fn decide(people: &View, keys: &Keys, packet: &Packet<'_>, peer: SocketAddr, secret: Secret, out: &mut ReplyBuffer) -> Outcome {
     let request = Request::of(packet, secret);
-    let (name, password) = match credentials(packet, &request) {
+    let (name, given) = match credentials(packet, &request) {
         Ok(credentials) => credentials,
         Err(why) => return Outcome::Replied(request.reject(why, &eap_failure(packet), out)),
     };
-    match prepare(people, keys, name) {
-        Ok((verifier, grant)) => Outcome::Check(Box::new(PendingCheck { name: name.into(), verifier, password, grant, request })),
-        Err(reason) => Outcome::Silent(reason),
+    let person = || Person::find(people, name);
+    let checked = match given {
+        Given::Password(password) => {
+            let check = person().and_then(|person| PendingCheck::of(person, keys, name, password, request, None));
+            check.map(|check| Outcome::Check(Box::new(check)))
+        }
+        Given::Chap(response) => person().and_then(|person| {
+            let checked = person.check_chap(keys, &response)?;
+            Ok(Outcome::Replied(request.settle(person.grant().end(checked), &Extras::of_password(), out)))
+        }),
+        Given::MsChap(response) => person().and_then(|person| {
+            let proof = person.check_mschap(keys, &response)?;
+            let extras = Extras::of_mschap(&response, proof.as_ref().ok(), &request);
+            Ok(Outcome::Replied(request.settle(person.grant().end(proof.map(drop)), &extras, out)))
+        }),
+        Given::Eap => Ok(Outcome::Eap(Box::new(EapRequest::of(packet, name, peer.ip().to_canonical(), request)))),
+    };
+    checked.unwrap_or_else(Outcome::Silent)
+}
+
+/// What somebody proves themselves with.
+enum Given {
+    Password(Secret),
+    Chap(ChapResponse),
+    MsChap(Box<MsChapResponse>),
+    Eap,
+}
+
+/// The name and what it is proved with, or why there is nothing to check.
+fn credentials<'a>(packet: &Packet<'a>, request: &Request) -> Result<(&'a [u8], Given), RejectReason> {
+    let [passwords, chaps, eaps] = [attribute::USER_PASSWORD, attribute::CHAP_PASSWORD, attribute::EAP_MESSAGE].map(|kind| packet.values(kind).count());
+    let mschaps = [MS_CHAP_RESPONSE, microsoft::CHAP2_RESPONSE].map(|kind| packet.vendor_values(MICROSOFT, kind).count());
+    let mut names = packet.values(attribute::USER_NAME);
+    let name = names.next().filter(|_| names.next().is_none()).ok_or(RejectReason::NoUserName);
+    match (passwords, chaps, mschaps, eaps) {
+        (0, 0, [0, 0], 0) => Err(RejectReason::NoCredentials),
+        (1, 0, [0, 0], 0) => Ok((name?, password(packet, request)?)),
+        (0, 1, [0, 0], 0) => Ok((name?, Given::Chap(ChapResponse::of(packet).ok_or(RejectReason::UnsupportedMethod)?))),
+        (0, 0, [0, 1], 0) => {
+            let response = MsChapResponse::of(packet, name?).ok_or(RejectReason::UnsupportedMethod)?;
+            Ok((name?, Given::MsChap(Box::new(response))))
+        }
+        (0, 0, [0, 0], _) => Ok((name?, Given::Eap)),
+        (0, 0, [_, 0], 0) => Err(RejectReason::UnsupportedMethod),
+        _ => Err(RejectReason::MixedCredentials),
     }
 }
 
-/// The name and the password, or why there are none to check.
-fn credentials<'a>(packet: &Packet<'a>, request: &Request) -> Result<(&'a [u8], Secret), RejectReason> {
-    let only = |kind| {
-        let mut values = packet.values(kind);
-        (values.next(), values.next().is_some())
-    };
-    let (password, doubled) = only(attribute::USER_PASSWORD);
-    let (chap, eap) = (only(attribute::CHAP_PASSWORD).0.is_some(), only(attribute::EAP_MESSAGE).0.is_some());
-    let hidden = match (password, chap, eap) {
-        (Some(_), false, false) if doubled => return Err(RejectReason::MixedCredentials),
-        (Some(hidden), false, false) => hidden,
-        (None, false, false) => return Err(RejectReason::NoCredentials),
-        (None, true, false) | (None, false, true) => return Err(RejectReason::UnsupportedMethod),
-        _ => return Err(RejectReason::MixedCredentials),
-    };
-    let (Some(name), false) = only(attribute::USER_NAME) else { return Err(RejectReason::NoUserName) };
+/// MS-CHAPv1's response: recognised so that it is told from nothing.
+const MS_CHAP_RESPONSE: u8 = 1;
+
+fn password(packet: &Packet<'_>, request: &Request) -> Result<Given, RejectReason> {
+    let hidden = packet.values(attribute::USER_PASSWORD).next().ok_or(RejectReason::NoCredentials)?;
     let password = reveal_password(hidden, &request.secret, &request.authenticator).ok_or(RejectReason::PasswordLength)?;
-    if password.expose().is_empty() {
-        return Err(RejectReason::EmptyPassword);
-    }
-    Ok((name, password))
-}
-
-/// What to verify against, and what a right password earns.
-fn prepare(people: &View, keys: &Keys, name: &[u8]) -> Result<(Secret, Grant), Reason> {
-    let key = std::str::from_utf8(name).map(account_key).unwrap_or_default();
-    let Some(row) = people.get(ACCOUNT, &key).map_err(|_| Reason::DamagedAccount)? else {
-        return Ok((Secret::new(NOBODYS_VERIFIER), Grant::Nobody));
-    };
-    let account = Account::decode(row).map_err(|_| Reason::DamagedAccount)?;
-    let verifier = keys.people.decrypt(ACCOUNT, &key, &account.verifier).map_err(|_| Reason::NoVerifier)?;
-    let grant = match account.state {
-        AccountState::Active => Grant::Accept(account.attributes),
-        AccountState::Suspended => Grant::Suspended,
-    };
-    Ok((verifier, grant))
+    may_be_checked(&password)?;
+    Ok(Given::Password(password))
 }
 
 /// What an EAP supplicant needs to give up at once (RFC 3579 section 2.6.3).
 fn eap_failure(packet: &Packet<'_>) -> Vec<u8> {
     let id = packet.values(attribute::EAP_MESSAGE).next().and_then(|eap| eap.get(1).copied());
-    id.map(|id| vec![attribute::EAP_MESSAGE, 6, EAP_FAILURE, id, 0, 4]).unwrap_or_default()
-}
-
-/// What a right password earns.
-#[derive(Debug)]
-enum Grant {
-    Accept(Vec<u8>),
-    Suspended,
-    Nobody,
+    id.map(failure).unwrap_or_default()
 }
 
 /// A password that waits to be verified. Owns all that the reply needs, so that it may wait while newer views come.
 #[derive(Debug)]
 pub struct PendingCheck {
-    name: Box<[u8]>,
+    pub(super) name: Box<[u8]>,
     verifier: Secret,
     password: Secret,
-    grant: Grant,
-    request: Request,
+    pub(super) grant: Grant,
+    pub(super) request: Request,
+    /// The tunnel that the password came through.
+    pub(super) session: Option<Box<Session>>,
 }
 
 impl PendingCheck {
+    pub(super) fn of(person: Person, keys: &Keys, name: &[u8], password: Secret, request: Request, session: Option<Box<Session>>) -> Result<Self, Reason> {
+        Ok(Self { name: name.into(), verifier: person.verifier(keys)?, password, grant: person.grant(), request, session })
+    }
+
     /// Who wants in, as they wrote it.
     pub fn name(&self) -> &[u8] {
         &self.name
@@ -284,29 +221,58 @@ impl PendingCheck {
         &self.password
     }
 
-    /// Writes the reply. For an account that is not there `verified` changes nothing.
+    /// Writes the reply. For an account that is not there `verified` changes nothing. One that came through a tunnel is for
+    /// [`Sessions::conclude`](super::eap::Sessions::conclude), which knows how its conversation goes on; here it ends in a reject.
     pub fn conclude(self, verified: bool, out: &mut ReplyBuffer) -> Replied {
-        let Self { request, grant, .. } = self;
-        match grant {
-            Grant::Nobody => request.reject(RejectReason::UnknownUser, &[], out),
-            _ if !verified => request.reject(RejectReason::WrongPassword, &[], out),
-            Grant::Suspended => {
-                let message = [&[attribute::REPLY_MESSAGE, SUSPENDED_MESSAGE.len() as u8 + 2], SUSPENDED_MESSAGE].concat();
-                request.reject(RejectReason::Suspended, &message, out)
-            }
-            Grant::Accept(attributes) => request
-                .reply(code::ACCESS_ACCEPT, Verdict::Accept, &attributes, out)
-                .unwrap_or_else(|TooLong| request.reject(RejectReason::ReplyTooLong, &[], out)),
+        let Self { request, grant, session, .. } = self;
+        match session {
+            Some(session) => request.reject(RejectReason::UnknownState, &failure(session.id()), out),
+            None => request.settle(grant.end(verified_or_wrong(verified)), &Extras::of_password(), out),
         }
+    }
+}
+
+/// The verdict on a password.
+pub(super) fn verified_or_wrong(verified: bool) -> Result<(), RejectReason> {
+    if verified { Ok(()) } else { Err(RejectReason::WrongPassword) }
+}
+
+/// What a method adds to a reply: in wire form.
+#[derive(Debug, Default)]
+pub(super) struct Extras {
+    /// To an Access-Accept, before the account's own attributes.
+    pub accept: Vec<u8>,
+    /// To an Access-Reject.
+    pub reject: Vec<u8>,
+    /// To an Access-Reject of somebody who proved who they are.
+    pub suspended: Vec<u8>,
+}
+
+impl Extras {
+    fn of_password() -> Self {
+        let suspended = [&[attribute::REPLY_MESSAGE, SUSPENDED_MESSAGE.len() as u8 + 2], SUSPENDED_MESSAGE].concat();
+        Self { suspended, ..Self::default() }
+    }
+
+    /// RFC 2548 sections 2.1.5 and 2.3.3: the server's own proof and the keys, or an error number.
+    fn of_mschap(response: &MsChapResponse, proof: Option<&MsChapProof>, request: &Request) -> Self {
+        let said = |kind, text: &[u8]| microsoft_attribute(kind, &[&[response.id], text].concat());
+        let accept = proof.map(|proof| {
+            let keys = mppe::attributes(&proof.send_key, &proof.receive_key, &request.secret, &request.authenticator);
+            [said(microsoft::CHAP2_SUCCESS, &proof.success), keys].concat()
+        });
+        let [reject, disabled] = [ERROR_WRONG, ERROR_DISABLED].map(|number| said(microsoft::CHAP_ERROR, &response.error(number)));
+        let suspended = [disabled, Self::of_password().suspended].concat();
+        Self { accept: accept.unwrap_or_default(), reject, suspended }
     }
 }
 
 /// What a reply needs of its request.
 #[derive(Debug)]
-struct Request {
+pub(super) struct Request {
     id: u8,
-    authenticator: Authenticator,
-    secret: Secret,
+    pub authenticator: Authenticator,
+    pub secret: Secret,
     /// In wire form, in order.
     proxy_states: Vec<u8>,
 }
@@ -321,7 +287,18 @@ impl Request {
         Self { id: packet.id(), authenticator: packet.authenticator(), secret, proxy_states }
     }
 
-    fn reply(&self, code: u8, verdict: Verdict, attributes: &[u8], out: &mut ReplyBuffer) -> Result<Replied, TooLong> {
+    /// Writes how it ends.
+    pub fn settle(&self, end: End, extras: &Extras, out: &mut ReplyBuffer) -> Replied {
+        match end {
+            End::Reject(why @ RejectReason::Suspended) => self.reject(why, &extras.suspended, out),
+            End::Reject(why) => self.reject(why, &extras.reject, out),
+            End::Accept(attributes) => self
+                .reply(code::ACCESS_ACCEPT, Verdict::Accept, &[&extras.accept[..], &attributes].concat(), out)
+                .unwrap_or_else(|TooLong| self.reject(RejectReason::ReplyTooLong, &extras.reject, out)),
+        }
+    }
+
+    pub fn reply(&self, code: u8, verdict: Verdict, attributes: &[u8], out: &mut ReplyBuffer) -> Result<Replied, TooLong> {
         let mut reply = Reply::begin(out, code, self.id);
         reply.push_attributes(attributes)?;
         reply.push_attributes(&self.proxy_states)?;
@@ -329,7 +306,7 @@ impl Request {
     }
 
     /// A reject carries no authorisation: at most a line for the user or an EAP-Failure, and that only where it fits.
-    fn reject(&self, why: RejectReason, extra: &[u8], out: &mut ReplyBuffer) -> Replied {
+    pub fn reject(&self, why: RejectReason, extra: &[u8], out: &mut ReplyBuffer) -> Replied {
         let verdict = Verdict::Reject(why);
         self.reply(code::ACCESS_REJECT, verdict, extra, out)
             .or_else(|TooLong| self.reply(code::ACCESS_REJECT, verdict, &[], out))

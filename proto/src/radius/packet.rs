@@ -30,6 +30,8 @@ pub mod code {
     pub const ACCESS_ACCEPT: u8 = 2;
     /// They may not.
     pub const ACCESS_REJECT: u8 = 3;
+    /// Neither yet: they are asked something (RFC 2865 section 4.4).
+    pub const ACCESS_CHALLENGE: u8 = 11;
     /// A NAS asks whether we live (RFC 5997).
     pub const STATUS_SERVER: u8 = 12;
 }
@@ -42,10 +44,18 @@ pub mod attribute {
     pub const USER_PASSWORD: u8 = 2;
     /// The answer to a CHAP challenge.
     pub const CHAP_PASSWORD: u8 = 3;
+    /// The longest packet that the link to the user takes (RFC 3579 section 2.4).
+    pub const FRAMED_MTU: u8 = 12;
     /// A line for the user.
     pub const REPLY_MESSAGE: u8 = 18;
+    /// What a challenge gives out and its answer brings back.
+    pub const STATE: u8 = 24;
+    /// What one vendor added: its number, and attributes of its own.
+    pub const VENDOR_SPECIFIC: u8 = 26;
     /// What proxies want back, unchanged and in order.
     pub const PROXY_STATE: u8 = 33;
+    /// What CHAP-Password answers, where it is not the Request Authenticator.
+    pub const CHAP_CHALLENGE: u8 = 60;
     /// A piece of an EAP packet (RFC 3579).
     pub const EAP_MESSAGE: u8 = 79;
     /// The HMAC over the whole packet (RFC 3579).
@@ -83,6 +93,11 @@ impl<'a> Packet<'a> {
         Ok(Self(bytes))
     }
 
+    /// All of it, without padding.
+    pub(super) fn bytes(&self) -> &'a [u8] {
+        self.0
+    }
+
     /// What kind of packet, see [`code`].
     pub fn code(&self) -> u8 {
         self.0[0]
@@ -106,6 +121,13 @@ impl<'a> Packet<'a> {
     /// The values of one type, in order.
     pub fn values(&self, kind: u8) -> impl Iterator<Item = &'a [u8]> {
         self.attributes().filter(move |attribute| attribute.kind == kind).map(|attribute| attribute.value)
+    }
+
+    /// The values of one type of a vendor's, in order (RFC 2865 section 5.26). What is no list of attributes holds none.
+    pub fn vendor_values(&self, vendor: u32, kind: u8) -> impl Iterator<Item = &'a [u8]> {
+        let of_vendor = self.values(attribute::VENDOR_SPECIFIC).filter_map(move |value| value.strip_prefix(&vendor.to_be_bytes()));
+        let attributes = of_vendor.filter_map(|inner| Attributes::check(inner).ok()).flatten();
+        attributes.filter(move |attribute| attribute.kind == kind).map(|attribute| attribute.value)
     }
 
     /// Checks Message-Authenticator as requests carry it (RFC 3579 section 3.2), in constant time.

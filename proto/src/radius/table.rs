@@ -5,13 +5,19 @@
 //! an error, never a guess.
 //!
 //! ```text
-//! ACCOUNT  key: name, trimmed and lower case    value: state u8 | verifier length u16 | verifier | reply attributes
+//! ACCOUNT  key: name, trimmed and lower case    value: state u8 | verifier length u16 | verifier
+//!                                                      | NT hash length u16 | NT hash | cleartext length u16 | cleartext | reply attributes
 //! NAS      key: 4 or 6, prefix length, network  value: flags u8 | secret length u16 | secret | name
 //! ```
-//! Little-endian.
+//! Little-endian. NT hash and cleartext are there where the state's upper bits say so; a row without them is as it always was,
+//! and an agent of a build that knows neither takes a row with them for damaged, and leaves its owner to other agents.
+//!
+//! A NAS whose secret is being changed has two of them in its encrypted field, as a flag tells, which older builds do not know: to them it is a
+//! damaged row, and they answer every other NAS as ever.
 
 use super::packet::{Attributes, PacketError};
-use crate::snapshot::{Damaged, EncryptedField, FieldError, Table, View};
+use crate::snapshot::{Damaged, DataKeyRing, EncryptedField, FieldError, Table, View};
+use crate::words::Secret;
 use ipnet::IpNet;
 use std::net::IpAddr;
 
@@ -24,8 +30,14 @@ pub const NAS: Table = Table(2);
 pub const NAME_LIMIT_BYTES: usize = 253;
 /// The most that an account adds to an Access-Accept: half a packet, so that Proxy-State finds room beside it.
 pub const ATTRIBUTES_LIMIT_BYTES: usize = 2048;
+/// In an account's state: an NT hash follows the verifier.
+const HAS_NT_HASH: u8 = 0x10;
+/// In an account's state: the password follows the verifier and the NT hash.
+const HAS_CLEARTEXT: u8 = 0x20;
 /// In a NAS's flags: requests without Message-Authenticator are dropped.
 const REQUIRE_MESSAGE_AUTHENTICATOR: u8 = 1;
+/// In a NAS's flags: the encrypted field holds two secrets, see [`SharedSecrets`].
+const HAS_FORMER_SECRET: u8 = 2;
 
 /// Whether an account may log in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,8 +56,19 @@ pub struct Account {
     pub state: AccountState,
     /// The PHC string (`$argon2id$...`) of its password, encrypted for the row (ACCOUNT, key).
     pub verifier: EncryptedField,
+    /// What the portal was told to keep beside it.
+    pub further: FurtherVerifiers,
     /// What an Access-Accept carries for it: RADIUS attributes as they stand on the wire.
     pub attributes: Vec<u8>,
+}
+
+/// Verifiers for methods that argon2id cannot serve. Either is as good as the password to a thief, so the portal keeps them where it was told to, and nowhere else.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct FurtherVerifiers {
+    /// For MS-CHAPv2: the NT hash, encrypted for (ACCOUNT, [`nt_hash_key`]).
+    pub nt_hash: Option<EncryptedField>,
+    /// For CHAP: the password itself, encrypted for (ACCOUNT, [`cleartext_key`]).
+    pub cleartext: Option<EncryptedField>,
 }
 
 /// One NAS or one network of them, as the master publishes it.
@@ -57,6 +80,48 @@ pub struct Nas {
     pub secret: EncryptedField,
     /// Whether requests without Message-Authenticator are dropped. Only an old NAS is exempt (BlastRADIUS).
     pub require_message_authenticator: bool,
+    /// Whether the encrypted field holds the secret before this one as well, because the NAS may still use it.
+    pub has_former_secret: bool,
+}
+
+/// The secrets that a NAS may use.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SharedSecrets {
+    /// The one in use.
+    pub current: Secret,
+    /// The one before it, until it is cleared.
+    pub former: Option<Secret>,
+}
+
+impl SharedSecrets {
+    /// What is encrypted for the row: the secret as it is, or `length u16 | current | former`.
+    pub fn join(&self) -> Secret {
+        let Some(former) = &self.former else { return self.current.clone() };
+        let len = u16::try_from(self.current.expose().len()).expect("shared secrets are far below 64 KiB");
+        Secret::new([&len.to_le_bytes(), self.current.expose(), former.expose()].concat())
+    }
+
+    /// Reads what was encrypted.
+    pub fn split(plain: Secret, has_former: bool) -> Result<Self, RowError> {
+        if !has_former {
+            return Ok(Self { current: plain, former: None });
+        }
+        let (len, both) = plain.expose().split_first_chunk().ok_or(RowError::Torn)?;
+        let (current, former) = both.split_at_checked(usize::from(u16::from_le_bytes(*len))).ok_or(RowError::Torn)?;
+        Ok(Self { current: Secret::new(current), former: Some(Secret::new(former)) })
+    }
+
+    /// The one that a proof holds under, with what was proven; where it holds under none, what the one in use has of it.
+    pub(super) fn prove<P: PartialEq>(self, valid: &P, proof: impl Fn(&Secret) -> P) -> (Secret, P) {
+        let of_current = proof(&self.current);
+        match self.former {
+            Some(former) if of_current != *valid && proof(&former) == *valid => {
+                let proven = proof(&former);
+                (former, proven)
+            }
+            _ => (self.current, of_current),
+        }
+    }
 }
 
 /// A row that breaks its encoding.
@@ -85,53 +150,89 @@ pub enum RowError {
 impl Account {
     /// The value of its row.
     pub fn encode(&self) -> Vec<u8> {
-        encode(self.state as u8, &self.verifier, &self.attributes)
+        let FurtherVerifiers { nt_hash, cleartext } = &self.further;
+        let has = |field: &Option<EncryptedField>, flag| if field.is_some() { flag } else { 0 };
+        let state = self.state as u8 | has(nt_hash, HAS_NT_HASH) | has(cleartext, HAS_CLEARTEXT);
+        let mut tail: Vec<u8> = [nt_hash, cleartext].into_iter().flatten().flat_map(with_length).collect();
+        tail.extend_from_slice(&self.attributes);
+        encode(state, &self.verifier, &tail)
     }
 
     /// Reads the value of a row.
     pub fn decode(bytes: &[u8]) -> Result<Self, RowError> {
-        let (state, verifier, attributes) = decode(bytes)?;
-        let state = match state {
+        let (number, verifier, mut tail) = decode(bytes)?;
+        let state = match number & !(HAS_NT_HASH | HAS_CLEARTEXT) {
             1 => AccountState::Active,
             2 => AccountState::Suspended,
             _ => return Err(RowError::Unknown("state")),
         };
-        if attributes.len() > ATTRIBUTES_LIMIT_BYTES {
-            return Err(RowError::TooLong(attributes.len()));
+        let mut further = |flag| (number & flag != 0).then(|| take_field(&mut tail)).transpose();
+        let further = FurtherVerifiers { nt_hash: further(HAS_NT_HASH)?, cleartext: further(HAS_CLEARTEXT)? };
+        if tail.len() > ATTRIBUTES_LIMIT_BYTES {
+            return Err(RowError::TooLong(tail.len()));
         }
-        Attributes::check(attributes).map_err(RowError::Attributes)?;
-        Ok(Self { state, verifier, attributes: attributes.to_vec() })
+        Attributes::check(tail).map_err(RowError::Attributes)?;
+        Ok(Self { state, verifier, further, attributes: tail.to_vec() })
     }
 }
 
 impl Nas {
     /// The value of its row.
     pub fn encode(&self) -> Vec<u8> {
-        encode(u8::from(self.require_message_authenticator) * REQUIRE_MESSAGE_AUTHENTICATOR, &self.secret, self.name.as_bytes())
+        let flag = |is_set: bool, flag: u8| if is_set { flag } else { 0 };
+        let flags = flag(self.require_message_authenticator, REQUIRE_MESSAGE_AUTHENTICATOR) | flag(self.has_former_secret, HAS_FORMER_SECRET);
+        encode(flags, &self.secret, self.name.as_bytes())
     }
 
     /// Reads the value of a row.
     pub fn decode(bytes: &[u8]) -> Result<Self, RowError> {
         let (flags, secret, name) = decode(bytes)?;
-        if flags & !REQUIRE_MESSAGE_AUTHENTICATOR != 0 {
+        if flags & !(REQUIRE_MESSAGE_AUTHENTICATOR | HAS_FORMER_SECRET) != 0 {
             return Err(RowError::Unknown("flags"));
         }
         let name = std::str::from_utf8(name).map_err(|_| RowError::Name)?.to_owned();
-        Ok(Self { name, secret, require_message_authenticator: flags & REQUIRE_MESSAGE_AUTHENTICATOR != 0 })
+        let has = |flag| flags & flag != 0;
+        Ok(Self { name, secret, require_message_authenticator: has(REQUIRE_MESSAGE_AUTHENTICATOR), has_former_secret: has(HAS_FORMER_SECRET) })
+    }
+
+    /// Its secrets, by the keys of the access feed.
+    pub(super) fn secrets(&self, keys: &DataKeyRing, key: &NasKey) -> Option<SharedSecrets> {
+        SharedSecrets::split(keys.decrypt(NAS, key.bytes(), &self.secret).ok()?, self.has_former_secret).ok()
     }
 }
 
 /// The layout that both rows share.
 fn encode(number: u8, field: &EncryptedField, rest: &[u8]) -> Vec<u8> {
-    let field = field.bytes();
-    let len = u16::try_from(field.len()).expect("verifiers and shared secrets are far below 64 KiB");
-    [&[number][..], &len.to_le_bytes(), field, rest].concat()
+    [&[number][..], &with_length(field), rest].concat()
+}
+
+fn with_length(field: &EncryptedField) -> Vec<u8> {
+    let len = u16::try_from(field.bytes().len()).expect("verifiers and shared secrets are far below 64 KiB");
+    [&len.to_le_bytes(), field.bytes()].concat()
 }
 
 fn decode(bytes: &[u8]) -> Result<(u8, EncryptedField, &[u8]), RowError> {
-    let (&[number, low, high], body) = bytes.split_first_chunk().ok_or(RowError::Torn)?;
-    let (field, rest) = body.split_at_checked(usize::from(u16::from_le_bytes([low, high]))).ok_or(RowError::Torn)?;
-    Ok((number, EncryptedField::from_bytes(field)?, rest))
+    let (number, mut body) = bytes.split_first().ok_or(RowError::Torn)?;
+    let field = take_field(&mut body)?;
+    Ok((*number, field, body))
+}
+
+fn take_field(bytes: &mut &[u8]) -> Result<EncryptedField, RowError> {
+    let (len, body) = bytes.split_first_chunk().ok_or(RowError::Torn)?;
+    let (field, rest) = body.split_at_checked(usize::from(u16::from_le_bytes(*len))).ok_or(RowError::Torn)?;
+    *bytes = rest;
+    Ok(EncryptedField::from_bytes(field)?)
+}
+
+/// What an NT hash is encrypted for in place of the account's key. No account's name holds a NUL, so it is nobody's key, and no
+/// field can be put in the place of another of the same account.
+pub fn nt_hash_key(account_key: &[u8]) -> Vec<u8> {
+    [account_key, b"\0nt-hash"].concat()
+}
+
+/// What a kept password is encrypted for, see [`nt_hash_key`].
+pub fn cleartext_key(account_key: &[u8]) -> Vec<u8> {
+    [account_key, b"\0cleartext"].concat()
 }
 
 /// The key of an account's row: people write `Ada`, ` ada` and `ADA` and mean the same person.
@@ -216,29 +317,56 @@ mod tests {
 
     #[test]
     fn the_account_row_is_golden() {
-        let account = Account { state: AccountState::Suspended, verifier: field(), attributes: vec![6, 6, 0, 0, 0, 2] };
+        let mut account =
+            Account { state: AccountState::Suspended, verifier: field(), further: FurtherVerifiers::default(), attributes: vec![6, 6, 0, 0, 0, 2] };
         assert_eq!(hex::encode(account.encode()), format!("022500{FIELD_HEX}060600000002"));
+        assert_eq!(Account::decode(&account.encode()).as_ref(), Ok(&account));
+        account.further.cleartext = Some(field());
+        assert_eq!(hex::encode(account.encode()), format!("222500{FIELD_HEX}2500{FIELD_HEX}060600000002"));
+        assert_eq!(Account::decode(&account.encode()).as_ref(), Ok(&account));
+        account.further.nt_hash = Some(field());
+        assert_eq!(hex::encode(account.encode()), format!("322500{FIELD_HEX}2500{FIELD_HEX}2500{FIELD_HEX}060600000002"));
         assert_eq!(Account::decode(&account.encode()), Ok(account));
         assert_eq!(account_key("  Ada.GÖDEL0 "), "ada.gödel0".as_bytes());
     }
 
     #[test]
     fn the_nas_row_is_golden() {
-        let nas = Nas { name: "annex-north".into(), secret: field(), require_message_authenticator: true };
+        let nas = Nas { name: "annex-north".into(), secret: field(), require_message_authenticator: true, has_former_secret: false };
+        // As the build before wrote it, and reads it.
         assert_eq!(hex::encode(nas.encode()), format!("012500{FIELD_HEX}616e6e65782d6e6f727468"));
-        assert_eq!(Nas::decode(&nas.encode()), Ok(nas));
+        assert_eq!(Nas::decode(&nas.encode()), Ok(nas.clone()));
+        let changing = Nas { require_message_authenticator: false, has_former_secret: true, ..nas };
+        assert_eq!(hex::encode(changing.encode()), format!("022500{FIELD_HEX}616e6e65782d6e6f727468"));
+        assert_eq!(Nas::decode(&changing.encode()), Ok(changing));
         assert_eq!(hex::encode(nas_key("10.1.250.7/24".parse().unwrap())), "04180a01fa00");
         assert_eq!(hex::encode(nas_key("2001:db8::7/64".parse().unwrap())), "064020010db8000000000000000000000000");
     }
 
     #[test]
     fn broken_rows_are_refused() {
-        let encoded = Account { state: AccountState::Active, verifier: field(), attributes: vec![] }.encode();
+        let encoded = Account { state: AccountState::Active, verifier: field(), further: FurtherVerifiers::default(), attributes: vec![] }.encode();
         assert_eq!(Account::decode(&encoded[..30]), Err(RowError::Torn));
         assert_eq!(Account::decode(&[&[9], &encoded[1..]].concat()), Err(RowError::Unknown("state")));
+        assert_eq!(Account::decode(&[&[0x41], &encoded[1..]].concat()), Err(RowError::Unknown("state")));
+        assert_eq!(Account::decode(&[&[0x11], &encoded[1..]].concat()), Err(RowError::Torn), "an NT hash was promised");
         assert!(matches!(Account::decode(&[&encoded[..], &[6, 9, 0]].concat()), Err(RowError::Attributes(_))));
-        assert_eq!(Nas::decode(&[&[2], &encoded[1..]].concat()), Err(RowError::Unknown("flags")));
+        assert_eq!(Nas::decode(&[&[4], &encoded[1..]].concat()), Err(RowError::Unknown("flags")));
         assert_eq!(Nas::decode(&[&encoded[..], &[0xff]].concat()), Err(RowError::Name));
+    }
+
+    #[test]
+    fn two_secrets_are_golden_and_the_one_that_proves_is_found() {
+        let both = SharedSecrets { current: Secret::new(*b"new"), former: Some(Secret::new(*b"former")) };
+        assert_eq!(hex::encode(both.join().expose()), "03006e6577666f726d6572");
+        assert_eq!(SharedSecrets::split(both.join(), true), Ok(both.clone()));
+        assert_eq!(SharedSecrets::split(Secret::new([9, 0, 1]), true), Err(RowError::Torn));
+        let alone = SharedSecrets { current: Secret::new(*b"new"), former: None };
+        assert_eq!(SharedSecrets::split(alone.join(), false), Ok(alone.clone()));
+        let proof = |right: &'static [u8]| move |secret: &Secret| secret.expose() == right;
+        assert_eq!(both.clone().prove(&true, proof(b"former")), (Secret::new(*b"former"), true));
+        assert_eq!(both.clone().prove(&true, proof(b"new")), (Secret::new(*b"new"), true));
+        assert_eq!((both.prove(&true, proof(b"x")).1, alone.prove(&true, proof(b"former")).1), (false, false));
     }
 
     #[test]

@@ -50,7 +50,7 @@ impl Agent {
         store::write(&state, hosts)?;
         let [dns, bootp, radius, status] = [free_port()?, free_port()?, free_port()?, free_port()?];
         let config = format!(
-            "state_dir = {:?}\n[dns]\nlisten = [\"{dns}\"]\n[dhcp]\nlisten = \"{bootp}\"\n[radius]\nlisten = [\"{radius}\"]\n[status]\nlisten = \"{status}\"\n",
+            "state_dir = {:?}\n[dns]\nlisten = [\"{dns}\"]\n[dhcp]\nlisten = \"{bootp}\"\n[radius]\nlisten = [\"{radius}\"]\naccounting = []\n[status]\nlisten = \"{status}\"\n",
             state.display().to_string()
         );
         let config = folder.write("agent.toml", &config)?;

@@ -11,7 +11,7 @@ use holdfast_master::keys::Authority;
 use holdfast_proto::dhcp::policy::{POLICY, PolicyRow, Share, Unknown};
 use holdfast_proto::dhcp::table::{RESERVATION, Reservation, SUBNET, SubnetRow, reservation_key, subnet_key};
 use holdfast_proto::dns::{NODE, Node, Place, RrSet, ZONE, ZoneRow, rdata, rtype};
-use holdfast_proto::radius::{ACCOUNT, Account, AccountState, NAS, Nas, account_key, nas_key};
+use holdfast_proto::radius::{ACCOUNT, Account, AccountState, FurtherVerifiers, NAS, Nas, account_key, nas_key};
 use holdfast_proto::snapshot::{
     Change, DataKey, Feed, Grant, HpkePrivate, HpkePublic, Institution, SigningKey, Stamp, State, Trust, TrustDraft, wrapped_key_row,
 };
@@ -267,8 +267,12 @@ fn people(key: &DataKey, agent: &HpkePublic) -> Result<Vec<Change>> {
         let verifier = Argon2::default().hash_password(password.as_bytes()).map_err(|wrong| anyhow::anyhow!("argon2id: {wrong}"))?.to_string();
         let row_key = account_key(name);
         // Service-Type = Framed (RFC 2865 section 5.6).
-        let account =
-            Account { state: AccountState::Active, verifier: key.encrypt(ACCOUNT, &row_key, verifier.as_bytes())?, attributes: vec![6, 6, 0, 0, 0, 2] };
+        let account = Account {
+            state: AccountState::Active,
+            verifier: key.encrypt(ACCOUNT, &row_key, verifier.as_bytes())?,
+            further: FurtherVerifiers::default(),
+            attributes: vec![6, 6, 0, 0, 0, 2],
+        };
         rows.push(Change::put(ACCOUNT, row_key, account.encode()));
     }
     Ok(rows)
@@ -277,7 +281,8 @@ fn people(key: &DataKey, agent: &HpkePublic) -> Result<Vec<Change>> {
 /// One NAS: this machine.
 fn access(key: &DataKey, agent: &HpkePublic) -> Result<Vec<Change>> {
     let row_key = nas_key(IpNet::new(Ipv4Addr::LOCALHOST.into(), 32)?);
-    let nas = Nas { name: "loopback".into(), secret: key.encrypt(NAS, &row_key, SHARED_SECRET)?, require_message_authenticator: true };
+    let nas =
+        Nas { name: "loopback".into(), secret: key.encrypt(NAS, &row_key, SHARED_SECRET)?, require_message_authenticator: true, has_former_secret: false };
     Ok(vec![wrapped_key_row(key, NODE_ID, agent)?, Change::put(NAS, row_key, nas.encode())])
 }
 

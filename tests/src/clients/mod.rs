@@ -1,6 +1,6 @@
 //! Clients of the three protocols.
 //!
-//! Other people's programs are the witnesses: `dig`, `bootptest`, `udhcpc`, `dhclient`, `dhcping` and `radclient` ask as the machines of a
+//! Other people's programs are the witnesses: `dig`, `bootptest`, `udhcpc`, `dhclient`, `dhcping`, `radclient` and `eapol_test` ask as the machines of a
 //! campus do, and know nothing of our code. Each is run in a box of the lab's network, or on this machine's own, and its answer
 //! is read into a value. The loops that count every answer while a cable is pulled are our own ([`counting`]), with a parser
 //! that shares nothing with the one it tests; so is the relay's request ([`relay`]).
@@ -9,13 +9,15 @@ mod boot;
 pub mod counting;
 mod dhcrelay;
 mod dig;
+mod eapol;
 mod radius;
 pub mod relay;
 
 pub use boot::{BootpReply, Lease, bootptest, dhclient, dhcping, udhcpc};
 pub use dhcrelay::Dhcrelay;
 pub use dig::{Dig, DigAnswer, Record};
-pub use radius::{RadiusReply, radclient};
+pub use eapol::{EapolTest, eapol_test};
+pub use radius::{RadiusReply, radclient, radclient_acct, radclient_chap};
 
 use crate::netns::Netns;
 use anyhow::{Context, Result};

@@ -4,8 +4,10 @@
 //! seconds. Each target is a plain `fn(&[u8])` with seeds made by code; the same functions are driven by coverage-guided
 //! cargo-fuzz on demand (`tests/fuzz-cargo`). A run is told by its seed number and can be repeated exactly.
 
+pub mod accounting;
 pub mod dhcp;
 pub mod dns;
+pub mod eap;
 pub mod import;
 mod mutate;
 pub mod radius;
@@ -39,6 +41,8 @@ pub const TARGETS: &[Target] = &[
     Target { name: "resolver", seeds: resolver::seeds, run: resolver::target },
     Target { name: "dhcp", seeds: dhcp::seeds, run: dhcp::target },
     Target { name: "radius", seeds: radius::seeds, run: radius::target },
+    Target { name: "eap", seeds: eap::seeds, run: eap::target },
+    Target { name: "accounting", seeds: accounting::seeds, run: accounting::target },
     Target { name: "import", seeds: import::seeds, run: import::target },
 ];
 

@@ -1,10 +1,12 @@
 //! RADIUS: no datagram may panic the core, and whatever it replies must be a well-formed, signed reply to that request.
 
+use holdfast_proto::radius::eap::{EapOutcome, Moment, Sessions, Surroundings};
 use holdfast_proto::radius::packet::{Attributes, PACKET_LIMIT_BYTES, Packet, attribute, code, encode_request, hide_password, is_reply_to, reveal_password};
-use holdfast_proto::radius::{ACCOUNT, Account, AccountState, Keys, NAS, Nas, Outcome, Replied, Verdict, account_key, answer, nas_key};
+use holdfast_proto::radius::{ACCOUNT, Account, AccountState, FurtherVerifiers, Keys, NAS, Nas, Outcome, Replied, Verdict, account_key, answer, nas_key};
 use holdfast_proto::snapshot::{Change, DataKey, DataKeyRing, Feed, State, Table, View};
 use holdfast_proto::words::{Secret, UnixMillis};
 use std::sync::LazyLock;
+use std::time::Duration;
 
 const AUTHENTICATOR: [u8; 16] = *b"0123456789abcdef";
 const SECRET: &[u8] = b"testing123";
@@ -24,12 +26,13 @@ fn world() -> World {
     let field = |table: Table, row_key: &[u8], plain: &[u8]| key.encrypt(table, row_key, plain).expect("a key that encrypts");
     let account = |name: &str, state| {
         let row_key = account_key(name);
-        let account = Account { state, verifier: field(ACCOUNT, &row_key, b"$argon2id$"), attributes: vec![6, 6, 0, 0, 0, 2] };
+        let account =
+            Account { state, verifier: field(ACCOUNT, &row_key, b"$argon2id$"), further: FurtherVerifiers::default(), attributes: vec![6, 6, 0, 0, 0, 2] };
         Change::put(ACCOUNT, row_key, account.encode())
     };
     let nas = |net: &str, require_message_authenticator| {
         let row_key = nas_key(net.parse().expect("a network"));
-        let nas = Nas { name: net.to_owned(), secret: field(NAS, &row_key, SECRET), require_message_authenticator };
+        let nas = Nas { name: net.to_owned(), secret: field(NAS, &row_key, SECRET), require_message_authenticator, has_former_secret: false };
         Change::put(NAS, row_key, nas.encode())
     };
     let view = |feed, changes| State::empty(feed).compose(changes).expect("short rows").expect("a change").into_view();
@@ -95,6 +98,14 @@ fn ask(bytes: &[u8], peer: &str) {
     let mut answered = |datagram: &[u8], verified| match answer(&WORLD.people, &WORLD.access, &WORLD.keys, datagram, peer, UnixMillis(0), &mut out) {
         Outcome::Silent(_) => None,
         Outcome::Replied(replied) => Some((replied, out)),
+        // What a conversation makes of it is tried by a target of its own; without a certificate it is refused.
+        Outcome::Eap(request) => {
+            let with = Surroundings { people: &WORLD.people, keys: &WORLD.keys, tls: None };
+            match Sessions::default().on_request(*request, &with, &Moment { now: Duration::ZERO, random: [7; 32] }, &mut out) {
+                EapOutcome::Replied(replied, _) => Some((replied, out)),
+                other => panic!("EAP without a certificate: {other:?}"),
+            }
+        }
         Outcome::Check(check) => {
             assert!(!check.password().expose().is_empty(), "an empty password was let through");
             Some((check.conclude(verified, &mut out), out))

@@ -101,6 +101,17 @@ impl Log {
         Ok(file)
     }
 
+    /// What follows is another log: after a failure some frames may be on the disk under numbers that must not be given to others.
+    pub fn begin_anew(&mut self, id: LogId) {
+        self.id = id;
+        self.open = None;
+    }
+
+    /// What all segments take on the disk.
+    pub fn bytes(&self) -> u64 {
+        self.segments.iter().map(|kept| kept.bytes.next_multiple_of(BLOCK_BYTES)).sum()
+    }
+
     /// Removes what was taken by all readers, and the oldest of what is more than the bounds allow; never the segment that
     /// is being written. Gives how many frames were removed that somebody had not taken.
     pub fn trim(&mut self, taken: Position) -> io::Result<u64> {
@@ -121,16 +132,15 @@ impl Log {
     }
 
     fn fits(&self) -> bool {
-        let bytes: u64 = self.segments.iter().map(|kept| kept.bytes.next_multiple_of(BLOCK_BYTES)).sum();
         let frames: u64 = self.segments.iter().map(|kept| kept.frames).sum();
-        bytes <= self.bounds.bytes && frames <= self.bounds.frames
+        self.bytes() <= self.bounds.bytes && frames <= self.bounds.frames
     }
 }
 
 impl Kept {
-    /// One that the disk does not give back holds nothing that anybody could still get.
+    /// Of one that the disk does not give back nobody knows how far it goes: it goes when one behind it was taken, or the bounds say so.
     fn read(dir: &Path, segment: Segment) -> Self {
-        let bytes = segment.read(dir).unwrap_or_default();
+        let Ok(bytes) = segment.read(dir) else { return Self { segment, bytes: 0, frames: 0, last: u64::MAX } };
         let (frames, last) = numbers(segment, &bytes).fold((0, 0), |(count, _), number| (count + 1, number));
         Self { segment, bytes: bytes.len() as u64, frames, last }
     }

@@ -26,7 +26,15 @@ impl Bench {
     }
 
     fn heartbeat(&mut self, signed: Vec<u8>) -> Vec<Output> {
-        self.hear(from_master::Message::Heartbeat(Heartbeat { now_ms: u64::MAX, latest: Vec::new(), signed, echo: 0, takes_leases: false })).unwrap()
+        self.hear(from_master::Message::Heartbeat(Heartbeat {
+            now_ms: u64::MAX,
+            latest: Vec::new(),
+            signed,
+            echo: 0,
+            takes_leases: false,
+            takes_accounting: false,
+        }))
+        .unwrap()
     }
 
     fn signed(&self, time: u64) -> Vec<u8> {

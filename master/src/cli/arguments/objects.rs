@@ -241,19 +241,6 @@ pub(in crate::cli) enum CampusCommand {
     },
 }
 
-#[derive(Debug, Subcommand)]
-pub(in crate::cli) enum NasCommand {
-    /// List NASs.
-    List,
-    /// Delete a NAS: from then on its requests are not answered.
-    Del {
-        /// Its name.
-        name: String,
-        #[command(flatten)]
-        wish: Wish,
-    },
-}
-
 /// What to import.
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Import {

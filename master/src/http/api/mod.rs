@@ -18,6 +18,8 @@ mod leases;
 mod me;
 mod moves;
 mod named;
+mod nas;
+mod network_sessions;
 mod networks;
 mod nodes;
 mod organisation;
@@ -36,6 +38,7 @@ mod webhooks;
 mod write;
 
 pub use change_sets::Recorder;
+pub use network_sessions::{open_place, seal_place};
 pub use request::{open_cursor, read as read_draft, seal_cursor};
 
 use super::{App, Problem};
@@ -71,12 +74,13 @@ fn open() -> OpenApiRouter<App> {
         .merge(changes::routes())
         .merge(audit::routes())
         .merge(leases::routes())
+        .merge(network_sessions::routes())
         .merge(stream::routes())
 }
 
 /// What writes the hostname database by way of `write::make` alone, and so can be a part of a change set.
 fn writes() -> OpenApiRouter<App> {
-    let places = OpenApiRouter::new().merge(networks::routes()).merge(places::routes()).merge(space::routes());
+    let places = OpenApiRouter::new().merge(networks::routes()).merge(nas::routes()).merge(places::routes()).merge(space::routes());
     let things = OpenApiRouter::new().merge(hosts::routes()).merge(records::routes()).merge(moves::routes()).merge(organisation::routes());
     things.merge(places).merge(change_sets::routes())
 }
@@ -90,6 +94,7 @@ fn secretive() -> OpenApiRouter<App> {
         .merge(webhooks::routes())
         .merge(nodes::routes())
         .merge(transfers::routes())
+        .merge(nas::secretive())
 }
 
 async fn no_such_address(uri: http::Uri) -> Problem {

@@ -1,5 +1,4 @@
-//! `/subnets`, `/zones` and `/campuses`: list, read, add. Changing them comes with a later issue. `/nas`: list and delete; they
-//! come in by imports, which can encrypt their secrets.
+//! `/subnets`, `/zones` and `/campuses`: list, read, add.
 
 use super::{
     BODY_LIMIT_BYTES, changes,
@@ -10,7 +9,7 @@ use super::{
 };
 use crate::{
     http::{App, Problem, session::Visitor},
-    inventory::{self, Action, CampusDraft, Edit, NasObject, SubnetDraft, SubnetObject, ZoneDraft, ZoneObject, authorise},
+    inventory::{self, CampusDraft, Edit, SubnetDraft, SubnetObject, ZoneDraft, ZoneObject},
 };
 use axum::{
     Json,
@@ -29,8 +28,6 @@ pub(super) fn routes() -> OpenApiRouter<App> {
         .routes(routes!(zone))
         .routes(routes!(campuses, add_campus))
         .routes(routes!(campus))
-        .routes(routes!(nas))
-        .routes(routes!(delete_nas))
 }
 
 #[utoipa::path(
@@ -196,32 +193,4 @@ async fn add_campus(State(app): State<App>, visitor: Visitor, uri: Uri, Body(bod
     let outcome = make(&app, &visitor, &wish, Edit::CampusAdd(draft), None).await?;
     let object = find_campus(&app, &name).await?;
     Ok(with_header(answer(&app, &wish, outcome, object, StatusCode::CREATED).await, header::LOCATION, &format!("/api/v1/campuses/{name}")))
-}
-
-#[utoipa::path(
-    get,
-    path = "/nas",
-    operation_id = "listNas",
-    summary = "NASs: who may ask RADIUS.",
-    responses((status = 200, body = Page<NasObject>)),
-)]
-async fn nas(State(app): State<App>, visitor: Visitor, uri: Uri) -> Result<Json<Page<NasObject>>, Problem> {
-    Parameters::of(&uri, &[])?;
-    authorise(&visitor.actor("api"), Action::Read, "all NASs")?;
-    Ok(Json(Page { items: inventory::nas(&app.pool).await?, next: None }))
-}
-
-/// Without `If-Match`: a NAS has no version, and whoever deletes one means it whatever its secret is.
-#[utoipa::path(
-    delete,
-    path = "/nas/{name}",
-    operation_id = "deleteNas",
-    summary = "Delete a NAS: from then on its requests are not answered.",
-    params(OfWrites),
-    responses((status = 200, body = Written<NasObject>)),
-)]
-async fn delete_nas(State(app): State<App>, visitor: Visitor, Path(name): Path<String>, uri: Uri) -> Result<Response, Problem> {
-    let wish = Wish::of(&uri)?;
-    let outcome = make(&app, &visitor, &wish, Edit::NasDelete { name }, None).await?;
-    Ok(answer(&app, &wish, outcome, None::<NasObject>, StatusCode::OK).await)
 }

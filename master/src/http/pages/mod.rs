@@ -8,6 +8,7 @@ mod effects;
 mod form;
 mod hosts;
 mod login;
+mod sessions;
 mod story;
 
 use super::{App, Problem, session::Visitor};
@@ -41,6 +42,7 @@ pub(super) fn routes() -> Router<App> {
         .route("/hosts/{name}", get(hosts::show))
         .route("/hosts/{name}/edit", get(edit::edit_form).post(edit::edit_step))
         .route("/hosts/{name}/delete", get(edit::delete_form).post(edit::delete))
+        .route("/sessions", get(sessions::list))
         .route("/changes/{id}/served", get(hosts::served))
         .layer(axum::extract::DefaultBodyLimit::max(256 * 1024))
 }

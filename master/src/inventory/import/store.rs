@@ -131,7 +131,14 @@ impl Storing<'_, '_> {
             let Ok(secret) = key.encrypt(radius::NAS, &row_key, client.secret.expose()) else {
                 return Ok(Err(vec![ImportError::new(client.place, "the secret could not be encrypted: the system gives no randomness")]));
             };
-            let draft = NasDraft { name: client.name, prefix: client.prefix, secret, require_message_authenticator: client.require_message_authenticator };
+            let draft = NasDraft {
+                name: client.name,
+                prefix: client.prefix,
+                secret,
+                require_message_authenticator: client.require_message_authenticator,
+                has_former_secret: false,
+                about: None,
+            };
             edits.push((vec![client.place], Edit::NasPut(draft)));
         }
         for (places, edit) in edits {

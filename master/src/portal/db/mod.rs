@@ -3,6 +3,7 @@
 pub(super) mod accounts;
 pub(super) mod agents;
 pub(super) mod generations;
+pub(super) mod kept;
 
 use sqlx::PgPool;
 use sqlx::migrate::MigrateError;

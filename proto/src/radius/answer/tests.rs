@@ -1,8 +1,14 @@
-use super::super::nas_key;
+use super::super::eap::{EapOutcome, Moment, Sessions, Surroundings};
+use super::super::mppe::reveal_key;
+use super::super::mschap::nt_hash;
 use super::super::packet::{encode_request, hide_password, is_reply_to};
+use super::super::table::{ACCOUNT, Account, AccountState, FurtherVerifiers, account_key, cleartext_key, nas_key, nt_hash_key};
 use super::*;
+use crate::radius::table::NAS;
 use crate::snapshot::{Change, DataKey, Feed, State};
+use md5::{Digest, Md5};
 use proptest::prelude::*;
+use std::time::Duration;
 
 const AUTHENTICATOR: Authenticator = *b"0123456789abcdef";
 const VLAN: [u8; 6] = [81, 6, b'0', b'1', b'0', b'0'];
@@ -15,18 +21,34 @@ struct World {
 
 fn world() -> World {
     let key = DataKey::from_bytes([7; 32]);
-    let account = |name: &str, state| {
-        let verifier = key.encrypt(ACCOUNT, &account_key(name), format!("verifier of {name}").as_bytes()).unwrap();
-        Change::put(ACCOUNT, account_key(name), Account { state, verifier, attributes: VLAN.to_vec() }.encode())
+    let account = |name: &str, state, password: Option<&str>| {
+        let (row_key, password) = (account_key(name), password.map(Secret::new));
+        let verifier = key.encrypt(ACCOUNT, &row_key, format!("verifier of {name}").as_bytes()).unwrap();
+        let field = |row_key: &[u8], plain: Secret| key.encrypt(ACCOUNT, row_key, plain.expose()).unwrap();
+        let nt_hash = password.as_ref().and_then(nt_hash).map(|hash| field(&nt_hash_key(&row_key), hash));
+        let further = FurtherVerifiers { nt_hash, cleartext: password.map(|password| field(&cleartext_key(&row_key), password)) };
+        Change::put(ACCOUNT, row_key, Account { state, verifier, further, attributes: VLAN.to_vec() }.encode())
     };
     let nas = |net: &str, require_message_authenticator| {
         let row_key = nas_key(net.parse().unwrap());
         let secret = key.encrypt(NAS, &row_key, b"testing123").unwrap();
-        Change::put(NAS, row_key, Nas { name: net.to_owned(), secret, require_message_authenticator }.encode())
+        Change::put(NAS, row_key, Nas { name: net.to_owned(), secret, require_message_authenticator, has_former_secret: false }.encode())
     };
     let lost = DataKey::from_bytes([8; 32]).encrypt(ACCOUNT, b"lost", b"x").unwrap();
-    let lost = Change::put(ACCOUNT, *b"lost", Account { state: AccountState::Active, verifier: lost, attributes: vec![] }.encode());
-    let people = vec![account("ada", AccountState::Active), account("old", AccountState::Suspended), lost];
+    let lost = Change::put(
+        ACCOUNT,
+        *b"lost",
+        Account { state: AccountState::Active, verifier: lost, further: FurtherVerifiers::default(), attributes: vec![] }.encode(),
+    );
+    let people = vec![
+        account("ada", AccountState::Active, Some("right")),
+        account("old", AccountState::Suspended, Some("right")),
+        account("plain", AccountState::Active, None),
+        account("User", AccountState::Active, Some("another")),
+        account("RFC\\User", AccountState::Active, Some("clientPass")),
+        account("OLD\\User", AccountState::Suspended, Some("clientPass")),
+        lost,
+    ];
     let view = |feed, changes| State::empty(feed).compose(changes).unwrap().unwrap().into_view();
     World {
         people: view(Feed::PEOPLE, people),
@@ -41,6 +63,24 @@ fn secret() -> Secret {
 
 fn tlv(kind: u8, value: &[u8]) -> Vec<u8> {
     [&[kind, value.len() as u8 + 2], value].concat()
+}
+
+fn name(name: &str) -> Vec<u8> {
+    tlv(attribute::USER_NAME, name.as_bytes())
+}
+
+/// CHAP over the Request Authenticator, or over a challenge of its own.
+fn chap(who: &str, password: &str, challenge: Option<&[u8]>) -> Vec<u8> {
+    let hash = Md5::new().chain_update([9]).chain_update(password).chain_update(challenge.unwrap_or(&AUTHENTICATOR)).finalize();
+    let challenge = challenge.map(|challenge| tlv(attribute::CHAP_CHALLENGE, challenge)).unwrap_or_default();
+    [name(who), tlv(attribute::CHAP_PASSWORD, &[&[9], &hash[..]].concat()), challenge].concat()
+}
+
+/// The exchange of RFC 2759 section 9.2, whose name is "User" and whose password "clientPass".
+fn mschap(who: &str) -> Vec<u8> {
+    let challenge = hex::decode("5b5d7c7d7b3f2f3e3c2c602132262628").unwrap();
+    let response = hex::decode("070021402324255e262a28295f2b3a337c7e000000000000000082309ecd8d708b5ea08faa3981cd83544233114a3d85d6df").unwrap();
+    [name(who), microsoft_attribute(microsoft::CHAP_CHALLENGE, &challenge), microsoft_attribute(microsoft::CHAP2_RESPONSE, &response)].concat()
 }
 
 fn pap(name: &str, password: &str) -> Vec<u8> {
@@ -71,6 +111,14 @@ fn ask(attributes: &[u8]) -> (Result<Verdict, Reason>, Vec<u8>) {
         Outcome::Check(check) => {
             let right = check.password().expose() == b"right";
             check.conclude(right, &mut out)
+        }
+        Outcome::Eap(request) => {
+            let World { people, keys, .. } = world();
+            let with = Surroundings { people: &people, keys: &keys, tls: None };
+            match Sessions::default().on_request(*request, &with, &Moment { now: Duration::ZERO, random: [7; 32] }, &mut out) {
+                EapOutcome::Replied(replied, _) => replied,
+                other => panic!("{other:?}"),
+            }
         }
     };
     let reply = &out[..replied.len];
@@ -118,11 +166,50 @@ fn one_way_of_proving_oneself_and_one_name() {
     for mixed in [[ada.clone(), chap.clone()], [ada.clone(), eap.clone()], [ada.clone(), pap("", "x")], [chap.clone(), eap.clone()]] {
         assert_eq!(ask(&mixed.concat()).0, rejected(RejectReason::MixedCredentials));
     }
-    assert_eq!(ask(&chap).0, rejected(RejectReason::UnsupportedMethod));
-    assert_eq!(ask(&eap), (rejected(RejectReason::UnsupportedMethod), tlv(attribute::EAP_MESSAGE, &[EAP_FAILURE, 9, 0, 4])));
+    let mschap = microsoft_attribute(microsoft::CHAP2_RESPONSE, &[0; 50]);
+    assert_eq!(ask(&[ada.clone(), mschap.clone()].concat()).0, rejected(RejectReason::MixedCredentials));
+    assert_eq!(ask(&[name("ada"), microsoft_attribute(MS_CHAP_RESPONSE, &[0; 50])].concat()).0, rejected(RejectReason::UnsupportedMethod), "MS-CHAPv1");
+    assert_eq!(ask(&[name("ada"), mschap].concat()).0, rejected(RejectReason::UnsupportedMethod), "there is no challenge");
+    assert_eq!(ask(&chap).0, rejected(RejectReason::NoUserName));
+    let failure = tlv(attribute::EAP_MESSAGE, &[4, 9, 0, 4]);
+    assert_eq!(ask(&eap), (rejected(RejectReason::NoUserName), failure.clone()));
+    assert_eq!(ask(&[name("ada"), eap].concat()), (rejected(RejectReason::NoEapCertificate), failure));
     assert_eq!(ask(&[tlv(attribute::USER_NAME, b"eve"), ada].concat()).0, rejected(RejectReason::NoUserName));
     let odd = [tlv(attribute::USER_NAME, b"ada"), tlv(attribute::USER_PASSWORD, &[0; 17])].concat();
     assert_eq!(ask(&odd).0, rejected(RejectReason::PasswordLength));
+}
+
+#[test]
+fn chap_needs_the_password_itself() {
+    assert_eq!(ask(&chap("ada", "right", None)), (Ok(Verdict::Accept), VLAN.to_vec()));
+    assert_eq!(ask(&chap("ada", "right", Some(b"challenge"))).0, Ok(Verdict::Accept));
+    for (who, password, why) in [
+        ("ada", "wrong", RejectReason::WrongPassword),
+        ("plain", "right", RejectReason::NoCleartext),
+        ("nobody", "right", RejectReason::UnknownUser),
+        ("nobody", "", RejectReason::UnknownUser),
+    ] {
+        assert_eq!(ask(&chap(who, password, None)), (rejected(why), vec![]), "{who}");
+    }
+    assert_eq!(ask(&chap("old", "right", None)), (rejected(RejectReason::Suspended), tlv(attribute::REPLY_MESSAGE, SUSPENDED_MESSAGE)));
+}
+
+#[test]
+fn mschap_proves_the_server_too_and_hands_out_keys_with_an_accept_alone() {
+    let error = |number: u32| microsoft_attribute(microsoft::CHAP_ERROR, format!("\u{7}E={number} R=0 C=5B5D7C7D7B3F2F3E3C2C602132262628 V=3").as_bytes());
+    assert_eq!(ask(&mschap("User")), (rejected(RejectReason::WrongPassword), error(691)), "the account has another password");
+    assert_eq!(ask(&mschap("plain")), (rejected(RejectReason::NoNtHash), error(691)));
+    assert_eq!(ask(&mschap("nobody")), (rejected(RejectReason::UnknownUser), error(691)));
+    let suspended = [error(647), tlv(attribute::REPLY_MESSAGE, SUSPENDED_MESSAGE)].concat();
+    assert_eq!(ask(&mschap("OLD\\User")), (rejected(RejectReason::Suspended), suspended));
+
+    let (verdict, attributes) = ask(&mschap("RFC\\User"));
+    assert_eq!(verdict, Ok(Verdict::Accept));
+    let success = microsoft_attribute(microsoft::CHAP2_SUCCESS, b"\x07S=407A5589115FD0D6209F510FE9C04566932CDA56");
+    let keys = attributes.strip_prefix(&success[..]).and_then(|rest| rest.strip_suffix(&VLAN[..])).expect("the proof first, the account's own last");
+    assert_eq!(keys.len(), 2 * 42);
+    let send = reveal_key(&keys[8..42], &secret(), &AUTHENTICATOR).unwrap();
+    assert_eq!(hex::encode(send.expose()), "8b7cdc149b993a1ba118cb153f56dccb", "RFC 3079 section 3.5.3");
 }
 
 #[test]

@@ -1,0 +1,3 @@
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| (holdfast_lab::fuzz::target("accounting").expect("it is a target").run)(bytes));
