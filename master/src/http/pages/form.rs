@@ -191,7 +191,7 @@ fn is_at(pointer: &str, place: &str) -> bool {
     pointer.strip_prefix(place).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
-fn words(text: &str) -> Vec<&str> {
+pub(super) fn words(text: &str) -> Vec<&str> {
     text.split([' ', ',', ';', '\t', '\r', '\n']).filter(|word| !word.is_empty()).collect()
 }
 

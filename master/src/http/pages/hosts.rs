@@ -56,14 +56,14 @@ pub(super) async fn list(State(app): State<App>, Person(visitor): Person, Query(
         None => None,
     };
     let next = found.next.as_deref().map(seal_cursor);
-    page(HostsPage { frame: Frame::of(&app, &visitor), search, hosts: found.hosts, paged, next, gone: given.gone, follow })
+    page(HostsPage { frame: Frame::of(&app, &visitor, "hosts").await?, search, hosts: found.hosts, paged, next, gone: given.gone, follow })
 }
 
-fn addresses(host: &Host) -> Vec<String> {
+pub(super) fn addresses(host: &Host) -> Vec<String> {
     host.draft.interfaces.iter().flat_map(|interface| &interface.addresses).map(ToString::to_string).collect()
 }
 
-fn macs(host: &Host) -> Vec<String> {
+pub(super) fn macs(host: &Host) -> Vec<String> {
     host.draft.interfaces.iter().filter_map(|interface| interface.mac).map(|mac| mac.to_string()).collect()
 }
 
@@ -95,7 +95,7 @@ pub(super) async fn show(
         Some(change_set) => Some(follow(&app, change_set).await?),
         None => None,
     };
-    page(HostPage { frame: Frame::of(&app, &visitor), host, history, saved: given.saved.is_some(), follow })
+    page(HostPage { frame: Frame::of(&app, &visitor, "hosts").await?, host, history, saved: given.saved.is_some(), follow })
 }
 
 fn facts(host: &Host) -> [(&'static str, &str); 5] {
@@ -148,7 +148,7 @@ struct FollowPart {
     done: bool,
 }
 
-async fn follow(app: &App, change_set: Uuid) -> Result<String, Refused> {
+pub(super) async fn follow(app: &App, change_set: Uuid) -> Result<String, Refused> {
     let part = ServedPart::new(app.served.now(change_set).await);
     let done = part.done;
     Ok(FollowPart { change_set, served: part.render()?, done }.render()?)
