@@ -34,7 +34,7 @@ document.addEventListener("keydown", (event) => {
 // From address to address: left and right by one, up and down by a row of the map as it is laid out now.
 function walk(event) {
   const map = event.target.closest("[data-map]");
-  const columns = getComputedStyle(map).gridTemplateColumns.split(" ").length;
+  const columns = getComputedStyle(map.querySelector("ol")).gridTemplateColumns.split(" ").length;
   const step = { ArrowLeft: -1, ArrowRight: 1, ArrowUp: -columns, ArrowDown: columns, Home: -Infinity, End: Infinity }[event.key];
   if (!step) return;
   const cells = [...map.querySelectorAll(".cell")];

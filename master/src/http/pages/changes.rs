@@ -86,7 +86,7 @@ fn position(text: &str) -> Result<(DateTime<Utc>, Uuid), Problem> {
 pub(super) fn summary(set: &ChangeSet) -> String {
     let counted = set.rows.iter().filter(|(kind, _)| !matches!(kind.as_str(), "interface" | "name"));
     let words: Vec<String> = counted.map(|(kind, count)| if *count == 1 { kind.clone() } else { format!("{count} × {kind}") }).collect();
-    if words.is_empty() { "nothing that stays".to_owned() } else { words.join(", ") }
+    if words.is_empty() { "on record only".to_owned() } else { words.join(", ") }
 }
 
 #[derive(Template)]
@@ -168,7 +168,7 @@ mod tests {
         let mut set = ChangeSet { change_set: Uuid::nil(), at: Utc::now(), actor, via, reason: String::new(), author: None, approved_by: None, rows };
         assert_eq!(summary(&set), "3 × host, record");
         set.rows.clear();
-        assert_eq!(summary(&set), "nothing that stays");
+        assert_eq!(summary(&set), "on record only");
     }
 
     #[test]

@@ -78,10 +78,15 @@ pub(super) struct Picked {
     address: String,
     #[serde(default)]
     mac: String,
+    /// A host that it shall be like.
+    like: Option<String>,
 }
 
 pub(super) async fn new_form(State(app): State<App>, Person(visitor): Person, Query(picked): Query<Picked>) -> Result<Response, Refused> {
-    let mut form = HostForm::empty();
+    let mut form = match &picked.like {
+        Some(name) => HostForm::like(&find(&app, &visitor, name).await?.draft),
+        None => HostForm::empty(),
+    };
     form.interfaces[0].addresses = picked.address;
     form.interfaces[0].mac = picked.mac;
     page(EditPage::new(&app, &visitor, None, form).await?)

@@ -7,6 +7,7 @@ mod ask;
 mod changes;
 mod checks;
 mod dhcp;
+mod drafts;
 mod edit;
 mod effects;
 mod find;
@@ -14,9 +15,11 @@ mod form;
 mod hosts;
 mod import;
 mod login;
+mod moves;
 mod nas;
 mod nodes;
 mod overview;
+mod people;
 mod sessions;
 mod story;
 mod strip;
@@ -24,7 +27,7 @@ mod subnets;
 mod zones;
 
 use super::{App, Problem, session::Visitor};
-use crate::snapshots::Hold;
+use crate::{inventory::Action, snapshots::Hold};
 use askama::Template;
 use axum::{
     Router,
@@ -55,6 +58,8 @@ pub(super) fn routes() -> Router<App> {
         .route("/hosts/new", get(edit::new_form).post(edit::new_step))
         .route("/hosts/{name}", get(hosts::show))
         .route("/hosts/{name}/edit", get(edit::edit_form).post(edit::edit_step))
+        .route("/hosts.csv", get(hosts::csv))
+        .route("/hosts/{name}/move", get(moves::form).post(moves::step))
         .route("/hosts/{name}/delete", get(edit::delete_form).post(edit::delete))
         .route("/sessions", get(sessions::list))
         .merge(places())
@@ -89,6 +94,9 @@ fn work() -> Router<App> {
         .route("/changes", get(changes::list))
         .route("/changes/{id}", get(changes::show))
         .route("/changes/{id}/revert", get(changes::revert_form).post(changes::revert_step))
+        .route("/drafts", get(drafts::list))
+        .route("/drafts/{id}", get(drafts::show).post(drafts::step))
+        .route("/people", get(people::list))
         .route("/checks", get(checks::list))
         .route("/checks/run", post(checks::run))
         .route("/checks/waive", get(checks::waive_form).post(checks::waive_step))
@@ -112,10 +120,11 @@ struct Place {
 enum Who {
     Everybody,
     SeesAll,
+    Grants,
     Edits,
 }
 
-const PLACES: [Place; 9] = [
+const PLACES: [Place; 10] = [
     Place { path: "hosts", word: "Hosts", key: 'h', is_for: Who::Everybody },
     Place { path: "subnets", word: "Subnets", key: 's', is_for: Who::Everybody },
     Place { path: "zones", word: "Zones", key: 'z', is_for: Who::Everybody },
@@ -124,6 +133,7 @@ const PLACES: [Place; 9] = [
     Place { path: "campuses", word: "Campuses", key: 'p', is_for: Who::Everybody },
     Place { path: "changes", word: "Changes", key: 'c', is_for: Who::Everybody },
     Place { path: "checks", word: "Checks", key: 'k', is_for: Who::SeesAll },
+    Place { path: "people", word: "People", key: 'e', is_for: Who::Grants },
     Place { path: "import", word: "Import", key: 'i', is_for: Who::Edits },
 ];
 
@@ -133,6 +143,7 @@ pub struct Frame {
     may_edit: bool,
     /// Whether they see everything: what is not theirs to see is not offered.
     sees_all: bool,
+    may_grant: bool,
     /// The first part of the path of the place in the navigation that the page belongs to.
     here: &'static str,
     /// The campuses and how they are.
@@ -148,6 +159,7 @@ impl Frame {
             name: visitor.name.clone(),
             may_edit: visitor.authority.edits(),
             sees_all: visitor.sees_all("everything").is_ok(),
+            may_grant: visitor.authority.somewhere(Action::Grant),
             here,
             strip: strip::strip(app).await?.render()?,
             build: app.build,
@@ -157,10 +169,11 @@ impl Frame {
 
     /// The places there are, for who sees them.
     fn places(&self) -> impl Iterator<Item = &'static Place> {
-        let (sees_all, may_edit) = (self.sees_all, self.may_edit);
+        let (sees_all, may_grant, may_edit) = (self.sees_all, self.may_grant, self.may_edit);
         PLACES.iter().filter(move |place| match place.is_for {
             Who::Everybody => true,
             Who::SeesAll => sees_all,
+            Who::Grants => may_grant,
             Who::Edits => sees_all && may_edit,
         })
     }

@@ -4,7 +4,7 @@ use super::{Frame, Person, Refused, page};
 use crate::{
     http::{App, Problem, session::Visitor},
     inventory::{
-        self, Action, ChangeQuery, ChangeSet, CopyRow, SubnetNumbers, SubnetObject,
+        self, Action, ChangeQuery, ChangeSet, CopyRow, DraftState, SubnetNumbers, SubnetObject,
         checks::{self, FindingFilter, FindingRow, Severity},
         transfers,
     },
@@ -56,6 +56,7 @@ pub(super) async fn show(State(app): State<App>, Person(visitor): Person) -> Res
         let filter = FindingFilter { severity: Some(Severity::Error), limit: SHOWN as i64, ..FindingFilter::default() };
         needs.extend(checks::list(&app.pool, &filter).await?.0.into_iter().map(of_finding));
     }
+    needs.extend(waiting(&app, &visitor).await?);
     needs.sort_by_key(|need| need.class.is_empty());
     let feeds = app.snapshots.feeds().await?.into_iter().filter_map(|feed| {
         let behind = feed.agents.iter().filter(|lag| lag.lags).count();
@@ -68,6 +69,15 @@ pub(super) async fn show(State(app): State<App>, Person(visitor): Person) -> Res
         feeds: feeds.collect(),
         recent: recent(&app, &visitor).await?,
     })
+}
+
+/// Change sets of others that wait for a second person.
+async fn waiting(app: &App, visitor: &Visitor) -> Result<Vec<Need>, Refused> {
+    let proposed = inventory::draft_list(&app.pool, Some(DraftState::Proposed), None, SHOWN as u32).await?;
+    let others = proposed.into_iter().filter(|draft| draft.author != visitor.name && visitor.authority.everywhere(Action::Read));
+    Ok(others
+        .map(|draft| Need { class: "", says: format!("{} asks for a second person: {}", draft.author, draft.reason), link: format!("/drafts/{}", draft.id) })
+        .collect())
 }
 
 async fn recent(app: &App, visitor: &Visitor) -> Result<Vec<ChangeSet>, Refused> {
@@ -83,8 +93,8 @@ async fn of_boxes(app: &App) -> Result<Vec<Need>, Problem> {
         (app.halt)().into_iter().map(|why| Need { class: "bad", says: format!("Nothing is published: {why}"), link: "/campuses".into() }).collect();
     for node in nodes::list(&app.pool, &(boxes.lines)()).await?.into_iter().filter(|node| node.state == "in") {
         let link = format!("/nodes/{}", super::quote(&node.name));
-        if !node.connected {
-            let says = format!("{} has no line to the master{}", node.name, if node.role == "agent" { "; it serves what it has" } else { "" });
+        if node.role == "agent" && !node.connected {
+            let says = format!("{} has no line to the master; it serves what it has", node.name);
             needs.push(Need { class: "bad", says, link: link.clone() });
         }
         let left = node.certificate_end.map(|end| (end - chrono::Utc::now()).num_days());

@@ -2,8 +2,8 @@
 
 use super::{Person, Refused};
 use crate::{
-    db::nodes::{StandingRow, standing},
     http::{App, Problem},
+    nodes::{Standing, standing},
 };
 use askama::Template;
 use axum::{
@@ -15,7 +15,7 @@ use holdfast_proto::{snapshot::Feed, words::NodeId};
 
 /// How the agents of a campus are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Standing {
+pub(super) enum Mood {
     Live,
     Behind,
     CutOff,
@@ -25,7 +25,7 @@ pub(super) enum Standing {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Chip {
     pub campus: String,
-    pub state: Standing,
+    pub state: Mood,
     /// Everything but the campus's name.
     pub words: String,
 }
@@ -33,17 +33,17 @@ pub(super) struct Chip {
 impl Chip {
     fn class(&self) -> &'static str {
         match self.state {
-            Standing::Live => "good",
-            Standing::Behind => "",
-            Standing::CutOff => "bad",
+            Mood::Live => "good",
+            Mood::Behind => "",
+            Mood::CutOff => "bad",
         }
     }
 
     fn sign(&self) -> &'static str {
         match self.state {
-            Standing::Live => "●",
-            Standing::Behind => "◐",
-            Standing::CutOff => "⨯",
+            Mood::Live => "●",
+            Mood::Behind => "◐",
+            Mood::CutOff => "⨯",
         }
     }
 }
@@ -57,11 +57,11 @@ pub(super) struct Strip {
 /// The strip as it is now.
 pub(super) async fn strip(app: &App) -> Result<Strip, Problem> {
     let Some(boxes) = &app.boxes else { return Ok(Strip { chips: vec![] }) };
-    let rows = standing(&app.pool).await?;
+    let rows = standing(&app.pool).await.map_err(Problem::from)?;
     let zone = Feed::ZONE.to_string();
     let newest = app.snapshots.newest().into_iter().find(|(feed, ..)| *feed == zone).map_or(0, |(_, _, generation)| generation as i64);
     let lines = (boxes.lines)();
-    let gone = |row: &StandingRow| {
+    let gone = |row: &Standing| {
         let node = NodeId(*row.id.as_bytes());
         if lines.contains(&node) { None } else { Some((boxes.gone_since)(node)) }
     };
@@ -69,20 +69,20 @@ pub(super) async fn strip(app: &App) -> Result<Strip, Problem> {
 }
 
 /// `gone` tells of an agent without a line since when it has none, where that is known. Rows stand campus by campus.
-fn chips(rows: &[StandingRow], newest: i64, gone: impl Fn(&StandingRow) -> Option<Option<DateTime<Utc>>>, now: DateTime<Utc>) -> Vec<Chip> {
-    let of_agent = |row: &StandingRow| {
+fn chips(rows: &[Standing], newest: i64, gone: impl Fn(&Standing) -> Option<Option<DateTime<Utc>>>, now: DateTime<Utc>) -> Vec<Chip> {
+    let of_agent = |row: &Standing| {
         let applied = row.applied.unwrap_or_default();
         match gone(row) {
             Some(since) => {
                 let how_long = since.map(|since| format!(" {}", duration(now - since))).unwrap_or_default();
-                (Standing::CutOff, format!("cut off{how_long} · serving gen {applied}"))
+                (Mood::CutOff, format!("cut off{how_long} · serving gen {applied}"))
             }
-            None if applied < newest => (Standing::Behind, format!("gen {applied} of {newest}")),
-            None => (Standing::Live, format!("live · gen {applied}")),
+            None if applied < newest => (Mood::Behind, format!("gen {applied} of {newest}")),
+            None => (Mood::Live, format!("live · gen {applied}")),
         }
     };
-    let campus = |row: &StandingRow| row.campus.clone().unwrap_or_else(|| row.name.clone());
-    let group = |rows: &[StandingRow]| {
+    let campus = |row: &Standing| row.campus.clone().unwrap_or_else(|| row.name.clone());
+    let group = |rows: &[Standing]| {
         let (state, words) = rows.iter().map(of_agent).max_by_key(|(state, _)| *state)?;
         Some(Chip { campus: campus(&rows[0]), state, words })
     };
@@ -110,15 +110,15 @@ mod tests {
     use super::*;
     use uuid::Uuid;
 
-    fn row(name: &str, campus: Option<&str>, applied: i64) -> StandingRow {
-        StandingRow { id: Uuid::nil(), name: name.into(), campus: campus.map(str::to_owned), applied: Some(applied) }
+    fn row(name: &str, campus: Option<&str>, applied: i64) -> Standing {
+        Standing { id: Uuid::nil(), name: name.into(), campus: campus.map(str::to_owned), applied: Some(applied) }
     }
 
     #[test]
     fn the_worst_agent_of_a_campus_speaks_for_it() {
         let now = Utc::now();
         let rows = [row("n1", Some("north"), 9), row("n2", Some("north"), 8), row("s1", Some("south"), 9), row("w1", Some("west"), 5), row("loose", None, 9)];
-        let gone = |row: &StandingRow| (row.name == "w1").then(|| Some(now - TimeDelta::minutes(134)));
+        let gone = |row: &Standing| (row.name == "w1").then(|| Some(now - TimeDelta::minutes(134)));
         let told: Vec<String> = chips(&rows, 9, gone, now).iter().map(|chip| format!("{} {} {}", chip.sign(), chip.campus, chip.words)).collect();
         assert_eq!(told, ["◐ north gen 8 of 9", "● south live · gen 9", "⨯ west cut off 2 h 14 min · serving gen 5", "● loose live · gen 9"]);
         assert_eq!(chips(&rows[3..4], 9, |_| Some(None), now)[0].words, "cut off · serving gen 5");

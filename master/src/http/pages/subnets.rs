@@ -102,13 +102,20 @@ impl Cell {
     }
 }
 
+/// The cells of one block of 256 addresses, and what their addresses begin with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Block {
+    begins: String,
+    cells: Vec<Cell>,
+}
+
 #[derive(Template)]
 #[template(path = "subnet.html")]
 struct SubnetPage {
     frame: Frame,
     subnet: SubnetObject,
     /// A cell for each address, for IPv4 subnets that are not too large.
-    cells: Vec<Cell>,
+    blocks: Vec<Block>,
     /// Stretch by stretch otherwise.
     rows: Vec<Cell>,
     pools: Vec<PoolObject>,
@@ -135,7 +142,7 @@ pub(super) async fn show(
         pools: inventory::pools(&app.pool, Some(network)).await?,
         shares: inventory::shares(&app.pool, Some(network)).await?,
         subnet,
-        cells,
+        blocks: blocks(cells),
         rows,
         follow: follow(&app, changed.change).await?,
     })
@@ -156,6 +163,11 @@ fn cells(runs: &[Run], names: &HashMap<IpAddr, String>) -> (Vec<Cell>, Vec<Cell>
     }
     let row = |run: &Run| if run.kind == "used" && v4(run).is_some() { single(run) } else { vec![cell(run.first, run.last, &run.kind)] };
     (vec![], runs.iter().flat_map(row).take(CELLS_LIMIT as usize).collect())
+}
+
+fn blocks(cells: Vec<Cell>) -> Vec<Block> {
+    let begins = |cell: &Cell| cell.first.to_string().rsplit_once('.').map(|(begins, _)| format!("{begins}.")).unwrap_or_default();
+    cells.chunk_by(|one, other| begins(one) == begins(other)).map(|block| Block { begins: begins(&block[0]), cells: block.to_vec() }).collect()
 }
 
 async fn find(app: &App, visitor: &Visitor, (address, length): &(String, String)) -> Result<SubnetObject, Refused> {
@@ -312,6 +324,7 @@ mod tests {
         let (small, none) = cells(&runs, &names);
         assert_eq!((small.len(), none.len()), (254, 0));
         assert_eq!(small[1].says(), "10.1.4.2: www.uni.example");
+        assert_eq!(blocks(small.clone()).iter().map(|block| (block.begins.as_str(), block.cells.len())).collect::<Vec<_>>(), [("10.1.4.", 254)]);
         assert_eq!((small[2].says().as_str(), small[2].short().as_str()), ("10.1.4.3: used", "3"));
 
         let large = [run("10.2.0.1", "10.2.0.2", "used"), run("10.2.0.3", "10.2.255.254", "free")];

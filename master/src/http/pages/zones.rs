@@ -78,6 +78,12 @@ struct ZonePage {
 }
 
 impl ZonePage {
+    /// A name as a zone file would have it: `@` for the zone itself, and without what all of them end in.
+    fn relative(&self, name: &DomainName) -> String {
+        let (name, apex) = (name.without_dot(), self.zone.draft.apex.without_dot());
+        if name == apex { "@".to_owned() } else { name.strip_suffix(&format!(".{apex}")).unwrap_or(&name).to_owned() }
+    }
+
     /// The query that names a record.
     fn named(&self, record: &RecordObject) -> String {
         let WrittenRecord { name, rtype, data, .. } = &record.record;
