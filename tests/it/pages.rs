@@ -145,10 +145,18 @@ fn an_admins_day_is_done_on_the_pages_without_a_script() {
     assert!(leads_to(&house.ask(&ada, "POST", &path, Some(encoded(&[("step", "apply")])))).starts_with("/changes/"));
 
     // A file is tried, told line by line, and taken in whole.
-    let broken = encoded(&[("name", "subnets.csv"), ("text", "network,campus\n10.9.2.0/24,north\nnonsense,north\n"), ("step", "try")]);
+    let broken = encoded(&[
+        ("name", "subnets.csv"),
+        ("text", "campus,department,subnet,gateway,dynamic_from,dynamic_to\nnorth,cc,10.9.2.0/24,10.9.2.1,,\nnorth,cc,nonsense,,,\n"),
+        ("step", "try"),
+    ]);
     let tried = house.ask(&ada, "POST", "/import", Some(broken));
     assert!(tried.text.contains("subnets.csv:3") && !tried.text.contains("value=\"import\""), "{}", tried.text);
-    let fine = [("name", "subnets.csv"), ("text", "network,campus\r\n10.9.2.0/24,north\r\n"), ("reason", "the annex")];
+    let fine = [
+        ("name", "subnets.csv"),
+        ("text", "campus,department,subnet,gateway,dynamic_from,dynamic_to\r\nnorth,cc,10.9.2.0/24,10.9.2.1,,\r\n"),
+        ("reason", "the annex"),
+    ];
     let tried = house.ask(&ada, "POST", "/import", Some(encoded(&[&fine[..], &[("step", "try")]].concat())));
     assert!(tried.text.contains("It can be taken in") && tried.text.contains("value=\"import\""), "{}", tried.text);
     assert!(!open(&house, &ada, "/subnets").contains("10.9.2.0/24"), "nothing was stored yet");

@@ -91,19 +91,22 @@ async fn of_boxes(app: &App) -> Result<Vec<Need>, Problem> {
     let Some(boxes) = &app.boxes else { return Ok(vec![]) };
     let mut needs: Vec<Need> =
         (app.halt)().into_iter().map(|why| Need { class: "bad", says: format!("Nothing is published: {why}"), link: "/campuses".into() }).collect();
+    let mut silent = findings(&app.pool).await?;
+    silent.retain(|finding| !finding.answers);
     for node in nodes::list(&app.pool, &(boxes.lines)()).await?.into_iter().filter(|node| node.state == "in") {
         let link = format!("/nodes/{}", super::quote(&node.name));
         if node.role == "agent" && !node.connected {
             let says = format!("{} has no line to the master; it serves what it has", node.name);
             needs.push(Need { class: "bad", says, link: link.clone() });
+            // Whether its services answer cannot be seen from here, then.
+            silent.retain(|finding| finding.agent != node.name);
         }
         let left = node.certificate_end.map(|end| (end - chrono::Utc::now()).num_days());
         if let Some(days) = left.filter(|days| *days < CERTIFICATE_DAYS) {
             needs.push(Need { class: "", says: format!("the certificate of {} ends in {days} days and was not renewed", node.name), link });
         }
     }
-    let silent = findings(&app.pool).await?.into_iter().filter(|finding| !finding.answers);
-    let silent = silent.map(|finding| Need {
+    let silent = silent.into_iter().map(|finding| Need {
         class: "bad",
         says: format!("{} of {} does not answer, since {}", finding.service, finding.agent, super::moment(&finding.since)),
         link: format!("/nodes/{}", super::quote(&finding.agent)),
