@@ -75,7 +75,7 @@ impl Scene {
 
     /// A machine of the campus asks its resolver.
     fn ask(&self, name: &str) -> Result<DigAnswer> {
-        Dig::ask(self.lab.at(Place::Host(NORTH)), RESOLVER.parse::<IpAddr>()?, name, "A").with("+time=5").run()
+        Dig::ask(self.lab.at(Place::Host(NORTH)), RESOLVER.parse::<IpAddr>()?, name, "A").with("+time=12").run()
     }
 
     /// Somebody outside asks the forwarder from one of their addresses.
@@ -196,15 +196,19 @@ fn where_no_upstream_answers_it_is_asked_from_the_root_on_and_where_nobody_does_
     eventually("the first answer", || Ok(first(&scene.ask_forwarder(DEPARTMENT, "www.far.org")?).0 == "192.0.2.80"));
     eventually("and for a box", || Ok(first(&scene.ask("brief.far.org")?).0 == "192.0.2.81"));
 
-    // One of two is silent, as one that hangs is; the other answers.
-    scene.world.national[0].signal(Signal::SIGSTOP)?;
-    for name in ["h1.far.org", "h2.far.org", "h3.far.org"] {
-        let answer = scene.ask(name)?;
-        assert_eq!(answer.status, "NOERROR", "{name}: {}", answer.text);
+    // One of two is silent, as one that hangs is; the other answers. Which of them is asked first depends on who is faster, so each hangs once.
+    let mut were_put_aside = 0;
+    for (number, names) in [["h1.far.org", "h2.far.org", "h3.far.org"], ["h11.far.org", "h12.far.org", "h13.far.org"]].into_iter().enumerate() {
+        scene.world.national[number].signal(Signal::SIGSTOP)?;
+        for name in names {
+            let answer = scene.ask(name)?;
+            assert_eq!(answer.status, "NOERROR", "{name}: {}", answer.text);
+        }
+        were_put_aside += usize::from(scene.status().contains(": down"));
+        scene.world.national[number].signal(Signal::SIGCONT)?;
+        eventually("it is believed in again", || Ok(scene.status().matches(": up").count() >= 3));
     }
-    eventually("it is put aside", || Ok(scene.status().contains("upstream 192.0.2.53:853 over TLS: down")));
-    scene.world.national[0].signal(Signal::SIGCONT)?;
-    eventually("and believed in again", || Ok(scene.status().contains("upstream 192.0.2.53:853 over TLS: up")));
+    assert!(were_put_aside >= 1, "the one that is asked first was silent once");
 
     // Both are gone: from the root on, to data, to none, and along an alias.
     scene.world.national.iter_mut().try_for_each(|server| server.stop().map(drop))?;

@@ -1,4 +1,5 @@
 use super::DnsCookies;
+use holdfast_names::settings::Recursion;
 pub use holdfast_names::settings::{Cache as ResolverCache, Servers as ResolverTier, Tls as ResolverTls};
 use ipnet::IpNet;
 use serde::Deserialize;
@@ -56,4 +57,6 @@ pub struct Resolver {
     pub peers: Option<ResolverTier>,
     /// Who is asked where neither can be.
     pub upstream: Option<ResolverTier>,
+    /// Asking from the root on where none of them is there; not without it.
+    pub recursion: Option<Recursion>,
 }

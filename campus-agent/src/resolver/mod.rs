@@ -103,7 +103,7 @@ fn plane(settings: &config::Resolver) -> Plane {
         validation: settings.validate.then_some(validation),
         cache: settings.cache.clone(),
         asks: asks.collect(),
-        recursion: None,
+        recursion: settings.recursion.clone(),
         refused: None,
     }
 }

@@ -162,8 +162,12 @@ impl Server {
             }
             Way::Roots(roots) => {
                 let question = self.question(wanted, 0)?;
-                let reply = roots.resolve(wanted, question.id()).await?;
-                self.judge(&question, &reply, Transport::Tcp)
+                match roots.resolve(wanted, question.id()).await {
+                    Ok(reply) => self.judge(&question, &reply, Transport::Tcp),
+                    // What failed on the way says nothing of whether there is a way.
+                    Err(Failure::Late) if !self.is_still_there().await => Err(Failure::Unreachable),
+                    Err(failure) => Err(failure),
+                }
             }
         }
     }
@@ -263,7 +267,12 @@ async fn ping_over_udp(server: SocketAddr, ping: &[u8]) -> io::Result<()> {
 /// A socket on a port that the system chooses by chance, which hears nobody else.
 pub(super) async fn socket_towards(server: SocketAddr) -> io::Result<UdpSocket> {
     let any: IpAddr = if server.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
-    let socket = UdpSocket::bind((any, 0)).await?;
+    socket_between(any, server).await
+}
+
+/// The same, on one of our addresses.
+pub(super) async fn socket_between(own: IpAddr, server: SocketAddr) -> io::Result<UdpSocket> {
+    let socket = UdpSocket::bind((own, 0)).await?;
     socket.connect(server).await?;
     Ok(socket)
 }

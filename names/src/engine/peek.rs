@@ -1,10 +1,10 @@
 //! What another resolver has, without having it ask anybody (RFC 1034 section 4.3.1): a question that wants no recursion.
 
-use super::ask::{random, socket_towards};
+use super::ask::{random, socket_between, socket_towards};
 use holdfast_proto::dns::Transport;
 use holdfast_proto::dns::resolver::{Answer, Credentials, Heard, Question, RANDOM_BYTES, Wanted, extended_error, hear};
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 use tokio::time::timeout;
 
@@ -32,22 +32,25 @@ const REFUSED: u8 = 5;
 /// The extended error with which a resolver of ours says that it would have to ask.
 const NOT_AUTHORITATIVE: u16 = 20;
 
-/// Asks a resolver what it has.
-pub async fn peek(server: SocketAddr, wanted: &Wanted) -> Peeked {
+/// Asks a resolver what it has, from this address of ours, or from any.
+pub async fn peek(own: Option<IpAddr>, server: SocketAddr, wanted: &Wanted) -> Peeked {
     for span in SPANS {
-        if let Ok(Ok(peeked)) = timeout(span, exchange(server, wanted)).await {
+        if let Ok(Ok(peeked)) = timeout(span, exchange(own, server, wanted)).await {
             return peeked;
         }
     }
     Peeked::Silent
 }
 
-async fn exchange(server: SocketAddr, wanted: &Wanted) -> io::Result<Peeked> {
+async fn exchange(own: Option<IpAddr>, server: SocketAddr, wanted: &Wanted) -> io::Result<Peeked> {
     let no_chance = || io::Error::other("the system gives no random numbers");
     let chance = random::<RANDOM_BYTES>().ok_or_else(no_chance)?;
     let credentials = Credentials { client: random().ok_or_else(no_chance)?, server: Vec::new() };
     let question = Question::write(wanted, &chance, &credentials, 0).without_recursion();
-    let socket = socket_towards(server).await?;
+    let socket = match own {
+        Some(own) => socket_between(own, server).await?,
+        None => socket_towards(server).await?,
+    };
     socket.send(question.bytes()).await?;
     let mut packet = vec![0; DATAGRAM_LIMIT_BYTES];
     loop {

@@ -163,7 +163,7 @@ fn plane(settings: &config::Forwarder, own: watch::Receiver<Arc<ServerConfig>>, 
     })
 }
 
-/// The same certificate, for DNS over TLS: no other protocol is spoken there, and nobody is asked who they are.
+/// The same certificate, for DNS over TLS: no other protocol is spoken there.
 fn over_dns(config: &Arc<ServerConfig>) -> Arc<ServerConfig> {
     let mut config = ServerConfig::clone(config);
     config.alpn_protocols = vec![b"dot".to_vec()];

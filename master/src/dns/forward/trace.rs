@@ -5,7 +5,7 @@ use super::Forwarding;
 use holdfast_names::engine::{Looked, Peeked, Step, Tier, peek};
 use holdfast_proto::dhcp::table::{SUBNET, SubnetRef, subnet_of_key};
 use holdfast_proto::dns::rdata;
-use holdfast_proto::dns::resolver::{Heed, Wanted, in_words};
+use holdfast_proto::dns::resolver::{Heed, Origin, Wanted, in_words};
 use holdfast_proto::snapshot::Feed;
 use holdfast_proto::words::DomainName;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -58,13 +58,19 @@ impl Forwarding {
             return (Hop::new(1, "client", from.to_string(), state), false);
         };
         let begun = Instant::now();
-        let peeked = peek(server, wanted).await;
+        let peeked = peek(self.own_address(server.ip()), server, wanted).await;
         let mut hop = Hop::new(1, name, format!("{who} {server}"), has(&peeked));
         hop.time = Some(begun.elapsed());
         if let Peeked::Has(answer) = &peeked {
             hop.reply = in_words(&answer.to_packet());
         }
         (hop, matches!(peeked, Peeked::Has(_) | Peeked::HasMuch))
+    }
+
+    /// The address that boxes and departments know us by, to ask one of them from.
+    fn own_address(&self, of: IpAddr) -> Option<IpAddr> {
+        let own = self.settings.listen.iter().chain(&self.settings.tls_listen).map(SocketAddr::ip);
+        own.filter(|own| !own.is_unspecified() && !own.is_loopback()).find(|own| own.is_ipv4() == of.is_ipv4())
     }
 
     fn resolver_of(&self, from: IpAddr) -> Option<(&'static str, String, SocketAddr)> {
@@ -95,6 +101,7 @@ impl Forwarding {
         let mut own = Hop::new(2, "university", "this master".to_owned(), "");
         own.time = Some(begun.elapsed());
         let (is_to_be_asked, state) = match looked {
+            Looked::Told(Origin::Nowhere, _) => (false, "does not have it, and nobody is there to be asked".to_owned()),
             Looked::Told(origin, reply) => {
                 own.reply = in_words(&reply);
                 (false, format!("has it ({})", origin.name()))
