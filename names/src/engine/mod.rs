@@ -15,6 +15,8 @@ mod peek;
 mod recursion;
 mod sources;
 mod stream;
+#[cfg(test)]
+mod tests;
 mod tiers;
 mod trace;
 mod udp;
