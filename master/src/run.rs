@@ -98,7 +98,7 @@ pub async fn serve(config: Config, metrics: PrometheusHandle) -> anyhow::Result<
     let (tasks_stop, stopped) = watch::channel(false);
     let mut tasks = JoinSet::new();
     tasks.spawn(control::pulse(keys.clone(), published.latest.clone(), now, pulse));
-    let (noting, lines) = (pool.clone(), connected.clone());
+    let (noting, lines, gone) = (pool.clone(), connected.clone(), connected.clone());
     tasks.spawn(async move { match ledger.write(noting, lines).await {} });
     let (control_tls, tls_work) = control_tls(keys.clone())?;
     let forwarder = Forwarder::bind(&config.forwarder, control_tls.clone(), published.latest.clone())?;
@@ -110,7 +110,7 @@ pub async fn serve(config: Config, metrics: PrometheusHandle) -> anyhow::Result<
         away,
         pool: pool.clone(),
         served,
-        boxes: Some(Boxes { keys: keys.clone(), lines: Arc::new(move || connected.nodes()) }),
+        boxes: Some(Boxes { keys: keys.clone(), lines: Arc::new(move || connected.nodes()), gone_since: Arc::new(move |node| gone.gone_since(node)) }),
         forwarder: forwarder.as_ref().map(|forwarder| forwarder_door(forwarder.forwarding())),
         halt: halt_reader(published.halt),
         snapshots,

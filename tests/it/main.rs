@@ -19,6 +19,7 @@ mod house;
 mod masters;
 mod openapi;
 mod organisation;
+mod pages;
 mod publisher;
 mod reports;
 mod resolver;
