@@ -166,7 +166,7 @@ fn a_campus_asks_its_box_the_box_the_master_and_the_master_the_nation() -> Resul
     assert_eq!(first(&answered).0, "192.0.2.102", "{}\n{}", answered.text, department.log());
     let of_department = scene.trace("h2.far.org", "ns.cs.uni.example");
     assert!(tier(&of_department, "1").contains("department") && tier(&of_department, "1").contains("has it, for"), "{of_department}");
-    assert!(tier(&of_department, "2").contains("has it (cache)"), "{of_department}");
+    assert!(tier(&of_department, "2").contains("has it, with its signatures (cache)"), "{of_department}");
     let wrong = scene.lab.admin()?.holdfast(&["trace", "www.far.org", "--from", "nobody.uni.example"]).unwrap_err().to_string();
     assert!(wrong.contains("no host named nobody.uni.example"), "{wrong}");
     eventually("the servers stand in the status", || Ok(scene.status().contains("upstream 192.0.2.53:853 over TLS: up")));

@@ -43,6 +43,11 @@ impl Handle {
         (standing, looked)
     }
 
+    /// Whether the cache has it, and in just this form: with signatures or without.
+    pub fn holds(&self, wanted: &Wanted) -> bool {
+        self.0.sources.cache.fresh(wanted, self.0.sources.now_s()).is_some()
+    }
+
     /// Asks others, and says whom.
     pub async fn ask(&self, wanted: &Wanted) -> (Vec<Step>, Result<Answer, ExtendedError>) {
         let mut steps = Vec::new();

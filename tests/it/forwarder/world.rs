@@ -50,7 +50,7 @@ impl World {
             ip(master, line)?;
         }
         ip(&at, &format!("addr add {SOMEBODY}/30 dev master"))?;
-        ip(&at, "link set master up")?;
+        ip(&at, "link set dev master up")?;
         ip(&at, "route add 10.0.0.0/8 via 10.0.9.1")?;
         ip(master, &format!("route add {DEPARTMENT} via 10.0.9.2"))?;
         for address in [ROOT, ORG, FAR, NATIONAL[0], NATIONAL[1], DEPARTMENT] {
@@ -144,12 +144,12 @@ impl World {
 
     /// Pulls the cable: neither side knows of it but by its carrier.
     pub fn unplug(&self) -> Result<()> {
-        self.at.ip(&["link", "set", "master", "down"]).map(drop)
+        self.at.ip(&["link", "set", "dev", "master", "down"]).map(drop)
     }
 
     /// Plugs it in again, with the routes that the kernel took away.
     pub fn plug_in(&self) -> Result<()> {
-        self.at.ip(&["link", "set", "master", "up"])?;
+        self.at.ip(&["link", "set", "dev", "master", "up"])?;
         self.at.ip(&["route", "replace", "10.0.0.0/8", "via", "10.0.9.1"]).map(drop)
     }
 }

@@ -106,6 +106,8 @@ impl Forwarding {
                 own.reply = in_words(&reply);
                 (false, format!("has it ({})", origin.name()))
             }
+            // Caches that look at signatures themselves ask with them.
+            Looked::Wanting { .. } if is_known_before && self.has_signed(wanted) => (false, "has it, with its signatures (cache)".to_owned()),
             Looked::Wanting { has_stale } if is_known_before => (false, if has_stale { "had it until it ran out" } else { "does not have it" }.to_owned()),
             Looked::Wanting { has_stale: true } => (true, "has an answer that has run out, and asks".to_owned()),
             Looked::Wanting { has_stale: false } => (true, "does not have it, and asks".to_owned()),
@@ -128,6 +130,11 @@ impl Forwarding {
         hops.append(&mut unasked);
         hops.sort_by_key(|hop| hop.tier);
         [vec![own], hops].concat()
+    }
+
+    fn has_signed(&self, wanted: &Wanted) -> bool {
+        let form = |checking_disabled| Wanted::of(wanted.name(), wanted.qtype(), true, checking_disabled);
+        [false, true].into_iter().filter_map(form).any(|wanted| self.handle.holds(&wanted))
     }
 
     /// Those who could be asked and were not, and the tiers that there are none of.
