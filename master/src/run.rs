@@ -4,10 +4,10 @@ use crate::audit::Auditor;
 use crate::config::{Config, Web};
 use crate::control::{self, Control, Ledger};
 use crate::db::publish as db;
-use crate::dns::{Copies, NameServer};
+use crate::dns::{Copies, Forwarder, Forwarding, Hop, NameServer};
 use crate::engine::{self, Engine};
 use crate::feed::{Numberer, deliver_for_ever};
-use crate::http::{App, Boxes, Served, ServedReader, create_first_admin, follow_database, router};
+use crate::http::{self, App, Boxes, Served, ServedReader, create_first_admin, follow_database, router};
 use crate::inventory::{self, checks};
 use crate::keys::Keys;
 use crate::nodes;
@@ -100,7 +100,10 @@ pub async fn serve(config: Config, metrics: PrometheusHandle) -> anyhow::Result<
     tasks.spawn(control::pulse(keys.clone(), published.latest.clone(), now, pulse));
     let (noting, lines, gone) = (pool.clone(), connected.clone(), connected.clone());
     tasks.spawn(async move { match ledger.write(noting, lines).await {} });
+    let (control_tls, tls_work) = control_tls(keys.clone())?;
+    let forwarder = Forwarder::bind(&config.forwarder, control_tls.clone(), published.latest.clone())?;
     let served = served_reader(pool.clone(), connected.clone(), published.latest, &mut tasks);
+    let origins = connected.clone();
     let (away, looking) = follow_database(pool.clone());
     tasks.spawn(looking);
     let app = App {
@@ -108,6 +111,7 @@ pub async fn serve(config: Config, metrics: PrometheusHandle) -> anyhow::Result<
         pool: pool.clone(),
         served,
         boxes: Some(Boxes { keys: keys.clone(), lines: Arc::new(move || connected.nodes()), gone_since: Arc::new(move |node| gone.gone_since(node)) }),
+        forwarder: forwarder.as_ref().map(|forwarder| forwarder_door(forwarder.forwarding())),
         halt: halt_reader(published.halt),
         snapshots,
         auditor: auditor.clone(),
@@ -131,7 +135,6 @@ pub async fn serve(config: Config, metrics: PrometheusHandle) -> anyhow::Result<
     let tended = async move { match tending.await {} };
     let names = NameServer::bind(&config.dns)?;
     let control_listener = listen(config.control.listen).await?;
-    let (control_tls, tls_work) = control_tls(keys.clone())?;
     let web_listener = listen(config.web.listen).await?;
     let web_tls = web_tls(&config.web, &Arc::clone(&keys.borrow()))?;
     spawn_reports(&mut tasks, &config, &pool).await?;
@@ -139,6 +142,10 @@ pub async fn serve(config: Config, metrics: PrometheusHandle) -> anyhow::Result<
     let of_names = pool.clone();
     tasks.spawn(async move { match names.serve(of_names, named, hears).await {} });
     tasks.spawn(async move { match copies.keep(heard).await {} });
+    if let Some(forwarder) = forwarder {
+        let of_clients = pool.clone();
+        tasks.spawn(async move { match forwarder.serve(of_clients, Arc::new(move || origins.origins())).await {} });
+    }
     if config.probe.enabled {
         let prober = Prober::new(pool.clone(), access_key, probed, config.probe.clone());
         tasks.spawn(async move { match prober.run().await {} });
@@ -225,6 +232,23 @@ fn control_tls(mut keys: watch::Receiver<Arc<Keys>>) -> anyhow::Result<(watch::R
         }
     };
     Ok((config, work))
+}
+
+/// The forwarder as the doors know it.
+fn forwarder_door(forwarding: Forwarding) -> http::Forwarder {
+    let servers = forwarding.clone();
+    let trace = move |asked: http::Asked| {
+        let forwarding = forwarding.clone();
+        Box::pin(async move {
+            let hops = forwarding.trace(&asked.name, &asked.rtype, asked.from).await?;
+            let tier = |Hop { tier, name, server, state, time, reply }: Hop| {
+                let time_ms = time.map(|time| time.as_secs_f64() * 1000.0);
+                http::Tier { tier, name: name.to_owned(), server, state, time_ms, reply }
+            };
+            Ok(hops.into_iter().map(tier).collect())
+        }) as http::Traced
+    };
+    http::Forwarder { servers: Arc::new(move || servers.servers()), trace: Arc::new(trace) }
 }
 
 /// Why nothing is published, in a sentence, for whoever asks.

@@ -23,6 +23,7 @@ fn the_agents_template_is_read_by_the_agent() {
 fn the_templates_of_master_and_portal_are_read_by_them() {
     let master: holdfast_master::config::Config = toml::from_str(&rendered("master", "master.toml.j2", "master")).unwrap();
     assert_eq!(master.control.listen.port(), 7443);
+    assert!(master.forwarder.listen.is_empty() && master.forwarder.department_class.as_deref() == Some("name-server"));
     toml::from_str::<holdfast_master::config::PortalConfig>(&rendered("portal", "portal.toml.j2", "portal")).unwrap();
 }
 

@@ -1,4 +1,6 @@
 use super::DnsCookies;
+use holdfast_names::settings::Recursion;
+pub use holdfast_names::settings::{Cache as ResolverCache, Servers as ResolverTier, Tls as ResolverTls};
 use ipnet::IpNet;
 use serde::Deserialize;
 use std::net::SocketAddr;
@@ -55,47 +57,6 @@ pub struct Resolver {
     pub peers: Option<ResolverTier>,
     /// Who is asked where neither can be.
     pub upstream: Option<ResolverTier>,
-}
-
-/// Servers of one kind; of those that are there the fastest is asked.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ResolverTier {
-    /// Each an address with its port.
-    pub servers: Vec<SocketAddr>,
-    /// Over TLS (RFC 7858), and never otherwise; in the clear without it.
-    #[serde(default)]
-    pub tls: Option<ResolverTls>,
-}
-
-/// Whom to believe over TLS.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct ResolverTls {
-    /// The name in the server's certificate; that of the master without it.
-    pub name: Option<String>,
-    /// PEM: the authorities to believe; those that this box was enrolled with, without it.
-    pub ca: Option<PathBuf>,
-}
-
-/// How much is kept of what others answered, and for how long.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct ResolverCache {
-    /// All of it, in MiB.
-    pub mebibytes: usize,
-    /// Nothing is good for less, in seconds.
-    pub ttl_floor_s: u32,
-    /// Nothing is good for longer.
-    pub ttl_cap_s: u32,
-    /// That there is no such name or data is not good for longer.
-    pub negative_cap_s: u32,
-    /// What has run out is told for so long where nobody can be asked (RFC 8767).
-    pub stale_s: u32,
-}
-
-impl Default for ResolverCache {
-    fn default() -> Self {
-        Self { mebibytes: 64, ttl_floor_s: 0, ttl_cap_s: 86_400, negative_cap_s: 3600, stale_s: 3 * 86_400 }
-    }
+    /// Asking from the root on where none of them is there; not without it.
+    pub recursion: Option<Recursion>,
 }

@@ -7,7 +7,6 @@
 //! query of a connection, is answered from the newest view, so a new generation shows in the next answer. Sockets are bound
 //! once, to wildcards, before there is a carrier or an address.
 
-mod certificate;
 mod desk;
 mod tcp;
 #[cfg(test)]
@@ -18,6 +17,7 @@ mod udp;
 use crate::config;
 use desk::Desk;
 use holdfast_proto::net::batch::BatchSocket;
+use holdfast_proto::net::certificate::Certificate;
 use holdfast_proto::net::stream::{self, bind_both};
 use holdfast_proto::net::workers::Workers;
 use holdfast_proto::snapshot::Reader;
@@ -40,7 +40,7 @@ const REST_AFTER_ERROR: Duration = Duration::from_millis(20);
 pub struct DnsServer {
     plain: Vec<(Vec<BatchSocket>, TcpListener)>,
     encrypted: Vec<TcpListener>,
-    certificate: Option<Arc<certificate::Certificate>>,
+    certificate: Option<Arc<Certificate>>,
     desk: Desk,
 }
 
@@ -59,7 +59,7 @@ impl DnsServer {
         let tls = settings.tls.as_ref();
         let encrypted = tls.map_or(&[][..], |tls| &tls.listen).iter().map(|address| stream::bind(*address).map_err(|wrong| named(*address, wrong)));
         let encrypted = encrypted.collect::<io::Result<_>>()?;
-        let certificate = tls.map(|tls| Arc::new(certificate::Certificate::of(&tls.certificate, &tls.key)));
+        let certificate = tls.map(|tls| Arc::new(Certificate::of(&tls.certificate, &tls.key)));
         Ok(Self { plain, encrypted, certificate, desk: Desk::new(settings, name)? })
     }
 

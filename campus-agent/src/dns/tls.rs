@@ -1,9 +1,9 @@
 //! DNS over TLS (RFC 7858): a handshake, and then what TCP does.
 
-use super::certificate::Certificate;
 use super::desk::Desk;
 use super::tcp;
 use holdfast_proto::dns::Transport;
+use holdfast_proto::net::certificate::Certificate;
 use holdfast_proto::net::stream::{self, Door, Pass};
 use holdfast_proto::snapshot::Reader;
 use std::convert::Infallible;

@@ -1,62 +1,36 @@
 //! The resolver plane: names of others for the campus's machines, beside names of ours from the same rows.
 //!
 //! Its own process, sockets and memory: nothing that is cached here can come into an authoritative answer. It asks the master
-//! over plain DNS or TLS, like any upstream, with a deadline; it never asks whether a stream is up. What it refuses: to answer who
-//! is no client, to wait for a line that is known to be dead, and to let anything that was not asked for into the cache.
-//!
-//! How: UDP on threads of their own, in batches; what our zones and the cache know is answered there. What they do not goes through a
-//! channel to [`flights`], the one task that knows what is being asked for: each question once, however many wait for it.
+//! over plain DNS or TLS, like any upstream, with a deadline; it never asks whether a stream is up. The plane itself is the one that the
+//! master runs, too (`holdfast-names`); here is who may ask it, whom it asks, and what the box tells people of it.
 
-mod ask;
 mod clients;
-mod counters;
-mod desk;
-mod flights;
-mod line;
-mod sources;
-mod tcp;
+mod servers;
 #[cfg(test)]
 mod tests;
-mod tiers;
 mod trace;
-mod udp;
-mod validate;
 
-pub use tiers::read_servers;
+pub use servers::read_servers;
 pub use trace::{Traced, trace};
 
 use crate::config;
 use crate::reports::Spool;
-use desk::Desk;
-use holdfast_proto::net::batch::BatchSocket;
+use holdfast_names::engine::{Asked, Bound, Plane, Tier, Validation};
 use holdfast_proto::net::clock::TrustedClock;
-use holdfast_proto::net::stream::{self, bind_both};
-use holdfast_proto::net::workers::Workers;
 use holdfast_proto::snapshot::Reader;
 use holdfast_proto::words::NodeId;
 use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
-use std::num::NonZero;
 use std::path::PathBuf;
 use std::sync::Arc;
-use tiers::Tiers;
-use tokio::net::TcpListener;
-use tokio::sync::mpsc;
 use tokio::task::JoinSet;
-
-/// Room for a burst while a worker is not scheduled: 10 000 queries.
-const RECEIVE_BUFFER_BYTES: usize = 1 << 20;
-/// Questions on their way to [`flights`]; more at once is a flood, whose clients ask again.
-const ORDER_LIMIT: usize = 8192;
 
 /// The service with its sockets bound and nothing served yet.
 #[derive(Debug)]
 pub struct ResolverServer {
-    sockets: Vec<(Vec<BatchSocket>, TcpListener)>,
+    bound: Bound,
     settings: config::Resolver,
-    tiers: Arc<Tiers>,
-    clock: Arc<TrustedClock>,
 }
 
 /// What the service serves from.
@@ -83,18 +57,13 @@ impl ResolverServer {
     /// # Errors
     /// Names the address that could not be bound, or the setting that cannot be, and why.
     pub fn bind(settings: &config::Resolver, authorities: &[Vec<u8>], clock: Arc<TrustedClock>) -> io::Result<Self> {
-        let named = |address: SocketAddr, wrong: io::Error| io::Error::new(wrong.kind(), format!("the resolver cannot bind {address}: {wrong}"));
-        let workers = settings.workers.unwrap_or_else(|| std::thread::available_parallelism().unwrap_or(NonZero::<usize>::MIN)).get();
-        let bind = |address: &SocketAddr| bind_both(*address, workers, RECEIVE_BUFFER_BYTES).map_err(|wrong| named(*address, wrong));
-        let sockets: Vec<(Vec<BatchSocket>, TcpListener)> = settings.listen.iter().map(bind).collect::<io::Result<_>>()?;
-        let own = sockets.iter().map(|(_, tcp)| tcp.local_addr()).collect::<io::Result<Vec<_>>>()?;
-        let tiers = Arc::new(Tiers::new(settings, &own, authorities, &clock)?);
-        Ok(Self { sockets, settings: settings.clone(), tiers, clock })
+        let bound = Bound::bind(plane(settings), authorities, clock)?;
+        Ok(Self { bound, settings: settings.clone() })
     }
 
     /// What was bound, with the ports that the kernel chose for port 0.
     pub fn local_addrs(&self) -> io::Result<Vec<SocketAddr>> {
-        self.sockets.iter().map(|(_, tcp)| tcp.local_addr()).collect()
+        self.bound.local_addrs()
     }
 
     /// Serves until `cancelled` resolves; returns earlier only where one of its own tasks or threads panicked, which is logged.
@@ -103,30 +72,46 @@ impl ResolverServer {
     /// Where the system gives no random numbers, or a name in the settings is none: nothing is served then.
     pub async fn serve(self, surroundings: Surroundings, cancelled: impl Future<Output = ()>) -> io::Result<()> {
         let Surroundings { zone, bootptab, roster, node, run_dir, spool } = surroundings;
-        let (orders, ordered) = mpsc::channel(ORDER_LIMIT);
-        let desk = Arc::new(Desk::new(&self.settings, Arc::clone(&self.tiers), orders, zone, self.clock)?);
+        let ready = self.bound.ready(zone)?;
+        let handle = ready.handle();
+        // Dropping the set ends the tasks.
         let mut tasks = JoinSet::<Infallible>::new();
-        let mut workers = Workers::default();
-        tasks.spawn(desk::turn_secrets(Arc::clone(&desk)));
-        tasks.spawn(Arc::clone(&desk.audience).show(run_dir.clone(), "resolver"));
-        tasks.spawn(clients::keep_up(Arc::clone(&desk), self.settings, node, bootptab, roster));
-        tasks.spawn(flights::run(ordered, Arc::clone(&desk)));
-        tasks.spawn(tiers::watch(Arc::clone(&self.tiers), Arc::clone(&desk), spool, run_dir.clone()));
-        tasks.spawn(trace::offer(run_dir, Arc::clone(&desk)));
-        let door = Arc::new(stream::Door::default());
-        for (sockets, listener) in self.sockets {
-            for socket in sockets {
-                udp::start(&mut workers, socket, Arc::clone(&desk));
-            }
-            tasks.spawn(tcp::serve(listener, Arc::clone(&door), Arc::clone(&desk)));
-        }
-        // Dropping the set ends the tasks, and the connections with the task that owns them.
+        tasks.spawn(handle.audience().show(run_dir.clone(), "resolver"));
+        tasks.spawn(clients::keep_up(handle.clone(), self.settings, node, bootptab, roster));
+        tasks.spawn(trace::offer(run_dir.clone(), handle));
         tokio::select! {
-            () = cancelled => {}
+            () = ready.serve(move |notice| servers::tell(&run_dir, &spool, notice), cancelled) => {}
             Some(ended) = tasks.join_next() => tracing::error!(event = "resolver_ended", ?ended, "the resolver stopped: one of its tasks ended, which is a bug"),
-            () = workers.one_ended() => tracing::error!(event = "resolver_ended", "the resolver stopped: one of its threads ended, which is a bug"),
         }
-        workers.stop().await;
         Ok(())
     }
+}
+
+fn plane(settings: &config::Resolver) -> Plane {
+    let validation = Validation { anchors: settings.trust_anchors.clone(), negative_anchors: settings.negative_trust_anchors.clone() };
+    let tiers = [(Tier::Master, &settings.master), (Tier::Peer, &settings.peers), (Tier::Upstream, &settings.upstream)];
+    let tiers = tiers.into_iter().filter_map(|(tier, servers)| Some((tier, servers.as_ref()?)));
+    let asks = tiers.flat_map(|(tier, kind)| kind.servers.iter().map(move |server| Asked { tier, server: *server, tls: kind.tls.clone() }));
+    Plane {
+        name: "resolver",
+        listen: settings.listen.clone(),
+        encrypted: None,
+        workers: settings.workers,
+        demands_cookies: settings.cookies == config::DnsCookies::Demanded,
+        real_here: settings.real_here.clone(),
+        hint: hint(settings),
+        validation: settings.validate.then_some(validation),
+        cache: settings.cache.clone(),
+        asks: asks.collect(),
+        recursion: settings.recursion.clone(),
+        refused: None,
+    }
+}
+
+/// What a departmental server is told.
+fn hint(settings: &config::Resolver) -> String {
+    settings.department_hint.clone().unwrap_or_else(|| {
+        let servers: Vec<String> = settings.master.iter().flat_map(|tier| &tier.servers).map(|server| server.ip().to_string()).collect();
+        if servers.is_empty() { "forward to the master".to_owned() } else { format!("forward to the master: {}", servers.join(", ")) }
+    })
 }

@@ -3,9 +3,8 @@
 //! The question goes over a socket in the runtime directory to the process that resolves, which looks and asks as it does for
 //! a client, whose address may be given; nothing of it is kept.
 
-use super::desk::{Desk, Known};
-use super::tiers::Step;
 use crate::telemetry::group_socket;
+use holdfast_names::engine::{Fares, Handle, Looked, Step};
 use holdfast_proto::dns::rdata;
 use holdfast_proto::dns::resolver::{Standing, Wanted, in_words};
 use holdfast_proto::words::DomainName;
@@ -15,7 +14,6 @@ use std::io::{self, Read, Write as _};
 use std::net::{IpAddr, Ipv4Addr, Shutdown};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
@@ -54,7 +52,7 @@ pub fn trace(run_dir: &Path, traced: &Traced) -> io::Result<String> {
 }
 
 /// Answers traces for as long as it is polled. Without its socket there are none, and nothing else is lost.
-pub(super) async fn offer(run_dir: PathBuf, desk: Arc<Desk>) -> Infallible {
+pub(super) async fn offer(run_dir: PathBuf, plane: Handle) -> Infallible {
     let listener = match group_socket(&run_dir.join(SOCKET)) {
         Ok(listener) => listener,
         Err(error) => {
@@ -70,7 +68,7 @@ pub(super) async fn offer(run_dir: PathBuf, desk: Arc<Desk>) -> Infallible {
         let converse = async {
             let mut question = String::new();
             (&mut stream).take(QUESTION_LIMIT_BYTES).read_to_string(&mut question).await?;
-            let told = tell(&desk, &question).await.unwrap_or_else(|wrong| format!("{wrong}\n"));
+            let told = tell(&plane, &question).await.unwrap_or_else(|wrong| format!("{wrong}\n"));
             stream.write_all(told.as_bytes()).await
         };
         // Whoever asked and went away needs no answer.
@@ -78,7 +76,7 @@ pub(super) async fn offer(run_dir: PathBuf, desk: Arc<Desk>) -> Infallible {
     }
 }
 
-async fn tell(desk: &Desk, question: &str) -> Result<String, String> {
+async fn tell(plane: &Handle, question: &str) -> Result<String, String> {
     let words: Vec<&str> = question.split(' ').collect();
     let [name, rtype, from] = words[..] else { return Err("a name, a type and an address, please".to_owned()) };
     let name = DomainName::parse(name, None).map_err(|wrong| wrong.to_string())?;
@@ -86,17 +84,17 @@ async fn tell(desk: &Desk, question: &str) -> Result<String, String> {
     let from: IpAddr = from.parse().map_err(|_| format!("\"{from}\" is not an address"))?;
     let wanted = Wanted::of(&name.wire().to_ascii_lowercase(), qtype, false, false).ok_or_else(|| format!("{rtype} cannot be looked for"))?;
     let mut told = format!("{name} {rtype}, for {from}\n");
-    describe_servers(desk, &mut told);
+    describe_servers(plane, &mut told);
     let begun = Instant::now();
-    match desk.look(&wanted, from) {
+    match plane.look(&wanted, from) {
         (Standing::Stranger, _) => line(&mut told, format_args!("this box refuses: {from} is not on its list of clients")),
         (Standing::Department, _) => line(&mut told, format_args!("this box refuses: {from} is a departmental server, which is to ask the master")),
-        (Standing::Client, Known::Wanting { has_stale }) => {
+        (Standing::Client, Looked::Wanting { has_stale }) => {
             let state = if has_stale { "has an answer that has run out" } else { "does not have it" };
             line(&mut told, format_args!("this box {state}: it asks"));
-            ask(desk, &wanted, &mut told).await;
+            ask(plane, &wanted, &mut told).await;
         }
-        (Standing::Client, Known::Told { origin, reply }) => {
+        (Standing::Client, Looked::Told(origin, reply)) => {
             let time_ms = begun.elapsed().as_secs_f64() * 1000.0;
             line(&mut told, format_args!("this box answers ({}), {time_ms:.2} ms: {}", origin.name(), in_words(&reply).unwrap_or_default()));
         }
@@ -104,17 +102,16 @@ async fn tell(desk: &Desk, question: &str) -> Result<String, String> {
     Ok(told)
 }
 
-fn describe_servers(desk: &Desk, told: &mut String) {
-    for server in desk.sources.tiers.all() {
-        let health = server.health();
-        line(told, format_args!("  {server}: {}, {} ms", health.heed().name(), health.latency_ms()));
+fn describe_servers(plane: &Handle, told: &mut String) {
+    for Fares { server, heed, latency_ms, .. } in plane.servers() {
+        line(told, format_args!("  {server}: {}, {latency_ms} ms", heed.name()));
     }
 }
 
-async fn ask(desk: &Desk, wanted: &Wanted, told: &mut String) {
-    let (begun, mut steps) = (Instant::now(), Vec::new());
-    let result = desk.resolve(wanted, 0, Some(&mut steps)).await;
-    for Step { server, outcome, time } in &steps {
+async fn ask(plane: &Handle, wanted: &Wanted, told: &mut String) {
+    let begun = Instant::now();
+    let (steps, result) = plane.ask(wanted).await;
+    for Step { server, outcome, time, .. } in &steps {
         line(told, format_args!("{server} {outcome}, {:.1} ms", time.as_secs_f64() * 1000.0));
     }
     let end = match result {

@@ -190,6 +190,17 @@ pub(super) enum Command {
         /// Such as www.uni.example, 10.1.4.17 or 02:00:00:00:00:01.
         object: String,
     },
+    /// Tell where a name's answer comes from: what each tier has, from the client's campus to the root, and how long it takes.
+    Trace {
+        /// The name that is asked for.
+        name: String,
+        /// The type.
+        #[arg(long = "type", value_name = "TYPE", default_value = "A")]
+        rtype: String,
+        /// Whose question it would be: a host's name or an address.
+        #[arg(long, value_name = "HOST")]
+        from: String,
+    },
     /// Tell which host had an address, and when.
     Whohad {
         /// The address.

@@ -29,6 +29,7 @@ mod session;
 mod settings;
 mod snapshot;
 mod space;
+mod trace;
 mod transfers;
 mod webhook;
 
@@ -111,6 +112,7 @@ fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Webhook { command } => webhook::run(&client, output, command),
         Command::Approval { command } => approval::run(&client, output, command),
         Command::Explain { object } => explain::explain(&client, output, &object),
+        Command::Trace { name, rtype, from } => trace::trace(&client, output, name, rtype, from),
         Command::Whohad { ip, at } => explain::whohad(&client, output, &ip, at),
         Command::Plan(wish) => declared::plan(&client, output, &wish),
         Command::Apply(wish) => declared::apply(&client, output, &wish),

@@ -1,5 +1,9 @@
 //! The master's and the portal's configuration: one short TOML file each, unknown keys refused, everything with a default.
 
+mod forwarder;
+
+pub use forwarder::{Forwarder, Upstream};
+
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use std::collections::BTreeMap;
@@ -26,6 +30,8 @@ pub struct Config {
     pub probe: Probe,
     /// Where names are answered, and zones go to and from other servers; nowhere without an address.
     pub dns: Dns,
+    /// Where names of others are asked for, and who is asked for them; nowhere without an address.
+    pub forwarder: Forwarder,
     /// Where webhooks may be sent.
     pub webhooks: Webhooks,
     /// Where changes and reports go as syslog messages, too; nowhere without it.
@@ -208,6 +214,7 @@ impl Default for Config {
             events: Events::default(),
             probe: Probe::default(),
             dns: Dns::default(),
+            forwarder: Forwarder::default(),
             webhooks: Webhooks::default(),
             syslog: None,
         }

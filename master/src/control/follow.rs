@@ -6,9 +6,11 @@ use crate::db::{DbError, nodes};
 use chrono::{DateTime, Utc};
 use holdfast_proto::control::control_server::Control as ControlService;
 use holdfast_proto::control::{Accounting, FromAgent, FromMaster, Leases, Report, TrustUpdate, from_agent, from_master};
+use holdfast_proto::net::accept::LineInfo;
 use holdfast_proto::snapshot::{Feed, Sealed};
 use holdfast_proto::words::{Epoch, Generation, NodeId, UnixMillis};
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -26,6 +28,8 @@ const DATABASE_PATIENCE: Duration = Duration::from_secs(1);
 #[derive(Debug, Clone, Default)]
 pub struct Connected {
     lines: Arc<Mutex<BTreeMap<NodeId, u64>>>,
+    /// Where each agent's last line came from, also when it has ended.
+    origins: Arc<Mutex<BTreeMap<NodeId, IpAddr>>>,
     /// When lines ended that nobody holds any more.
     gone: Arc<Mutex<BTreeMap<NodeId, DateTime<Utc>>>>,
     /// Counts lines. No number comes a second time: an old line that lingers must not be taken for a new one.
@@ -40,6 +44,11 @@ impl Connected {
     /// The agents with a line.
     pub fn nodes(&self) -> Vec<NodeId> {
         self.lines.lock().unwrap_or_else(PoisonError::into_inner).keys().copied().collect()
+    }
+
+    /// Where each agent's line comes from, or came from when it had one.
+    pub fn origins(&self) -> Vec<(NodeId, IpAddr)> {
+        self.origins.lock().unwrap_or_else(PoisonError::into_inner).iter().map(|(node, from)| (*node, *from)).collect()
     }
 
     /// Since when an agent has no line. Nothing while it has one, and of one that had none since this master started.
@@ -95,6 +104,9 @@ impl ControlService for Control {
 
     async fn follow(&self, request: Request<Streaming<FromAgent>>) -> Result<Response<Self::FollowStream>, Status> {
         let node = self.admit(&request, Some("agent")).await?;
+        if let Some(line) = request.extensions().get::<LineInfo>() {
+            self.connected.origins.lock().unwrap_or_else(PoisonError::into_inner).insert(NodeId(*node.id.as_bytes()), line.from.ip());
+        }
         let (outgoing, stream) = mpsc::channel(OUTGOING_LIMIT);
         let session = Session { control: self.clone(), node: NodeId(*node.id.as_bytes()), name: node.name, outgoing };
         tokio::spawn(session.run(request.into_inner()));

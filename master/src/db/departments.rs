@@ -2,7 +2,8 @@
 
 use super::DbError;
 use serde::{Deserialize, Serialize};
-use sqlx::{PgConnection, query, query_scalar};
+use sqlx::{PgConnection, PgPool, query, query_scalar};
+use std::net::IpAddr;
 
 /// What is found by a short word, and how often it was changed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -109,4 +110,27 @@ pub async fn update_class(db: &mut PgConnection, name: &str, draft: &ClassDraft)
 /// Deletes a device class; false where there was none.
 pub async fn delete_class(db: &mut PgConnection, name: &str) -> Result<bool, DbError> {
     Ok(query!("delete from ipam.device_class where name = $1", name).execute(db).await?.rows_affected() > 0)
+}
+
+/// A host of a device class, at one of its addresses.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HostOfClass {
+    /// Its name.
+    pub name: String,
+    /// The address.
+    pub address: IpAddr,
+}
+
+/// All addresses of the hosts of a device class.
+pub async fn addresses_of_class(pool: &PgPool, class: &str) -> Result<Vec<HostOfClass>, DbError> {
+    let rows = query!(
+        r#"select n.name, host(a.ip) as "ip!"
+           from ipam.device_class c join ipam.equipment q on q.class_id = c.id join ipam.host h on h.id = q.host_id join dns.node n on n.id = h.node_id
+           join ipam.address a on a.host_id = h.id
+           where c.name = $1 order by a.ip"#,
+        class
+    )
+    .fetch_all(pool)
+    .await?;
+    rows.into_iter().map(|row| Ok(HostOfClass { name: row.name, address: super::word(&row.ip)? })).collect()
 }

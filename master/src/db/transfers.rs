@@ -122,7 +122,7 @@ pub async fn delete_key(db: &mut PgConnection, name: &str) -> Result<bool, DbErr
     Ok(query!("delete from dns.tsig_key where name = $1", name).execute(db).await?.rows_affected() == 1)
 }
 
-/// A transfer that was not given.
+/// A transfer that was not given, or a question of a stranger that was not forwarded.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 #[schema(as = zones::Refused)]
 pub struct RefusedRow {
@@ -130,9 +130,9 @@ pub struct RefusedRow {
     pub at: DateTime<Utc>,
     /// Who asked.
     pub client: String,
-    /// For which zone.
+    /// For which zone; of recursion the name and the type.
     pub zone: String,
-    /// What they asked for: axfr, ixfr or notify.
+    /// What they asked for: axfr, ixfr, notify or recursion.
     pub asked: String,
     /// The key that they named.
     pub key: Option<String>,

@@ -147,6 +147,7 @@ impl Desk {
             What::Told(_) => "notify",
         };
         let (client, zone, key) = (peer.address.ip().to_string(), wanted.apex.without_dot(), key.map(DomainName::without_dot));
+        metrics::counter!("holdfast_transfers_refused_total", "asked" => asked).increment(1);
         self.refusals.leave(RefusedRow { at: Utc::now(), client, zone, asked: asked.into(), key, why: why.into() });
     }
 }

@@ -6,11 +6,13 @@
 //! transfers a zone; what is fetched here goes to them within the snapshot.
 //!
 //! How: `desk` decides what becomes of a message, `listen` has the sockets. `history` keeps what changed, `notify` tells others of it,
-//! `rules` is what the database says of who may what, `refusals` what was refused. `copies` and `fetch` are the secondary.
+//! `rules` is what the database says of who may what, `refusals` what was refused. `copies` and `fetch` are the secondary. `forward` is
+//! apart from all of them: it asks others, for those who are registered.
 
 mod copies;
 mod desk;
 mod fetch;
+mod forward;
 mod history;
 mod listen;
 mod notify;
@@ -18,6 +20,7 @@ mod refusals;
 mod rules;
 
 pub use copies::Copies;
+pub use forward::{Forwarder, Forwarding, Hop, Lines};
 
 use crate::config;
 use crate::publish::Latest;

@@ -1,4 +1,5 @@
-//! What was refused is written down, for whoever audits: not every packet of a flood, but each stranger and zone once a minute.
+//! What was refused is written down, for whoever audits: not every packet of a flood, but each stranger and zone once a minute. Zones
+//! that were not given and recursion that was not done stand in one list: an auditor asks who was turned away, not at which door.
 
 use crate::db::transfers::{RefusedRow, note_refused};
 use sqlx::PgPool;
@@ -21,7 +22,6 @@ pub(super) struct Refusals(mpsc::Sender<RefusedRow>);
 
 impl Refusals {
     pub(super) fn leave(&self, row: RefusedRow) {
-        metrics::counter!("holdfast_transfers_refused_total", "asked" => row.asked.clone()).increment(1);
         if self.0.try_send(row).is_err() {
             metrics::counter!("holdfast_transfers_refused_unwritten_total").increment(1);
         }
@@ -45,9 +45,9 @@ pub(super) fn keep(pool: PgPool) -> (Refusals, impl Future<Output = Infallible>)
                 written.insert(whose, Instant::now());
             }
             let RefusedRow { client, zone, asked, key, why, .. } = &row;
-            tracing::warn!(event = "transfer_refused", client, zone, asked, key, why, "a server was refused what it asked of a zone");
+            tracing::warn!(event = "refused", client, zone, asked, key, why, "somebody was refused what they asked for");
             if let Err(error) = note_refused(&pool, &row).await {
-                tracing::warn!(event = "refusal_not_kept", %error, "a refused transfer stands in the log alone");
+                tracing::warn!(event = "refusal_not_kept", %error, "a refusal stands in the log alone");
             }
             tokio::time::sleep(PACE).await;
         }

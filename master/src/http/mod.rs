@@ -6,6 +6,7 @@
 mod api;
 mod assets;
 mod bearer;
+mod forwarding;
 mod guard;
 mod login;
 mod on_site;
@@ -19,6 +20,7 @@ mod totp;
 
 pub use api::Recorder;
 pub use bearer::{Access, MadeToken, TokenDraft, create_token};
+pub use forwarding::{Asked, Forwarder, Tier, Traced, Tracer};
 pub use on_site::{create_first_admin, make_emergency_log_in, reset_password};
 pub use problem::{FieldError, Problem};
 pub use secrets::OneTimePassword;
@@ -60,6 +62,8 @@ pub struct App {
     pub boxes: Option<Boxes>,
     /// Since when the database does not answer.
     pub away: Away,
+    /// Who is asked for names of others; nobody is without it.
+    pub forwarder: Option<Forwarder>,
     /// Why nothing is published, in a sentence; `None` while all is well.
     pub halt: Arc<dyn Fn() -> Option<String> + Send + Sync>,
     /// What was published.

@@ -82,6 +82,8 @@ struct Status {
     waits: Vec<&'static str>,
     /// The newest generation of each snapshot that was published.
     snapshots: Vec<Newest>,
+    /// Who is asked for names of others, and how they are; empty where nothing is forwarded.
+    forwarder: Vec<String>,
     /// How many boxes hold a line to this master.
     boxes_connected: usize,
     /// The build.
@@ -128,6 +130,7 @@ fn of(app: &App) -> Status {
         works: if since.is_some() { WORKS.to_vec() } else { vec![] },
         waits: if since.is_some() { WAITS.to_vec() } else { vec![] },
         snapshots: app.snapshots.newest().into_iter().map(newest).collect(),
+        forwarder: app.forwarder.as_ref().map(|forwarder| (forwarder.servers)()).unwrap_or_default(),
         boxes_connected: app.boxes.as_ref().map_or(0, |boxes| (boxes.lines)().len()),
         build: app.build,
     }

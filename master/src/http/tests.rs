@@ -19,6 +19,7 @@ fn app() -> App {
         served: ServedReader::nobody(),
         access_keys: None,
         boxes: None,
+        forwarder: None,
         away: tokio::sync::watch::channel(None).1,
         halt: Arc::new(|| None),
         committed: Arc::default(),

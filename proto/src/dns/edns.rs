@@ -13,7 +13,7 @@ const NSID: u16 = 3;
 pub(super) const COOKIE: u16 = 10;
 const KEEPALIVE: u16 = 11;
 const PADDING: u16 = 12;
-const EXTENDED_ERROR: u16 = 15;
+pub(super) const EXTENDED_ERROR: u16 = 15;
 /// How many of our boxes a question went through: of the range for local use (RFC 6891 section 9).
 pub(super) const HOPS: u16 = 65_330;
 

@@ -4,6 +4,7 @@
 pub mod accept;
 pub mod ask;
 pub mod batch;
+pub mod certificate;
 pub mod clock;
 pub mod datagrams;
 pub mod forward;

@@ -1,8 +1,8 @@
 //! The resolver: no packet of a client's and no reply of another's may panic it, and whatever is believed must come out whole.
 
 use holdfast_proto::dns::resolver::{
-    Cache, CacheLimits, Clients, Credentials, End, Heard, LocalZones, Moment, Question, RANDOM_BYTES, Response, Standing, Wanted, World, hear, in_words,
-    respond, settle,
+    Cache, CacheLimits, Clients, Credentials, End, Heard, LocalZones, Moment, Question, RANDOM_BYTES, Response, Standing, Wanted, World, asked_in_words,
+    extended_error, hear, in_words, respond, settle,
 };
 use holdfast_proto::dns::{Cookies, Peer, Policy, Record, TCP_MESSAGE_LIMIT_BYTES, Transport, UDP_PAYLOAD_LIMIT_BYTES, Zone, rdata, rows};
 use holdfast_proto::snapshot::{Feed, State, View};
@@ -71,6 +71,8 @@ pub fn seeds() -> Vec<Vec<u8>> {
 pub fn target(bytes: &[u8]) {
     let cache = Cache::new(CacheLimits { bytes: 1 << 16, ..CacheLimits::default() });
     let mut packets = vec![bytes.to_vec()];
+    // What people are told of them.
+    let _ = (asked_in_words(bytes), extended_error(bytes));
     for transport in [Transport::Udp, Transport::Tcp] {
         if let Heard::Answer(answer) = hear(&question(), bytes, transport).0 {
             assert!(in_words(&answer.to_packet()).is_some(), "what is believed cannot be read again");

@@ -33,6 +33,7 @@ mod snapshots;
 mod space;
 mod stream;
 mod tokens;
+mod trace;
 mod transfers;
 mod webhooks;
 mod write;
@@ -74,6 +75,7 @@ fn open() -> OpenApiRouter<App> {
         .merge(changes::routes())
         .merge(audit::routes())
         .merge(leases::routes())
+        .merge(trace::routes())
         .merge(network_sessions::routes())
         .merge(stream::routes())
 }

@@ -76,6 +76,11 @@ impl Answer {
         self.ttl_s
     }
 
+    /// Whether there is anything in it: data, or the SOA that says that there is none.
+    pub fn has_records(&self) -> bool {
+        self.counts != [0; 2]
+    }
+
     /// The question that it answers.
     pub fn wanted(&self) -> &Wanted {
         &self.wanted

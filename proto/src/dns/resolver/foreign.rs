@@ -3,7 +3,8 @@
 //! What it refuses: a pointer that does not go back, a name over 255 bytes, a record past the end, and data that is not what
 //! its type says. One such thing and nothing of the message is believed.
 
-use crate::dns::message::{HEADER_BYTES, QUESTION_TAIL_BYTES, RECORD_TAIL_BYTES, Rcode, number_at, skip_name};
+use crate::dns::edns::EXTENDED_ERROR;
+use crate::dns::message::{HEADER_BYTES, QUESTION_TAIL_BYTES, Query, RECORD_TAIL_BYTES, Rcode, number_at, skip_name};
 use crate::dns::name::Name;
 use crate::dns::{rdata, rtype};
 use crate::words::DomainName;
@@ -103,6 +104,28 @@ pub fn in_words(packet: &[u8]) -> Option<String> {
     };
     let told = records.all.iter().filter(|record| record.rtype != rtype::OPT).map(|record| format!("\n  {}", shown(record)));
     Some(format!("{code}{}", told.collect::<String>()))
+}
+
+/// The first extended error of a reply (RFC 8914); `None` where it has none, or is malformed.
+pub fn extended_error(packet: &[u8]) -> Option<u16> {
+    let records = Records::read(packet)?;
+    let opt = records.all.iter().find(|record| record.part == Part::Additional && record.rtype == rtype::OPT)?;
+    let mut rest = records.rdata(opt);
+    loop {
+        let (code, len) = (number_at(rest, 0)?, usize::from(number_at(rest, 2)?));
+        let value = rest.get(4..4 + len)?;
+        if code == EXTENDED_ERROR {
+            return number_at(value, 0);
+        }
+        rest = &rest[4 + len..];
+    }
+}
+
+/// What a query asks for, for people: its name and type. `None` where it cannot be read.
+pub fn asked_in_words(packet: &[u8]) -> Option<String> {
+    let query = Query::read(packet).ok()?;
+    let name = DomainName::from_wire(query.name.ancestor(query.name.labels()))?;
+    Some(format!("{name} {}", rdata::type_name(query.qtype)))
 }
 
 /// Writes a name that may be compressed; gives where it ends in its place.

@@ -20,7 +20,7 @@ mod upstream;
 pub use accept::{Answer, Heard, Refusal, hear};
 pub use cache::{Cache, Limits as CacheLimits};
 pub use clients::{Clients, Standing};
-pub use foreign::in_words;
+pub use foreign::{asked_in_words, extended_error, in_words};
 pub use local::LocalZones;
 pub use question::{Credentials, HOP_LIMIT, Question, RANDOM_BYTES, Wanted, is_reply_to_ping, ping};
 pub use respond::{End, Moment, Origin, Response, World, respond, settle};

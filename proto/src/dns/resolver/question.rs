@@ -127,6 +127,17 @@ impl Question {
         Self { packet, question_end, wanted: wanted.clone(), credentials: credentials.clone() }
     }
 
+    /// The same, for who shall ask nobody: what is known there is wanted, and nothing else.
+    pub fn without_recursion(mut self) -> Self {
+        self.packet[2] &= !FLAG_RECURSION_DESIRED;
+        self
+    }
+
+    /// Its id.
+    pub fn id(&self) -> u16 {
+        u16::from_be_bytes([self.packet[0], self.packet[1]])
+    }
+
     /// The bytes to be sent.
     pub fn bytes(&self) -> &[u8] {
         &self.packet

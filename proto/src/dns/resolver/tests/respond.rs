@@ -1,6 +1,8 @@
 use super::*;
 use crate::dns::resolver::accept::{Answer, Heard, hear};
-use crate::dns::resolver::{Cache, CacheLimits, Clients, End, LocalZones, Moment, Origin, Response, Standing, World, respond, settle};
+use crate::dns::resolver::{
+    Cache, CacheLimits, Clients, End, LocalZones, Moment, Origin, Response, Standing, World, asked_in_words, extended_error, respond, settle,
+};
 use crate::dns::{Cookies, ExtendedError, Peer, Policy, Record, Transport, Zone, rows};
 use crate::snapshot::{Feed, State, View};
 use crate::words::UnixMillis;
@@ -190,6 +192,22 @@ fn cut_off_old_answers_are_told_as_old_and_the_rest_fails_at_once() {
     assert_eq!(own.hears("new.far.org", "A"), "nowhere servfail ra ede13");
     let (response, reply) = own.settle(&client_query("newer.far.org", "A"), End::Failed(ExtendedError::NoReachableAuthority));
     assert_eq!(written(&response, &reply), "nowhere servfail ra ede22");
+}
+
+#[test]
+fn people_are_told_what_was_asked_and_why_it_was_refused() {
+    let (held, question) = (Box::new(), question(&wanted("WWW.far.org", "MX")));
+    assert_eq!(asked_in_words(question.bytes()).unwrap().to_lowercase().replace(". ", " "), "www.far.org mx");
+    let (_, refused) = held.ask("192.0.2.1", question.bytes());
+    assert_eq!(extended_error(&refused), Some(ExtendedError::Prohibited as u16));
+    // Whoever asks only for what is known here is told that it is not.
+    let peeking = question.without_recursion();
+    let (response, reply) = held.ask("10.1.4.10", peeking.bytes());
+    assert!(matches!(response, Response::Replied { .. }) && extended_error(&reply) == Some(ExtendedError::NotAuthoritative as u16), "{response:?}");
+    for torn in 0..reply.len() {
+        assert_eq!(extended_error(&reply[..torn]), None, "{torn} bytes");
+    }
+    assert_eq!((asked_in_words(&[]), asked_in_words(&reply[..20])), (None, None));
 }
 
 #[test]

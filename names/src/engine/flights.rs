@@ -65,7 +65,8 @@ pub(super) async fn run(mut orders: mpsc::Receiver<Order>, desk: Arc<Desk>) -> I
 impl Flights {
     fn take(&mut self, order: Order) {
         let Order { wanted, hops, waiter } = order;
-        let key = (wanted, hops > 0);
+        // Where there is no third, all are asked the same, whoever asks.
+        let key = (wanted, hops > 0 && self.desk.sources.tiers.has_peers());
         if let Some(waiter) = &waiter
             && !self.admit(waiter)
         {

@@ -1,4 +1,5 @@
-//! Whom to ask, in which order: the master, then other agents, then upstreams; of each kind the fastest that is there.
+//! Whom to ask, in which order: the master, then other agents, then upstreams, then from the root on; of each kind the fastest that is
+//! there.
 //!
 //! A server that is gone is passed over until it has answered for a while again, so that a line that comes and goes does not
 //! take every question with it. Where nobody is there the box is cut off, and says so at once to whoever asks.
@@ -6,8 +7,8 @@
 use super::ask::{Failure, Way};
 use super::desk::Desk;
 use super::line::Line;
-use crate::config;
-use crate::reports::Spool;
+use super::recursion::Roots;
+use super::{Notice, Plane};
 use holdfast_proto::dns::ExtendedError;
 use holdfast_proto::dns::resolver::{Answer, Credentials, Heed, Upstream, Wanted};
 use holdfast_proto::net::clock::TrustedClock;
@@ -15,7 +16,6 @@ use metrics::{Counter, Gauge, counter, gauge};
 use std::convert::Infallible;
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
-use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -25,9 +25,6 @@ use tokio::task::JoinSet;
 const PROBE_EVERY: Duration = Duration::from_millis(500);
 /// How long it may take to say so: a line may have become a longer one than any that its usual time speaks of.
 const PROBE_LIMIT: Duration = Duration::from_secs(2);
-
-/// Where it stands how they are, in the runtime directory.
-const SERVERS_FILE: &str = "resolver.servers";
 
 /// All servers that may be asked.
 #[derive(Debug)]
@@ -39,10 +36,15 @@ pub(super) struct Tiers {
 
 /// What a server is to us; in the order in which they are asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Tier {
+pub enum Tier {
+    /// The master of this house.
     Master,
+    /// Another box of this house.
     Peer,
+    /// Somebody who asks the world for us.
     Upstream,
+    /// The root, and the way down from it.
+    Root,
 }
 
 /// One server.
@@ -59,10 +61,15 @@ pub(super) struct Server {
 
 /// One question to one server, for a trace.
 #[derive(Debug, Clone)]
-pub(super) struct Step {
-    pub(super) server: String,
-    pub(super) outcome: &'static str,
-    pub(super) time: Duration,
+pub struct Step {
+    /// What it is to us.
+    pub tier: Tier,
+    /// What it is to us, where it is, and how it was asked.
+    pub server: String,
+    /// What became of it.
+    pub outcome: &'static str,
+    /// How long it took.
+    pub time: Duration,
 }
 
 struct Counted {
@@ -75,36 +82,46 @@ struct Counted {
 }
 
 impl Tier {
-    pub(super) fn name(self) -> &'static str {
+    /// Its name in metrics and for people.
+    pub fn name(self) -> &'static str {
         match self {
             Self::Master => "master",
             Self::Peer => "peer",
             Self::Upstream => "upstream",
+            Self::Root => "root",
         }
     }
 }
 
 impl Tiers {
     /// # Errors
-    /// Names a server that is this box itself, or an authority that cannot be read.
-    pub(super) fn new(settings: &config::Resolver, own: &[SocketAddr], authorities: &[Vec<u8>], clock: &Arc<TrustedClock>) -> io::Result<Self> {
-        let begun = Instant::now();
-        let tiers = [(Tier::Master, &settings.master), (Tier::Peer, &settings.peers), (Tier::Upstream, &settings.upstream)];
+    /// Names a server that is this box itself, an authority that cannot be read, or recursion without a root.
+    pub(super) fn new(plane: &Plane, own: &[SocketAddr], authorities: &[Vec<u8>], clock: &Arc<TrustedClock>) -> io::Result<Self> {
+        let (begun, section) = (Instant::now(), plane.name);
         let mut servers = Vec::new();
-        for (tier, settings) in tiers.into_iter().filter_map(|(tier, settings)| Some((tier, settings.as_ref()?))) {
-            for address in &settings.servers {
-                if is_own(*address, own) {
-                    return Err(io::Error::other(format!("[resolver.{}]: {address} is this box itself: a question would go round in a circle", tier.name())));
-                }
-                let way = match &settings.tls {
-                    Some(tls) => Way::Tls(Line::new(*address, tls, authorities, clock)?),
-                    None => Way::Plain,
-                };
-                servers.push(Arc::new(Server::new(tier, *address, way, begun)?));
+        for asked in &plane.asks {
+            let (tier, address) = (asked.tier, asked.server);
+            if is_own(address, own) {
+                return Err(io::Error::other(format!("[{section}] {}: {address} is this box itself: a question would go round in a circle", tier.name())));
             }
+            let of_section = |wrong: io::Error| io::Error::new(wrong.kind(), format!("[{section}] {wrong}"));
+            let way = match &asked.tls {
+                Some(tls) => Way::Tls(Line::new(address, tls, authorities, clock).map_err(of_section)?),
+                None => Way::Plain,
+            };
+            servers.push(Arc::new(Server::new(tier, address, way, begun)?));
+        }
+        if let Some(recursion) = &plane.recursion {
+            let roots = Roots::new(recursion).map_err(|wrong| io::Error::other(format!("[{section}] {wrong}")))?;
+            servers.push(Arc::new(Server::new(Tier::Root, roots.servers[0], Way::Roots(Box::new(roots)), begun)?));
         }
         let cut_off = AtomicBool::new(servers.is_empty());
         Ok(Self { servers, cut_off, begun })
+    }
+
+    /// Whether other boxes of this house are among those that may be asked.
+    pub(super) fn has_peers(&self) -> bool {
+        self.servers.iter().any(|server| server.tier == Tier::Peer)
     }
 
     /// Whether nobody that could be asked is there.
@@ -129,19 +146,26 @@ impl Tiers {
 
     /// Asks one after the other until one answers.
     pub(super) async fn resolve(&self, wanted: &Wanted, hops: u8, mut steps: Option<&mut Vec<Step>>) -> Result<Answer, ExtendedError> {
-        let mut why = ExtendedError::NoReachableAuthority;
+        let (mut why, mut was_refused) = (ExtendedError::NoReachableAuthority, false);
         for server in self.in_order(hops) {
+            // Who asks the world for us may have found that signatures do not hold: nobody looks at them on the way from the root.
+            if server.tier == Tier::Root && was_refused {
+                continue;
+            }
             let begun = Instant::now();
             // What goes out of the house says nothing of how it came through it.
-            let told_hops = if server.tier == Tier::Upstream { 0 } else { hops + 1 };
+            let told_hops = if matches!(server.tier, Tier::Upstream | Tier::Root) { 0 } else { hops + 1 };
             let asked = server.ask(wanted, told_hops).await;
             server.counted.count(&asked, begun.elapsed());
             if let Some(steps) = steps.as_deref_mut() {
-                steps.push(Step { server: server.to_string(), outcome: outcome(&asked), time: begun.elapsed() });
+                steps.push(Step { tier: server.tier, server: server.to_string(), outcome: outcome(&asked), time: begun.elapsed() });
             }
             match asked {
                 Ok(answer) => return Ok(answer),
-                Err(Failure::Refused | Failure::Late) => why = ExtendedError::NetworkError,
+                Err(failure @ (Failure::Refused | Failure::Late)) => {
+                    why = ExtendedError::NetworkError;
+                    was_refused |= failure == Failure::Refused;
+                }
                 Err(Failure::Unreachable | Failure::Silent) => {
                     server.lost();
                     self.look();
@@ -202,8 +226,12 @@ impl Server {
 
 impl std::fmt::Display for Server {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let over = if matches!(self.way, Way::Tls(_)) { " over TLS" } else { "" };
-        write!(f, "{} {}{over}", self.tier.name(), self.address)
+        let (tier, address) = (self.tier.name(), self.address);
+        match &self.way {
+            Way::Plain => write!(f, "{tier} {address}"),
+            Way::Tls(_) => write!(f, "{tier} {address} over TLS"),
+            Way::Roots(roots) => write!(f, "{tier} {} and {} more", address.ip(), roots.servers.len() - 1),
+        }
     }
 }
 
@@ -246,8 +274,9 @@ fn is_own(server: SocketAddr, own: &[SocketAddr]) -> bool {
     own.iter().any(|own| own.port() == server.port() && (own.ip() == server.ip() || own.ip().is_unspecified() && is_here()))
 }
 
-/// Asks those that are gone whether they are back, and tells people when nobody is there, and when somebody is again.
-pub(super) async fn watch(tiers: Arc<Tiers>, desk: Arc<Desk>, spool: Spool, run_dir: PathBuf) -> Infallible {
+/// Asks those that are gone whether they are back, and tells when nobody is there, and when somebody is again.
+pub(super) async fn watch(desk: Arc<Desk>, mut tell: impl FnMut(Notice<'_>) + Send) -> Infallible {
+    let tiers = Arc::clone(&desk.sources.tiers);
     let (mut was_cut_off, mut shown) = (tiers.is_cut_off(), String::new());
     loop {
         let is_unsound = |server: &&Arc<Server>| server.health().heed() != Heed::Sound;
@@ -265,41 +294,18 @@ pub(super) async fn watch(tiers: Arc<Tiers>, desk: Arc<Desk>, spool: Spool, run_
             desk.sources.cache.forgive();
         }
         if was_cut_off != is_cut_off {
-            tell(&spool, is_cut_off, tiers.begun);
+            tell(if is_cut_off { Notice::CutOff { after_s: tiers.begun.elapsed().as_secs() } } else { Notice::Reconnected });
         }
         was_cut_off = is_cut_off;
         let (entries, bytes) = desk.sources.cache.size();
         desk.counters.entries.set(entries as f64);
         desk.counters.bytes.set(bytes as f64);
         desk.counters.cut_off.set(f64::from(u8::from(is_cut_off)));
-        show(&tiers, &run_dir, &mut shown);
+        let now: String = tiers.servers.iter().map(|server| format!("{} asks {server}: {}\n", desk.name, server.health().heed().name())).collect();
+        if now != shown {
+            tell(Notice::Servers(&now));
+            shown = now;
+        }
         tokio::time::sleep(PROBE_EVERY).await;
-    }
-}
-
-/// Writes down how the servers are, where it changed, for [`read_servers`].
-fn show(tiers: &Tiers, run_dir: &Path, shown: &mut String) {
-    let line = |server: &Arc<Server>| format!("resolver asks {server}: {}\n", server.health().heed().name());
-    let now: String = tiers.servers.iter().map(line).collect();
-    let (path, aside) = (run_dir.join(SERVERS_FILE), run_dir.join(format!("{SERVERS_FILE}.new")));
-    if now != *shown && std::fs::write(&aside, &now).and_then(|()| std::fs::rename(&aside, &path)).is_ok() {
-        *shown = now;
-    }
-}
-
-/// How the servers are that the resolver of this box asks, as it last wrote it down; empty where it does not run.
-pub fn read_servers(run_dir: &Path) -> String {
-    std::fs::read_to_string(run_dir.join(SERVERS_FILE)).unwrap_or_default()
-}
-
-fn tell(spool: &Spool, is_cut_off: bool, begun: Instant) {
-    let after_s = begun.elapsed().as_secs();
-    if is_cut_off {
-        spool.raise(
-            "resolver_cut_off",
-            format!("nobody can be asked for names of others, {after_s} s after the start: what is known of them is told on, past its time if need be"),
-        );
-    } else {
-        spool.raise("resolver_reconnected", "somebody can be asked for names of others again".to_owned());
     }
 }

@@ -1,6 +1,6 @@
 //! A line to one server over TLS (RFC 7858): made when it is needed, shared by all questions, and made anew when it broke.
 
-use crate::config::ResolverTls;
+use crate::settings::Tls;
 use holdfast_proto::net::clock::TrustedClock;
 use holdfast_proto::net::stream::{push_message, read_message};
 use holdfast_proto::net::tls::{MASTER_NAME, client_config};
@@ -45,8 +45,8 @@ type Id = [u8; 2];
 impl Line {
     /// # Errors
     /// Names the authority's file or the name that cannot be read.
-    pub(super) fn new(server: SocketAddr, settings: &ResolverTls, authorities: &[Vec<u8>], clock: &Arc<TrustedClock>) -> io::Result<Self> {
-        let wrong = |what: String| io::Error::other(format!("[resolver] TLS with {server}: {what}"));
+    pub(super) fn new(server: SocketAddr, settings: &Tls, authorities: &[Vec<u8>], clock: &Arc<TrustedClock>) -> io::Result<Self> {
+        let wrong = |what: String| io::Error::other(format!("TLS with {server}: {what}"));
         let name = settings.name.clone().unwrap_or_else(|| MASTER_NAME.to_owned());
         let authorities = settings.ca.as_deref().map_or_else(|| Ok(authorities.to_vec()), read_authorities)?;
         let clock: Arc<TrustedClock> = Arc::clone(clock);

@@ -4,11 +4,12 @@ use super::counters::{Counters, Origins};
 use super::sources::Sources;
 use super::tiers::{Step, Tiers};
 use super::validate::Validator;
-use crate::config;
-use crate::telemetry::{Audience, NameCounters, Tally};
+use super::{Plane, Refused};
+use crate::counting::{Audience, NameCounters, Tally};
+use crate::settings;
 use arc_swap::ArcSwap;
 use holdfast_proto::dns::resolver::{Answer, CacheLimits, Clients, End, LocalZones, Moment, Origin, Response, Standing, Wanted, World, respond, settle};
-use holdfast_proto::dns::{Cookies, ExtendedError, Limiter, Limits, Outcome, Peer, Policy, Rcode, Transport, Verdict};
+use holdfast_proto::dns::{Cookies, ExtendedError, Limiter, Limits, Outcome, Peer, Policy, Rcode, Told, Transport, Verdict};
 use holdfast_proto::net::batch::BatchSocket;
 use holdfast_proto::net::clock::TrustedClock;
 use holdfast_proto::net::udp::Via;
@@ -31,6 +32,8 @@ const HINT_LIMIT_BYTES: usize = 120;
 const REFUSAL_COUNTS: usize = 1 << 14;
 
 pub(super) struct Desk {
+    /// The plane's.
+    pub(super) name: &'static str,
     pub(super) sources: Arc<Sources>,
     validator: Option<Validator>,
     clients: ArcSwap<Clients>,
@@ -41,6 +44,7 @@ pub(super) struct Desk {
     hint: String,
     seed: [u8; 32],
     strangers: Limiter,
+    refused: Option<mpsc::Sender<Refused>>,
     orders: mpsc::Sender<Order>,
     pub(super) names: NameCounters,
     pub(super) counters: Counters,
@@ -106,27 +110,31 @@ pub(super) struct Count {
 
 impl Desk {
     /// With a secret that nobody knows and no disk keeps.
-    pub(super) fn new(settings: &config::Resolver, tiers: Arc<Tiers>, orders: mpsc::Sender<Order>, zone: Reader, clock: Arc<TrustedClock>) -> io::Result<Self> {
-        let sources = Arc::new(Sources::new(cache_limits(&settings.cache), tiers));
+    pub(super) fn new(plane: &Plane, tiers: Arc<Tiers>, orders: mpsc::Sender<Order>, zone: Reader, clock: Arc<TrustedClock>) -> io::Result<Self> {
+        let sources = Arc::new(Sources::new(cache_limits(&plane.cache), tiers));
         let mut seed = [0; 32];
         aws_lc_rs::rand::fill(&mut seed).map_err(|_| io::Error::other("the system gives no random numbers"))?;
-        let demands_cookies = settings.cookies == config::DnsCookies::Demanded;
-        let policy =
-            Policy { demands_cookies, idle_timeout_100ms: (super::tcp::IDLE_TIMEOUT.as_millis() / 100) as u16, ..Policy::new(Cookies::of_period(&seed, 0)) };
+        let (demands_cookies, idle_timeout_100ms) = (plane.demands_cookies, (super::stream::IDLE_TIMEOUT.as_millis() / 100) as u16);
+        let policy = Policy { demands_cookies, idle_timeout_100ms, ..Policy::new(Cookies::of_period(&seed, 0)) };
         let limits = Limits { same_per_second: 0, all_per_second: REFUSALS_PER_SECOND, burst_seconds: 1, slip: 0, counts: REFUSAL_COUNTS };
+        let of_section = |wrong: io::Error| io::Error::new(wrong.kind(), format!("[{}] {wrong}", plane.name));
+        let validator = plane.validation.as_ref().map(|validation| Validator::new(validation, clock, Arc::clone(&sources)));
+        let hint_end = plane.hint.floor_char_boundary(HINT_LIMIT_BYTES);
         Ok(Self {
-            validator: Validator::new(settings, clock, Arc::clone(&sources))?,
+            name: plane.name,
+            validator: validator.transpose().map_err(of_section)?,
             sources,
             clients: ArcSwap::default(),
             policy: ArcSwap::from_pointee(policy),
             zones: ArcSwap::from_pointee(LocalZones::of(&zone.current())),
             zone,
-            passes: settings.real_here.iter().map(|name| pass(name)).collect::<io::Result<_>>()?,
-            hint: hint(settings),
+            passes: plane.real_here.iter().map(|name| pass(name)).collect::<io::Result<_>>().map_err(of_section)?,
+            hint: plane.hint[..hint_end].to_owned(),
             seed,
             strangers: Limiter::new(limits),
+            refused: plane.refused.clone(),
             orders,
-            names: NameCounters::new("resolver"),
+            names: NameCounters::new(plane.name),
             counters: Counters::new(),
             audience: Arc::default(),
         })
@@ -173,10 +181,8 @@ impl Desk {
                 if let Some(wanted) = refresh {
                     self.refresh(wanted);
                 }
-                let is_refusal = told.rcode == Rcode::Refused && peer.transport == Transport::Udp;
-                if is_refusal && self.strangers.judge(peer.address.ip(), &told, instance.since_begin_us) != Verdict::Pass {
-                    self.counters.ignored.increment(1);
-                    reply.clear();
+                if told.rcode == Rcode::Refused {
+                    self.refused(instance, packet, peer, &told, reply);
                 }
             }
             Response::Wanting { wanted, has_stale, hops } => {
@@ -190,6 +196,22 @@ impl Desk {
             }
         }
         Done::Now
+    }
+
+    /// A refusal: a network hears so many of them and no more, and the stranger goes on record.
+    fn refused(&self, instance: &Instance, packet: &[u8], peer: Peer, told: &Told, reply: &mut Vec<u8>) {
+        let client = peer.address.ip();
+        if self.strangers.judge(client, told, instance.since_begin_us) != Verdict::Pass {
+            if peer.transport == Transport::Udp {
+                self.counters.ignored.increment(1);
+                reply.clear();
+            }
+            return;
+        }
+        if let Some(refused) = self.refused.as_ref().filter(|_| instance.clients.standing(client) == Standing::Stranger) {
+            // A full box: those that are in it will do for the record.
+            let _ = refused.try_send(Refused { client, packet: packet.to_vec() });
+        }
     }
 
     /// What a client is and would be told now.
@@ -265,22 +287,12 @@ pub(super) async fn turn_secrets(desk: Arc<Desk>) -> Infallible {
     std::future::pending().await
 }
 
-fn cache_limits(settings: &config::ResolverCache) -> CacheLimits {
-    let config::ResolverCache { mebibytes, ttl_floor_s, ttl_cap_s, negative_cap_s, stale_s } = *settings;
+fn cache_limits(settings: &settings::Cache) -> CacheLimits {
+    let settings::Cache { mebibytes, ttl_floor_s, ttl_cap_s, negative_cap_s, stale_s } = *settings;
     CacheLimits { bytes: mebibytes << 20, ttl_floor_s, ttl_cap_s, negative_cap_s, stale_s }
 }
 
 fn pass(name: &str) -> io::Result<Box<[u8]>> {
-    let name = DomainName::parse(name, None).map_err(|wrong| io::Error::other(format!("[resolver] real_here: {wrong}")))?;
+    let name = DomainName::parse(name, None).map_err(|wrong| io::Error::other(format!("real_here: {wrong}")))?;
     Ok(name.wire().to_ascii_lowercase().into())
-}
-
-/// What a departmental server is told.
-fn hint(settings: &config::Resolver) -> String {
-    let hint = settings.department_hint.clone().unwrap_or_else(|| {
-        let servers: Vec<String> = settings.master.iter().flat_map(|tier| &tier.servers).map(|server| server.ip().to_string()).collect();
-        if servers.is_empty() { "forward to the master".to_owned() } else { format!("forward to the master: {}", servers.join(", ")) }
-    });
-    let end = hint.floor_char_boundary(HINT_LIMIT_BYTES);
-    hint[..end].to_owned()
 }

@@ -14,8 +14,9 @@ const REST_AFTER_ERROR: Duration = Duration::from_millis(20);
 
 /// Starts a thread that answers what comes to a socket.
 pub(super) fn start(workers: &mut Workers, socket: BatchSocket, desk: Arc<Desk>) {
+    let name = format!("{}-udp", desk.name);
     let worker = Worker { socket: Arc::new(socket), desk };
-    workers.start("resolver-udp", move |stop| worker.run(&stop));
+    workers.start(&name, move |stop| worker.run(&stop));
 }
 
 struct Worker {

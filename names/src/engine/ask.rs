@@ -5,7 +5,10 @@
 //! network that cannot be reached) ends it immediately, because the sockets are connected.
 
 use super::line::Line;
+use super::recursion::Roots;
 use super::tiers::Server;
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
 use holdfast_proto::dns::Transport;
 use holdfast_proto::dns::resolver::{Answer, Heard, Question, RANDOM_BYTES, Wanted, hear, is_reply_to_ping, ping};
 use holdfast_proto::net::stream::{push_message, read_message};
@@ -20,6 +23,8 @@ use tokio::time::{sleep, timeout};
 
 /// How long a server that is there may take: it may have to ask half the world.
 const ANSWER_LIMIT: Duration = Duration::from_millis(4500);
+/// How long we may take to ask half the world ourselves.
+const RECURSION_LIMIT: Duration = Duration::from_secs(9);
 /// A datagram may be lost: after so long the question is sent again, from another port and with another id.
 const SPANS: [Duration; 3] = [Duration::from_millis(700), Duration::from_millis(1400), Duration::from_millis(2400)];
 const CONNECT_LIMIT: Duration = Duration::from_millis(1500);
@@ -32,6 +37,8 @@ const DATAGRAM_LIMIT_BYTES: usize = 4096;
 pub(super) enum Way {
     Plain,
     Tls(Line),
+    /// From the root's servers on.
+    Roots(Box<Roots>),
 }
 
 /// Why there is no answer.
@@ -92,9 +99,10 @@ impl Server {
                 is_there = self.was_heard_or_is_there(since_ms) => (!is_there).then_some(Err(Failure::Silent)),
             },
         };
+        let limit = if matches!(self.way, Way::Roots(_)) { RECURSION_LIMIT } else { ANSWER_LIMIT };
         let done = match early {
             Some(done) => done,
-            None => timeout(ANSWER_LIMIT.saturating_sub(begun.elapsed()), exchange).await.unwrap_or(Err(Failure::Late)),
+            None => timeout(limit.saturating_sub(begun.elapsed()), exchange).await.unwrap_or(Err(Failure::Late)),
         };
         if matches!(done, Ok(_) | Err(Failure::Refused)) {
             self.heard(begun);
@@ -123,24 +131,25 @@ impl Server {
             Way::Tls(line) => {
                 timeout(patience + CONNECT_LIMIT, line.ask(ping.clone())).await.is_ok_and(|reply| reply.is_ok_and(|reply| is_reply_to_ping(&ping, &reply)))
             }
-            Way::Plain => timeout(patience, self.ping_over_udp(&ping)).await.is_ok_and(|reply| reply.is_ok()),
+            Way::Plain => timeout(patience, ping_over_udp(self.address, &ping)).await.is_ok_and(|reply| reply.is_ok()),
+            Way::Roots(roots) => {
+                // One of them is enough.
+                let mut asked: FuturesUnordered<_> = roots.servers.iter().map(|server| ping_over_udp(*server, &ping)).collect();
+                let any = async {
+                    while let Some(reply) = asked.next().await {
+                        if reply.is_ok() {
+                            return true;
+                        }
+                    }
+                    false
+                };
+                timeout(patience, any).await.unwrap_or(false)
+            }
         };
         if heard {
             self.heard(begun);
         }
         heard
-    }
-
-    async fn ping_over_udp(&self, ping: &[u8]) -> io::Result<()> {
-        let socket = socket_towards(self.address).await?;
-        socket.send(ping).await?;
-        let mut reply = vec![0; DATAGRAM_LIMIT_BYTES];
-        loop {
-            let len = socket.recv(&mut reply).await?;
-            if is_reply_to_ping(ping, &reply[..len]) {
-                return Ok(());
-            }
-        }
     }
 
     async fn exchange(&self, wanted: &Wanted, hops: u8) -> Result<Answer, Failure> {
@@ -150,6 +159,15 @@ impl Server {
                 let question = self.question(wanted, hops)?;
                 let reply = line.ask(question.bytes().to_vec()).await.map_err(|error| Failure::of_line(&error))?;
                 self.judge(&question, &reply, Transport::Tls)
+            }
+            Way::Roots(roots) => {
+                let question = self.question(wanted, 0)?;
+                match roots.resolve(wanted, question.id()).await {
+                    Ok(reply) => self.judge(&question, &reply, Transport::Tcp),
+                    // What failed on the way says nothing of whether there is a way.
+                    Err(Failure::Late) if !self.is_still_there().await => Err(Failure::Unreachable),
+                    Err(failure) => Err(failure),
+                }
             }
         }
     }
@@ -234,15 +252,32 @@ impl Server {
     }
 }
 
+async fn ping_over_udp(server: SocketAddr, ping: &[u8]) -> io::Result<()> {
+    let socket = socket_towards(server).await?;
+    socket.send(ping).await?;
+    let mut reply = vec![0; DATAGRAM_LIMIT_BYTES];
+    loop {
+        let len = socket.recv(&mut reply).await?;
+        if is_reply_to_ping(ping, &reply[..len]) {
+            return Ok(());
+        }
+    }
+}
+
 /// A socket on a port that the system chooses by chance, which hears nobody else.
-async fn socket_towards(server: SocketAddr) -> io::Result<UdpSocket> {
+pub(super) async fn socket_towards(server: SocketAddr) -> io::Result<UdpSocket> {
     let any: IpAddr = if server.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
-    let socket = UdpSocket::bind((any, 0)).await?;
+    socket_between(any, server).await
+}
+
+/// The same, on one of our addresses.
+pub(super) async fn socket_between(own: IpAddr, server: SocketAddr) -> io::Result<UdpSocket> {
+    let socket = UdpSocket::bind((own, 0)).await?;
     socket.connect(server).await?;
     Ok(socket)
 }
 
-fn random<const N: usize>() -> Option<[u8; N]> {
+pub(super) fn random<const N: usize>() -> Option<[u8; N]> {
     let mut bytes = [0; N];
     aws_lc_rs::rand::fill(&mut bytes).ok().map(|()| bytes)
 }

@@ -3,7 +3,7 @@
 //! It is read anew when a file changed. What cannot be read is told, and the one before serves on: a renewal that went
 //! wrong must not cut anybody off.
 
-use holdfast_proto::net::tls::provider;
+use super::tls::provider;
 use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -16,7 +16,8 @@ use std::time::{Duration, Instant, SystemTime};
 const LOOK_EVERY: Duration = Duration::from_secs(10);
 
 #[derive(Debug)]
-pub(super) struct Certificate {
+/// A chain and its key in two files.
+pub struct Certificate {
     chain: PathBuf,
     key: PathBuf,
     look_every: Duration,
@@ -35,14 +36,14 @@ struct Read {
 
 impl Certificate {
     /// Of a PEM chain and its PEM key; both are read at once.
-    pub(super) fn of(chain: &Path, key: &Path) -> Self {
+    pub fn of(chain: &Path, key: &Path) -> Self {
         let certificate = Self { chain: chain.into(), key: key.into(), look_every: LOOK_EVERY, read: Mutex::default() };
         let _ = certificate.current();
         certificate
     }
 
     /// What a handshake of this moment starts with; `None` where there was never a certificate that could be read.
-    pub(super) fn current(&self) -> Option<Arc<ServerConfig>> {
+    pub fn current(&self) -> Option<Arc<ServerConfig>> {
         let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
         if read.looked.is_none_or(|looked| looked.elapsed() >= self.look_every) {
             read.looked = Some(Instant::now());

@@ -4,9 +4,9 @@
 //! a wrong clock for a forgery. A box whose clock is known to be wrong (it stands before a time that was signed) holds signatures
 //! to be in their time, looks at all else of them, calls nothing authentic, and says so (RFC 8914, code 5).
 
+use super::Validation;
 use super::sources::Sources;
 use super::tiers::Step;
-use crate::config;
 use async_trait::async_trait;
 use futures_util::StreamExt;
 use futures_util::stream::{self, Stream};
@@ -59,24 +59,19 @@ enum Verdict {
 }
 
 impl Validator {
-    /// `None` where nothing is to be looked at.
-    ///
     /// # Errors
     /// Names the file of anchors, or the name, that cannot be read.
-    pub(super) fn new(settings: &config::Resolver, clock: Arc<TrustedClock>, sources: Arc<Sources>) -> io::Result<Option<Self>> {
-        if !settings.validate {
-            return Ok(None);
-        }
-        let anchors = match &settings.trust_anchors {
+    pub(super) fn new(settings: &Validation, clock: Arc<TrustedClock>, sources: Arc<Sources>) -> io::Result<Self> {
+        let anchors = match &settings.anchors {
             Some(path) => TrustAnchors::from_file(path).map_err(|wrong| io::Error::other(format!("{}: {wrong}", path.display())))?,
             None => TrustAnchors::default(),
         };
-        let unsigned = settings.negative_trust_anchors.iter().map(|name| DomainName::parse(name, None));
-        let unsigned = unsigned.collect::<Result<_, _>>().map_err(|wrong| io::Error::other(format!("[resolver] negative_trust_anchors: {wrong}")))?;
+        let unsigned = settings.negative_anchors.iter().map(|name| DomainName::parse(name, None));
+        let unsigned = unsigned.collect::<Result<_, _>>().map_err(|wrong| io::Error::other(format!("negative_trust_anchors: {wrong}")))?;
         let handle = DnssecDnsHandle::with_trust_anchor(Asking(Arc::clone(&sources)), Arc::new(anchors))
             .validation_cache_size(HELD_LIMIT)
             .positive_validation_ttl(Duration::ZERO..=HELD_FOR);
-        Ok(Some(Self { handle, sources, unsigned, clock }))
+        Ok(Self { handle, sources, unsigned, clock })
     }
 
     /// Whether an answer to this is to be looked at.
