@@ -144,7 +144,7 @@ pub async fn serve(config: Config, metrics: PrometheusHandle) -> anyhow::Result<
     tasks.spawn(async move { match copies.keep(heard).await {} });
     if let Some(forwarder) = forwarder {
         let of_clients = pool.clone();
-        tasks.spawn(async move { match forwarder.serve(of_clients, Arc::new(move || origins.origins())).await {} });
+        tasks.spawn(forwarder.serve(of_clients, Arc::new(move || origins.origins())));
     }
     if config.probe.enabled {
         let prober = Prober::new(pool.clone(), access_key, probed, config.probe.clone());

@@ -15,7 +15,7 @@ pub use trace::{Traced, trace};
 
 use crate::config;
 use crate::reports::Spool;
-use holdfast_names::engine::{Asked, Bound, Plane, Tier, Validation};
+use holdfast_names::engine::{Asked, Bound, FlightLimits, Plane, Tier, Validation};
 use holdfast_proto::net::clock::TrustedClock;
 use holdfast_proto::snapshot::Reader;
 use holdfast_proto::words::NodeId;
@@ -104,6 +104,7 @@ fn plane(settings: &config::Resolver) -> Plane {
         cache: settings.cache.clone(),
         asks: asks.collect(),
         recursion: settings.recursion.clone(),
+        flights: FlightLimits::default(),
         refused: None,
     }
 }

@@ -99,7 +99,8 @@ pub(super) fn clients(settings: &config::Forwarder, registered: &Registered) -> 
 /// Leaves strangers who were refused for the record.
 pub(super) async fn write_down(mut refused: mpsc::Receiver<Refused>, record: Refusals) -> Infallible {
     while let Some(Refused { client, packet }) = refused.recv().await {
-        let zone = asked_in_words(&packet).unwrap_or_else(|| "?".to_owned());
+        // One row for a client, whatever it asks: what people look up is nobody's business, and strays are to wash nothing else away.
+        let zone = if asked_in_words(&packet).is_some() { "names of others" } else { "?" }.to_owned();
         let why = "it is no box of ours, no departmental server, and on no list".to_owned();
         record.leave(RefusedRow { at: Utc::now(), client: client.to_string(), zone, asked: "recursion".to_owned(), key: None, why });
     }

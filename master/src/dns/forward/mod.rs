@@ -13,7 +13,7 @@ use super::{now_s, refusals};
 use crate::config;
 use crate::publish::Latest;
 use clients::Registered;
-use holdfast_names::engine::{Asked, Bound, Encrypted, Handle, Notice, Plane, Ready, Refused, Shown, Tier, Validation};
+use holdfast_names::engine::{Asked, Bound, Encrypted, FlightLimits, Handle, Notice, Plane, Ready, Refused, Shown, Tier, Validation};
 use holdfast_names::settings::Tls;
 use holdfast_proto::net::certificate::Certificate;
 use holdfast_proto::net::clock::TrustedClock;
@@ -25,9 +25,12 @@ use std::convert::Infallible;
 use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
+/// A box asks for its whole campus, and gives up after four and a half seconds: what comes later is for nobody.
+const FLIGHTS: FlightLimits = FlightLimits { of_client: 2048, time: Duration::from_millis(4300) };
 /// Strangers that wait to be written down.
 const REFUSED_LIMIT: usize = 64;
 
@@ -84,8 +87,8 @@ impl Forwarder {
         }
     }
 
-    /// Answers for ever.
-    pub async fn serve(self, pool: PgPool, lines: Lines) -> Infallible {
+    /// Answers for as long as none of its own tasks panics, which is logged: it is better to be started anew than to serve without it.
+    pub async fn serve(self, pool: PgPool, lines: Lines) {
         let Self { ready, settings, latest, zones, refused, registered } = self;
         let mut tasks = JoinSet::<Infallible>::new();
         let mut published = latest.clone();
@@ -105,7 +108,6 @@ impl Forwarder {
             () = ready.serve(tell, std::future::pending()) => {}
             Some(ended) = tasks.join_next() => tracing::error!(event = "forwarder_ended", ?ended, "nothing is forwarded any more: a task ended, which is a bug"),
         }
-        std::future::pending().await
     }
 }
 
@@ -159,6 +161,7 @@ fn plane(settings: &config::Forwarder, own: watch::Receiver<Arc<ServerConfig>>, 
         cache: settings.cache.clone(),
         asks: settings.upstreams.iter().map(asked).collect(),
         recursion: settings.recursion.clone(),
+        flights: FLIGHTS,
         refused: Some(refused),
     })
 }

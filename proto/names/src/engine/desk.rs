@@ -4,7 +4,7 @@ use super::counters::{Counters, Origins};
 use super::sources::Sources;
 use super::tiers::{Step, Tiers};
 use super::validate::Validator;
-use super::{Plane, Refused};
+use super::{FlightLimits, Plane, Refused};
 use crate::counting::{Audience, NameCounters, Tally};
 use crate::settings;
 use arc_swap::ArcSwap;
@@ -44,6 +44,7 @@ pub(super) struct Desk {
     hint: String,
     seed: [u8; 32],
     strangers: Limiter,
+    pub(super) flights: FlightLimits,
     refused: Option<mpsc::Sender<Refused>>,
     orders: mpsc::Sender<Order>,
     pub(super) names: NameCounters,
@@ -109,6 +110,11 @@ pub(super) struct Count {
 }
 
 impl Desk {
+    /// Whether somebody is on no list.
+    pub(super) fn is_stranger(&self, client: IpAddr) -> bool {
+        self.clients.load().standing(client) == Standing::Stranger
+    }
+
     /// With a secret that nobody knows and no disk keeps.
     pub(super) fn new(plane: &Plane, tiers: Arc<Tiers>, orders: mpsc::Sender<Order>, zone: Reader, clock: Arc<TrustedClock>) -> io::Result<Self> {
         let sources = Arc::new(Sources::new(cache_limits(&plane.cache), tiers));
@@ -132,6 +138,7 @@ impl Desk {
             hint: plane.hint[..hint_end].to_owned(),
             seed,
             strangers: Limiter::new(limits),
+            flights: plane.flights,
             refused: plane.refused.clone(),
             orders,
             names: NameCounters::new(plane.name),

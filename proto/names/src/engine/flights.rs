@@ -18,12 +18,8 @@ use tokio::time::{Instant, timeout};
 
 /// Questions under way at once: at a second each, more than a campus asks for.
 const FLIGHT_LIMIT: usize = 4096;
-/// Of those, so many for one client, so that nobody who makes up names takes them all.
-const CLIENT_LIMIT: usize = 512;
 /// Clients that wait for one and the same answer.
 const WAITER_LIMIT: usize = 1024;
-/// How long a question may be under way, with all that proves its answer.
-const FLIGHT_TIME_LIMIT: Duration = Duration::from_secs(12);
 /// How long a client waits where there is an answer that has run out, RFC 8767 section 5.
 const STALE_AFTER: Duration = Duration::from_millis(1800);
 
@@ -88,7 +84,7 @@ impl Flights {
         let (desk, wanted) = (Arc::clone(&self.desk), key.0.clone());
         let started = self.under_way.spawn(async move {
             // A name that is held up by whoever serves it takes a place from others.
-            timeout(FLIGHT_TIME_LIMIT, desk.resolve(&wanted, hops, None)).await.unwrap_or(Err(ExtendedError::NetworkError))
+            timeout(desk.flights.time, desk.resolve(&wanted, hops, None)).await.unwrap_or(Err(ExtendedError::NetworkError))
         });
         self.keys.insert(started.id(), key.clone());
         let mut waiters = Vec::new();
@@ -116,7 +112,7 @@ impl Flights {
     /// Counts a client in, unless it waits for too much already.
     fn admit(&mut self, waiter: &Waiter) -> bool {
         let count = self.clients.entry(site(waiter.peer.address.ip())).or_default();
-        let has_room = *count < CLIENT_LIMIT;
+        let has_room = *count < self.desk.flights.of_client;
         *count += usize::from(has_room);
         has_room
     }

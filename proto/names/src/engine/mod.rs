@@ -77,8 +77,26 @@ pub struct Plane {
     pub asks: Vec<Asked>,
     /// Whether it is asked from the root on where none of them answers.
     pub recursion: Option<Recursion>,
+    /// How much is asked for at once.
+    pub flights: FlightLimits,
     /// Where strangers are left that were refused, for whoever writes them down; a full box drops them.
     pub refused: Option<mpsc::Sender<Refused>>,
+}
+
+/// How much is asked of others at once, and for how long.
+#[derive(Debug, Clone, Copy)]
+pub struct FlightLimits {
+    /// Questions that one client may wait for, so that nobody who makes up names takes all the room there is.
+    pub of_client: usize,
+    /// How long one may be under way, with all that proves its answer.
+    pub time: Duration,
+}
+
+impl Default for FlightLimits {
+    /// As for machines that ask for themselves.
+    fn default() -> Self {
+        Self { of_client: 512, time: Duration::from_secs(12) }
+    }
 }
 
 /// A server that may be asked.

@@ -21,8 +21,9 @@ pub(super) const IDLE_TIMEOUT: Duration = Duration::from_secs(10);
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a client may take to read what it asked for.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
-/// Replies of one connection that wait to be written; a client that reads none of them is not answered more.
-const REPLY_LIMIT: usize = 64;
+/// Replies of one connection that wait to be written; a client that reads none of them is not answered more. Another box of ours asks for its
+/// whole campus on one connection, and what it waits for may land all at once.
+const REPLY_LIMIT: usize = 2048;
 
 /// Accepts until it is dropped; its connections end with it. Over TLS where there is something to show.
 pub(super) async fn serve(listener: TcpListener, shown: Option<Shown>, door: Arc<Door>, desk: Arc<Desk>) -> Infallible {
@@ -34,6 +35,10 @@ pub(super) async fn serve(listener: TcpListener, shown: Option<Shown>, door: Arc
 /// One connection, to its end. How it ends is the client's business and nobody else's.
 async fn greet(stream: TcpStream, client: SocketAddr, shown: Option<Shown>, _pass: Pass, desk: Arc<Desk>) {
     let _ = stream.set_nodelay(true);
+    // A stranger gets no keys, which cost more than a question: those who may ask find a place.
+    if shown.is_some() && desk.is_stranger(client.ip()) {
+        return desk.names.handshakes_failed.increment(1);
+    }
     let Some(Shown(shown)) = shown else {
         let (read, write) = stream.into_split();
         return converse(read, write, Peer { address: client, transport: Transport::Tcp }, &desk).await;
@@ -59,7 +64,9 @@ async fn converse(read: impl AsyncRead + Unpin, write: impl AsyncWrite + Unpin, 
 
 async fn hear(read: impl AsyncRead + Unpin, peer: Peer, replies: mpsc::Sender<Vec<u8>>, desk: &Desk) -> io::Result<()> {
     let (mut stream, mut query, mut count) = (BufReader::with_capacity(QUERY_LIMIT_BYTES, read), Vec::new(), Count::default());
-    loop {
+    // Whoever is refused is refused once.
+    let questions = if desk.is_stranger(peer.address.ip()) { 1 } else { usize::MAX };
+    for _ in 0..questions {
         timeout(IDLE_TIMEOUT, read_message(&mut stream, &mut query, QUERY_LIMIT_BYTES)).await??;
         let mut reply = Vec::new();
         let done = {
@@ -80,6 +87,7 @@ async fn hear(read: impl AsyncRead + Unpin, peer: Peer, replies: mpsc::Sender<Ve
             Done::Now => timeout(WRITE_TIMEOUT, replies.send(reply)).await?.map_err(io::Error::other)?,
         }
     }
+    Ok(())
 }
 
 async fn tell(mut write: impl AsyncWrite + Unpin, mut ready: mpsc::Receiver<Vec<u8>>) -> io::Result<()> {

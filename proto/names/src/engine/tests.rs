@@ -23,6 +23,7 @@ fn plane(upstream: Option<SocketAddr>) -> Plane {
         cache: Cache::default(),
         asks: upstream.into_iter().map(|server| Asked { tier: Tier::Upstream, server, tls: None }).collect(),
         recursion: None,
+        flights: FlightLimits::default(),
         refused: None,
     }
 }
