@@ -90,6 +90,9 @@ pub(super) struct Fields {
     /// Whether requests without Message-Authenticator are dropped: `no` is for a NAS that cannot do better, and is open to BlastRADIUS.
     #[arg(long, value_name = "YES|NO", value_parser = ["yes", "no"])]
     message_authenticator: Option<String>,
+    /// Whether CHAP and MS-CHAPv2 outside of tunnels are taken from it: `yes` is for a NAS that can do nothing better.
+    #[arg(long, value_name = "YES|NO", value_parser = ["yes", "no"])]
+    chap: Option<String>,
     /// The secret, from a file; - for standard input.
     #[arg(long, value_name = "FILE")]
     secret_file: Option<PathBuf>,
@@ -97,12 +100,11 @@ pub(super) struct Fields {
 
 impl Fields {
     fn body(self) -> Result<Map<String, Value>, Failure> {
-        let Self { kind, contact, campus, note, message_authenticator, secret_file } = self;
+        let Self { kind, contact, campus, note, message_authenticator, chap, secret_file } = self;
         let given = [("kind", kind), ("contact", contact), ("campus", campus), ("note", note), ("secret", secret_file.map(read_secret).transpose()?)];
         let mut body: Map<String, Value> = given.into_iter().filter_map(|(field, text)| Some((field.to_owned(), text?.into()))).collect();
-        if let Some(required) = message_authenticator {
-            body.insert("require_message_authenticator".to_owned(), (required == "yes").into());
-        }
+        let flags = [("require_message_authenticator", message_authenticator), ("may_chap", chap)];
+        body.extend(flags.into_iter().filter_map(|(field, wished)| Some((field.to_owned(), (wished? == "yes").into()))));
         Ok(body)
     }
 }
@@ -130,12 +132,12 @@ fn made_secret() -> String {
 pub(super) fn nas(client: &Client, output: Output, command: NasCommand) -> Result<(), Failure> {
     match command {
         NasCommand::List => {
-            list(client, output, "/nas", &["name", "prefix", "campus", "kind", "contact", "require_message_authenticator", "has_former_secret"])
+            list(client, output, "/nas", &["name", "prefix", "campus", "kind", "contact", "require_message_authenticator", "has_former_secret", "may_chap"])
         }
         NasCommand::Show { name } => {
             let answer = client.get(&format!("/nas/{}", encode(&name)), vec![])?;
             print::result(output, &answer.body, |nas| {
-                let fields = ["name", "prefix", "campus", "kind", "contact", "note", "require_message_authenticator", "has_former_secret"];
+                let fields = ["name", "prefix", "campus", "kind", "contact", "note", "require_message_authenticator", "has_former_secret", "may_chap"];
                 let rows = fields.iter().map(|field| vec![(*field).to_owned(), print::cell(&nas[*field])]);
                 print::table(&["field", "value"], &rows.filter(|row| !row[1].is_empty()).collect::<Vec<_>>())
             })

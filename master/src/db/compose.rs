@@ -324,12 +324,15 @@ pub struct NasFacts {
     pub require_message_authenticator: bool,
     /// Whether its secret holds the one before it as well.
     pub has_former_secret: bool,
+    /// Whether it may ask CHAP and MS-CHAPv2 outside of tunnels.
+    pub may_chap: bool,
 }
 
 /// The NASs with these prefixes.
 pub async fn nas(db: &mut PgConnection, prefixes: &[String]) -> Result<Vec<NasFacts>, DbError> {
     let rows = query!(
-        r#"select prefix::text as "prefix!", name, secret, require_message_authenticator, coalesce(has_former_secret, false) as "has_former_secret!"
+        r#"select prefix::text as "prefix!", name, secret, require_message_authenticator, coalesce(has_former_secret, false) as "has_former_secret!",
+             coalesce(may_chap, false) as "may_chap!"
            from access.nas where prefix = any ($1::text[]::cidr[])"#,
         prefixes
     )
@@ -337,7 +340,8 @@ pub async fn nas(db: &mut PgConnection, prefixes: &[String]) -> Result<Vec<NasFa
     .await?;
     let rows = rows.into_iter().map(|row| {
         let (require_message_authenticator, has_former_secret) = (row.require_message_authenticator, row.has_former_secret);
-        Ok(NasFacts { prefix: word(&row.prefix)?, name: row.name, secret: row.secret, require_message_authenticator, has_former_secret })
+        let may_chap = row.may_chap;
+        Ok(NasFacts { prefix: word(&row.prefix)?, name: row.name, secret: row.secret, require_message_authenticator, has_former_secret, may_chap })
     });
     rows.collect()
 }

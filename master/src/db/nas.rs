@@ -16,8 +16,15 @@ pub struct NasRow<'a> {
     pub has_former_secret: bool,
     /// Whether its requests must carry a Message-Authenticator.
     pub require_message_authenticator: bool,
-    /// What there is to know of it; none leaves what is known.
-    pub about: Option<NasAboutRow<'a>>,
+    /// What it may ask beyond what every NAS may, and what there is to know of it; none leaves what is known.
+    pub about: Option<(NasRightsRow, NasAboutRow<'a>)>,
+}
+
+/// What a NAS may ask beyond what every NAS may.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct NasRightsRow {
+    /// CHAP and MS-CHAPv2 outside of tunnels.
+    pub may_chap: bool,
 }
 
 /// What there is to know of a NAS.
@@ -35,14 +42,15 @@ pub struct NasAboutRow<'a> {
 
 /// Keeps a NAS, new or changed.
 pub async fn put(db: &mut PgConnection, row: &NasRow<'_>) -> Result<(), DbError> {
-    let about = row.about.unwrap_or_default();
+    let (rights, about) = row.about.clone().unwrap_or_default();
     query!(
-        "insert into access.nas as n (name, prefix, secret, has_former_secret, require_message_authenticator, kind, contact, campus_id, note)
-           values ($1, $2::text::cidr, $3, $4, $5, $6, $7, (select id from org.campus where name = $8), $9)
+        "insert into access.nas as n (name, prefix, secret, has_former_secret, require_message_authenticator, kind, contact, campus_id, note, may_chap)
+           values ($1, $2::text::cidr, $3, $4, $5, $6, $7, (select id from org.campus where name = $8), $9, $11)
          on conflict (name) do update set prefix = excluded.prefix, secret = excluded.secret, has_former_secret = excluded.has_former_secret,
            require_message_authenticator = excluded.require_message_authenticator,
            kind = case when $10 then excluded.kind else n.kind end, contact = case when $10 then excluded.contact else n.contact end,
-           campus_id = case when $10 then excluded.campus_id else n.campus_id end, note = case when $10 then excluded.note else n.note end",
+           campus_id = case when $10 then excluded.campus_id else n.campus_id end, note = case when $10 then excluded.note else n.note end,
+           may_chap = case when $10 then excluded.may_chap else n.may_chap end",
         row.name,
         row.prefix,
         row.secret,
@@ -52,7 +60,8 @@ pub async fn put(db: &mut PgConnection, row: &NasRow<'_>) -> Result<(), DbError>
         about.contact,
         about.campus,
         about.note,
-        row.about.is_some()
+        row.about.is_some(),
+        rights.may_chap
     )
     .execute(db)
     .await?;
@@ -113,6 +122,8 @@ pub struct NasLine {
     pub require_message_authenticator: bool,
     /// Whether the secret before this one is taken still.
     pub has_former_secret: bool,
+    /// Whether it may ask CHAP and MS-CHAPv2 outside of tunnels.
+    pub may_chap: bool,
     /// What it is.
     pub kind: String,
     /// Who looks after it.
@@ -128,6 +139,7 @@ pub async fn all(db: &mut PgConnection) -> Result<Vec<NasLine>, DbError> {
     let sql = query_as!(
         NasLine,
         r#"select n.name, n.prefix::text as "prefix!", n.require_message_authenticator, coalesce(n.has_former_secret, false) as "has_former_secret!",
+             coalesce(n.may_chap, false) as "may_chap!",
              coalesce(n.kind, '') as "kind!", coalesce(n.contact, '') as "contact!", c.name as "campus?", coalesce(n.note, '') as "note!"
            from access.nas n left join org.campus c on c.id = n.campus_id order by n.name"#
     );

@@ -7,7 +7,7 @@
 use super::draft::{NasAbout, NasDraft};
 use super::nas_config::{NasKind, Server, configuration};
 use super::{Action, Actor, Edit, NasObject, Problem, Refusal, authorise};
-use crate::db::nas::{self, NasAboutRow, NasRow};
+use crate::db::nas::{self, NasAboutRow, NasRightsRow, NasRow};
 use crate::db::{DbError, campuses, changes};
 use holdfast_proto::radius::{NAS, SharedSecrets, nas_key};
 use holdfast_proto::snapshot::{DataKey, DataKeyRing, EncryptedField};
@@ -29,7 +29,10 @@ pub(super) async fn put(db: &mut PgConnection, draft: &NasDraft) -> Result<(), R
     {
         return Err(Problem::new("no-such-campus", "/campus", format!("there is no campus {campus}")).into());
     }
-    let about = draft.about.as_ref().map(|about| NasAboutRow { kind: &about.kind, contact: &about.contact, campus, note: &about.note });
+    let about = draft.about.as_ref().map(|about| {
+        let rights = NasRightsRow { may_chap: about.permits.may_chap };
+        (rights, NasAboutRow { kind: &about.kind, contact: &about.contact, campus, note: &about.note })
+    });
     let row = NasRow {
         name: &draft.name,
         prefix: draft.prefix.to_string(),

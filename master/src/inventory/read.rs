@@ -319,6 +319,8 @@ pub struct NasObject {
     pub require_message_authenticator: bool,
     /// Whether the secret before this one is taken still.
     pub has_former_secret: bool,
+    /// Whether it may ask CHAP and MS-CHAPv2 outside of tunnels, where whoever hears them can guess passwords at leisure.
+    pub may_chap: bool,
     /// What it is.
     pub kind: String,
     /// Who looks after it.
@@ -331,8 +333,8 @@ pub struct NasObject {
 
 impl From<db::nas::NasLine> for NasObject {
     fn from(row: db::nas::NasLine) -> Self {
-        let db::nas::NasLine { name, prefix, require_message_authenticator, has_former_secret, kind, contact, campus, note } = row;
-        Self { name, prefix, require_message_authenticator, has_former_secret, kind, contact, campus, note }
+        let db::nas::NasLine { name, prefix, require_message_authenticator, has_former_secret, may_chap, kind, contact, campus, note } = row;
+        Self { name, prefix, require_message_authenticator, has_former_secret, may_chap, kind, contact, campus, note }
     }
 }
 

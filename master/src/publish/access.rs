@@ -219,6 +219,7 @@ fn key_of(nas: &[u8]) -> Option<KeyId> {
 mod tests {
     use super::*;
     use chrono::Utc;
+    use holdfast_proto::radius::NasRights;
     use holdfast_proto::snapshot::{HpkePrivate, State};
 
     fn node(id: u8, public: &HpkePublic, revoked: bool) -> NodeRow {
@@ -248,7 +249,11 @@ mod tests {
 
     fn nas_row(row_key: &[u8], key: &DataKey) -> Change {
         let secret = key.encrypt(NAS, row_key, b"secret").unwrap();
-        Change::put(NAS, row_key, Nas { name: "nas".to_owned(), secret, require_message_authenticator: true, has_former_secret: false }.encode())
+        Change::put(
+            NAS,
+            row_key,
+            Nas { name: "nas".to_owned(), secret, require_message_authenticator: true, has_former_secret: false, rights: NasRights::default() }.encode(),
+        )
     }
 
     #[test]

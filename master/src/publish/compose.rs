@@ -14,7 +14,7 @@ use crate::db::{self, DbError};
 use holdfast_proto::dhcp::policy::{POLICY, PolicyRow, Share, Unknown};
 use holdfast_proto::dhcp::table::{self as dhcp, Reservation, SubnetRow};
 use holdfast_proto::dns::{DENIAL, NODE, Node, Place, RrSet, ZONE, ZoneRow, denial_key, rtype};
-use holdfast_proto::radius::{NAS, Nas, nas_key};
+use holdfast_proto::radius::{NAS, Nas, NasRights, nas_key};
 use holdfast_proto::snapshot::{Change, EncryptedField, Feed};
 use holdfast_proto::words::{DomainName, Mac, Serial, Subnet};
 use ipnet::{IpNet, Ipv4Net};
@@ -326,7 +326,7 @@ async fn nas_rows(db: &mut PgConnection, prefixes: &BTreeSet<Subnet>) -> Result<
 fn nas(facts: &NasFacts) -> Result<Nas, ComposeError> {
     let secret = EncryptedField::from_bytes(&facts.secret).map_err(|_| ComposeError::Secret(facts.name.clone()))?;
     let (require_message_authenticator, has_former_secret) = (facts.require_message_authenticator, facts.has_former_secret);
-    Ok(Nas { name: facts.name.clone(), secret, require_message_authenticator, has_former_secret })
+    Ok(Nas { name: facts.name.clone(), secret, require_message_authenticator, has_former_secret, rights: NasRights { chap: facts.may_chap } })
 }
 
 #[cfg(test)]

@@ -175,7 +175,7 @@ pub(super) fn is_encrypted_anew(feed: Feed, table: Table, before: Option<&[u8]>,
 #[cfg(test)]
 mod tests {
     use super::*;
-    use holdfast_proto::radius::nas_key;
+    use holdfast_proto::radius::{NasRights, nas_key};
     use holdfast_proto::snapshot::DataKey;
 
     #[test]
@@ -184,7 +184,7 @@ mod tests {
         let key = nas_key(net);
         let secret = DataKey::generate().unwrap().encrypt(NAS, &key, b"hunter2").unwrap();
         let hidden = hex::encode(secret.bytes());
-        let value = Nas { name: "ts1".into(), secret, require_message_authenticator: true, has_former_secret: false }.encode();
+        let value = Nas { name: "ts1".into(), secret, require_message_authenticator: true, has_former_secret: false, rights: NasRights::default() }.encode();
         let lines = lines(Feed::ACCESS, NAS, &key, &value, true);
         assert_eq!(lines, ["NAS ts1 at 10.1.4.3/32, Message-Authenticator required"]);
         assert!(!lines[0].contains(&hidden[..16]));

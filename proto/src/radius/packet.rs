@@ -52,6 +52,8 @@ pub mod attribute {
     pub const STATE: u8 = 24;
     /// What one vendor added: its number, and attributes of its own.
     pub const VENDOR_SPECIFIC: u8 = 26;
+    /// From where somebody calls: a telephone number, the MAC of a machine.
+    pub const CALLING_STATION_ID: u8 = 31;
     /// What proxies want back, unchanged and in order.
     pub const PROXY_STATE: u8 = 33;
     /// What CHAP-Password answers, where it is not the Request Authenticator.

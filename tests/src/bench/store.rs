@@ -11,7 +11,7 @@ use holdfast_master::keys::Authority;
 use holdfast_proto::dhcp::policy::{POLICY, PolicyRow, Share, Unknown};
 use holdfast_proto::dhcp::table::{RESERVATION, Reservation, SUBNET, SubnetRow, reservation_key, subnet_key};
 use holdfast_proto::dns::{NODE, Node, Place, RrSet, ZONE, ZoneRow, rdata, rtype};
-use holdfast_proto::radius::{ACCOUNT, Account, AccountState, FurtherVerifiers, NAS, Nas, account_key, nas_key};
+use holdfast_proto::radius::{ACCOUNT, Account, AccountState, FurtherVerifiers, NAS, Nas, NasRights, account_key, nas_key};
 use holdfast_proto::snapshot::{
     Change, DataKey, Feed, Grant, HpkePrivate, HpkePublic, Institution, SigningKey, Stamp, State, Trust, TrustDraft, wrapped_key_row,
 };
@@ -281,8 +281,13 @@ fn people(key: &DataKey, agent: &HpkePublic) -> Result<Vec<Change>> {
 /// One NAS: this machine.
 fn access(key: &DataKey, agent: &HpkePublic) -> Result<Vec<Change>> {
     let row_key = nas_key(IpNet::new(Ipv4Addr::LOCALHOST.into(), 32)?);
-    let nas =
-        Nas { name: "loopback".into(), secret: key.encrypt(NAS, &row_key, SHARED_SECRET)?, require_message_authenticator: true, has_former_secret: false };
+    let nas = Nas {
+        name: "loopback".into(),
+        secret: key.encrypt(NAS, &row_key, SHARED_SECRET)?,
+        require_message_authenticator: true,
+        has_former_secret: false,
+        rights: NasRights::default(),
+    };
     Ok(vec![wrapped_key_row(key, NODE_ID, agent)?, Change::put(NAS, row_key, nas.encode())])
 }
 

@@ -2,9 +2,11 @@
 
 use holdfast_proto::radius::eap::{EapOutcome, Moment, Sessions, Surroundings};
 use holdfast_proto::radius::packet::{Attributes, PACKET_LIMIT_BYTES, Packet, attribute, code, encode_request, hide_password, is_reply_to, reveal_password};
-use holdfast_proto::radius::{ACCOUNT, Account, AccountState, FurtherVerifiers, Keys, NAS, Nas, Outcome, Replied, Verdict, account_key, answer, nas_key};
+use holdfast_proto::radius::{
+    ACCOUNT, Account, AccountState, FurtherVerifiers, Keys, NAS, Nas, NasRights, Outcome, Patience, Replied, Verdict, Watch, account_key, answer, nas_key,
+};
 use holdfast_proto::snapshot::{Change, DataKey, DataKeyRing, Feed, State, Table, View};
-use holdfast_proto::words::{Secret, UnixMillis};
+use holdfast_proto::words::Secret;
 use std::sync::LazyLock;
 use std::time::Duration;
 
@@ -32,7 +34,13 @@ fn world() -> World {
     };
     let nas = |net: &str, require_message_authenticator| {
         let row_key = nas_key(net.parse().expect("a network"));
-        let nas = Nas { name: net.to_owned(), secret: field(NAS, &row_key, SECRET), require_message_authenticator, has_former_secret: false };
+        let nas = Nas {
+            name: net.to_owned(),
+            secret: field(NAS, &row_key, SECRET),
+            require_message_authenticator,
+            has_former_secret: false,
+            rights: NasRights::default(),
+        };
         Change::put(NAS, row_key, nas.encode())
     };
     let view = |feed, changes| State::empty(feed).compose(changes).expect("short rows").expect("a change").into_view();
@@ -95,12 +103,14 @@ pub fn target(bytes: &[u8]) {
 fn ask(bytes: &[u8], peer: &str) {
     let mut out = [0; PACKET_LIMIT_BYTES];
     let peer = peer.parse().expect("an address");
-    let mut answered = |datagram: &[u8], verified| match answer(&WORLD.people, &WORLD.access, &WORLD.keys, datagram, peer, UnixMillis(0), &mut out) {
+    let patience = Patience::default();
+    let watch = Watch { patience: &patience, now: Duration::ZERO };
+    let mut answered = |datagram: &[u8], verified| match answer(&WORLD.people, &WORLD.access, &WORLD.keys, datagram, peer, watch, &mut out) {
         Outcome::Silent(_) => None,
         Outcome::Replied(replied) => Some((replied, out)),
         // What a conversation makes of it is tried by a target of its own; without a certificate it is refused.
         Outcome::Eap(request) => {
-            let with = Surroundings { people: &WORLD.people, keys: &WORLD.keys, tls: None };
+            let with = Surroundings { people: &WORLD.people, keys: &WORLD.keys, tls: None, patience: &patience };
             match Sessions::default().on_request(*request, &with, &Moment { now: Duration::ZERO, random: [7; 32] }, &mut out) {
                 EapOutcome::Replied(replied, _) => Some((replied, out)),
                 other => panic!("EAP without a certificate: {other:?}"),

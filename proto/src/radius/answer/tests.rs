@@ -2,6 +2,7 @@ use super::super::eap::{EapOutcome, Moment, Sessions, Surroundings};
 use super::super::mppe::reveal_key;
 use super::super::mschap::nt_hash;
 use super::super::packet::{encode_request, hide_password, is_reply_to};
+use super::super::patience::Patience;
 use super::super::table::{ACCOUNT, Account, AccountState, FurtherVerifiers, account_key, cleartext_key, nas_key, nt_hash_key};
 use super::*;
 use crate::radius::table::NAS;
@@ -29,10 +30,14 @@ fn world() -> World {
         let further = FurtherVerifiers { nt_hash, cleartext: password.map(|password| field(&cleartext_key(&row_key), password)) };
         Change::put(ACCOUNT, row_key, Account { state, verifier, further, attributes: VLAN.to_vec() }.encode())
     };
-    let nas = |net: &str, require_message_authenticator| {
+    let nas = |net: &str, require_message_authenticator, chap| {
         let row_key = nas_key(net.parse().unwrap());
         let secret = key.encrypt(NAS, &row_key, b"testing123").unwrap();
-        Change::put(NAS, row_key, Nas { name: net.to_owned(), secret, require_message_authenticator, has_former_secret: false }.encode())
+        Change::put(
+            NAS,
+            row_key,
+            Nas { name: net.to_owned(), secret, require_message_authenticator, has_former_secret: false, rights: NasRights { chap } }.encode(),
+        )
     };
     let lost = DataKey::from_bytes([8; 32]).encrypt(ACCOUNT, b"lost", b"x").unwrap();
     let lost = Change::put(
@@ -52,7 +57,7 @@ fn world() -> World {
     let view = |feed, changes| State::empty(feed).compose(changes).unwrap().unwrap().into_view();
     World {
         people: view(Feed::PEOPLE, people),
-        access: view(Feed::ACCESS, vec![nas("10.1.4.20/32", true), nas("10.9.0.0/16", false)]),
+        access: view(Feed::ACCESS, vec![nas("10.1.4.20/32", true, true), nas("10.1.4.22/32", true, false), nas("10.9.0.0/16", false, false)]),
         keys: Keys { people: DataKeyRing::of([key.clone()]), access: DataKeyRing::of([key]) },
     }
 }
@@ -99,7 +104,7 @@ fn without_proof(attributes: &[u8]) -> Vec<u8> {
 
 fn ask_from(peer: &str, datagram: &[u8], out: &mut ReplyBuffer) -> Outcome {
     let World { people, access, keys } = world();
-    answer(&people, &access, &keys, datagram, format!("{peer}:1024").parse().unwrap(), UnixMillis(0), out)
+    answer(&people, &access, &keys, datagram, format!("{peer}:1024").parse().unwrap(), Watch { patience: &Patience::default(), now: Duration::ZERO }, out)
 }
 
 /// Asks as the strict NAS; the password counts as right where it is "right".
@@ -114,7 +119,7 @@ fn ask(attributes: &[u8]) -> (Result<Verdict, Reason>, Vec<u8>) {
         }
         Outcome::Eap(request) => {
             let World { people, keys, .. } = world();
-            let with = Surroundings { people: &people, keys: &keys, tls: None };
+            let with = Surroundings { people: &people, keys: &keys, tls: None, patience: &Patience::default() };
             match Sessions::default().on_request(*request, &with, &Moment { now: Duration::ZERO, random: [7; 32] }, &mut out) {
                 EapOutcome::Replied(replied, _) => replied,
                 other => panic!("{other:?}"),
@@ -192,6 +197,50 @@ fn chap_needs_the_password_itself() {
         assert_eq!(ask(&chap(who, password, None)), (rejected(why), vec![]), "{who}");
     }
     assert_eq!(ask(&chap("old", "right", None)), (rejected(RejectReason::Suspended), tlv(attribute::REPLY_MESSAGE, SUSPENDED_MESSAGE)));
+}
+
+#[test]
+fn outside_of_tunnels_there_is_neither_chap_nor_mschap_unless_the_registry_says_so() {
+    let mut out = [0; PACKET_LIMIT_BYTES];
+    for attributes in [chap("ada", "right", None), chap("nobody", "right", None), mschap("RFC\\User")] {
+        let Outcome::Replied(replied) = ask_from("10.1.4.22", &with_proof(code::ACCESS_REQUEST, &attributes), &mut out) else { panic!("no reply") };
+        assert_eq!((replied.verdict, replied.len), (Verdict::Reject(RejectReason::OutsideTunnel), 38));
+    }
+    assert!(matches!(ask_from("10.1.4.22", &with_proof(code::ACCESS_REQUEST, &pap("ada", "right")), &mut out), Outcome::Check(_)));
+}
+
+#[test]
+fn who_guesses_hears_no_difference_between_a_wrong_password_and_one_that_was_not_looked_at() {
+    let (World { people, access, keys }, patience) = (world(), Patience::default());
+    let mut out = [0; PACKET_LIMIT_BYTES];
+    let mut ask = |station: &[u8], attributes: &[u8], secs| {
+        let datagram = with_proof(code::ACCESS_REQUEST, &[attributes, &tlv(attribute::CALLING_STATION_ID, station)].concat());
+        let watch = Watch { patience: &patience, now: Duration::from_secs(secs) };
+        let replied = match answer(&people, &access, &keys, &datagram, "10.1.4.20:1024".parse().unwrap(), watch, &mut out) {
+            Outcome::Replied(replied) => replied,
+            Outcome::Check(check) => {
+                let right = check.password().expose() == b"right";
+                patience.learn(&check.who(), right, watch.now);
+                check.conclude(right, &mut out)
+            }
+            other => panic!("{other:?}"),
+        };
+        (replied.verdict, out[..replied.len].to_vec())
+    };
+    let wrong = ask(b"a", &chap("ada", "wrong", None), 0);
+    assert_eq!(wrong.0, Verdict::Reject(RejectReason::WrongPassword));
+    assert_eq!(ask(b"a", &mschap("plain"), 0).0, Verdict::Reject(RejectReason::NoNtHash), "no guess");
+    (0..4).for_each(|_| assert_eq!(ask(b"a", &pap("ada", "wrong"), 0), wrong));
+    for right in [chap("ada", "right", None), pap("ada", "right")] {
+        assert_eq!(ask(b"a", &right, 0), (Verdict::Reject(RejectReason::HeldOff), wrong.1.clone()));
+        assert_eq!(ask(b"b", &right, 0).0, Verdict::Accept, "at another place");
+    }
+    assert_eq!(ask(b"a", &pap("plain", "right"), 0).0, Verdict::Accept, "another account");
+    assert_eq!(ask(b"a", &pap("ada", "right"), 1).0, Verdict::Accept, "a second later");
+    // The five of MS-CHAPv2, whose reject says a little more.
+    let refused: Vec<_> = (0..7).map(|_| ask(b"c", &mschap("User"), 100)).collect();
+    assert_eq!(refused[6].0, Verdict::Reject(RejectReason::HeldOff));
+    assert!(refused.iter().all(|one| one.1 == refused[0].1));
 }
 
 #[test]
