@@ -114,7 +114,7 @@ fn views(agent: &HpkePublic) -> (View, View) {
         secret: key.encrypt(NAS, &row_key, SECRET.as_bytes()).unwrap(),
         require_message_authenticator: true,
         has_former_secret: false,
-        rights: NasRights { chap: true },
+        rights: NasRights { chap: true, machines: None },
     };
     let view = |feed, changes| State::empty(feed).compose(changes).unwrap().unwrap().into_view();
     (view(Feed::PEOPLE, people), view(Feed::ACCESS, vec![wrapped, Change::put(NAS, row_key, nas.encode())]))

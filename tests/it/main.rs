@@ -15,6 +15,7 @@ mod dns_witness;
 mod eap;
 mod fuzz;
 mod house;
+mod machines;
 mod masters;
 mod openapi;
 mod organisation;

@@ -503,10 +503,14 @@ pub struct NasDraft {
 }
 
 /// What a NAS may ask beyond what every NAS may.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct NasPermits {
     /// CHAP and MS-CHAPv2 outside of tunnels.
     pub may_chap: bool,
+    /// Machines by their hardware addresses.
+    pub mac_authentication: bool,
+    /// Where machines go that nobody knows; out without it.
+    pub guest_vlan: Option<u16>,
 }
 
 /// What there is to know of a NAS.

@@ -164,7 +164,7 @@ pub fn subjects(feed: Feed) -> &'static [&'static str] {
     match feed {
         Feed::ZONE => &["name", "zone"],
         Feed::BOOTPTAB => &["subnet", "reservation"],
-        Feed::ACCESS => &["nas"],
+        Feed::ACCESS => &["nas", "machine"],
         _ => &[],
     }
 }

@@ -8,6 +8,7 @@
 
 use super::chap::ChapResponse;
 use super::eap::{EapRequest, Session, failure};
+use super::machine::{admit as admit_machine, asked, mac_of};
 use super::mppe;
 use super::mschap::{ERROR_DISABLED, ERROR_WRONG, MICROSOFT, MsChapProof, MsChapResponse, microsoft, microsoft_attribute};
 use super::packet::{Authenticator, PACKET_LIMIT_BYTES, Packet, Proof, Reply, TooLong, attribute, code, reveal_password};
@@ -82,7 +83,8 @@ pub fn answer(people: &View, access: &View, keys: &Keys, datagram: &[u8], peer: 
         }
         Ok(admitted) => {
             let place = Place::of(&admitted.packet, peer.ip());
-            decide(people, keys, admitted, &Gate { watch, place: &place }, out)
+            let gate = Gate { watch, place: &place };
+            machine(access, &admitted, out).unwrap_or_else(|| decide(people, keys, admitted, &gate, out))
         }
         Err(reason) => Outcome::Silent(reason),
     }
@@ -129,6 +131,26 @@ fn needs_proof(packet: &Packet<'_>) -> bool {
         || packet.values(attribute::PROXY_STATE).next().is_some()
         || packet.values(attribute::EAP_MESSAGE).next().is_some()
         || !kinds.any(|kind| matches!(kind, attribute::USER_PASSWORD | attribute::CHAP_PASSWORD))
+}
+
+/// Whether a machine may come in, where it is that which is asked.
+fn machine(access: &View, admitted: &Admitted<'_>, out: &mut ReplyBuffer) -> Option<Outcome> {
+    let Admitted { packet, secret, rights } = admitted;
+    let name = packet.values(attribute::USER_NAME).next()?;
+    // Most names are none, and cost no more than that.
+    mac_of(name)?;
+    let request = Request::of(packet, secret.clone());
+    let is_own_password = match credentials(packet, &request) {
+        Ok((_, Given::Password(password))) => mac_of(password.expose()) == mac_of(name),
+        Ok((_, Given::Chap(response))) => response.fits(&Secret::new(name)),
+        Ok((_, Given::MsChap(_) | Given::Eap)) => return None,
+        // As Call-Check without a password, or with an empty one.
+        Err(RejectReason::NoCredentials | RejectReason::EmptyPassword) => false,
+        Err(_) => return None,
+    };
+    let admitted = asked(packet, name, is_own_password)?.and_then(|mac| admit_machine(access, mac, rights.machines.as_ref()));
+    let end = admitted.map_or_else(End::Reject, End::Accept);
+    Some(Outcome::Replied(request.settle(end, &Extras::default(), out)))
 }
 
 fn decide(people: &View, keys: &Keys, admitted: Admitted<'_>, gate: &Gate<'_>, out: &mut ReplyBuffer) -> Outcome {

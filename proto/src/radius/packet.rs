@@ -44,6 +44,8 @@ pub mod attribute {
     pub const USER_PASSWORD: u8 = 2;
     /// The answer to a CHAP challenge.
     pub const CHAP_PASSWORD: u8 = 3;
+    /// What is asked for: Call-Check is about a machine.
+    pub const SERVICE_TYPE: u8 = 6;
     /// The longest packet that the link to the user takes (RFC 3579 section 2.4).
     pub const FRAMED_MTU: u8 = 12;
     /// A line for the user.

@@ -45,6 +45,12 @@ pub enum RejectReason {
     OutsideTunnel,
     /// Too many wrong passwords of late: this one was not looked at.
     HeldOff,
+    /// A machine by its hardware address, from a NAS that the registry does not let ask so.
+    NoMacAuthentication,
+    /// No host has this hardware address, and there is no VLAN for guests.
+    UnknownMachine,
+    /// The request names one machine and comes from another.
+    OtherMachine,
 }
 
 /// Why nothing is sent.
@@ -95,6 +101,9 @@ impl RejectReason {
             Self::ReplyTooLong => "reply_too_long",
             Self::OutsideTunnel => "outside_tunnel",
             Self::HeldOff => "held_off",
+            Self::NoMacAuthentication => "no_mac_authentication",
+            Self::UnknownMachine => "unknown_machine",
+            Self::OtherMachine => "other_machine",
         }
     }
 }
@@ -128,6 +137,11 @@ impl RejectReason {
                 "CHAP or MS-CHAPv2 was spoken outside of a tunnel, where whoever hears it can guess the password at leisure: set PAP or EAP,                  or let this NAS ask so (holdfast nas set NAME --chap yes)"
             }
             Self::HeldOff => "there were too many wrong passwords of late: this one was not looked at, and the next waits for at most a minute",
+            Self::NoMacAuthentication => {
+                "a hardware address came in place of a name, from a NAS that may not ask so: holdfast nas set NAME --mac-authentication yes"
+            }
+            Self::UnknownMachine => "no host has this hardware address: register the machine (holdfast host add)",
+            Self::OtherMachine => "the request names one hardware address and comes from another",
         }
     }
 }

@@ -42,6 +42,8 @@ const REQUIRE_MESSAGE_AUTHENTICATOR: u8 = 1;
 const HAS_FORMER_SECRET: u8 = 2;
 /// In a NAS's flags: see [`NasRights::chap`].
 const MAY_CHAP: u8 = 4;
+/// In a NAS's flags: campus and guests' VLAN stand before the name, see [`NasRights::machines`].
+const HAS_MACHINES: u8 = 8;
 
 /// Whether an account may log in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -95,6 +97,33 @@ pub struct Nas {
 pub struct NasRights {
     /// CHAP and MS-CHAPv2 outside of tunnels: whoever hears them can guess passwords at leisure, so only a NAS that can do nothing better.
     pub chap: bool,
+    /// Machines by their hardware addresses, which are no secret.
+    pub machines: Option<NasMachines>,
+}
+
+/// How a NAS's machines come in.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct NasMachines {
+    /// Its campus, which says which of a machine's subnets counts; empty for none.
+    pub campus: String,
+    /// Where machines go that nobody knows; out without it.
+    pub guest_vlan: Option<u16>,
+}
+
+impl NasMachines {
+    fn encode(&self) -> Vec<u8> {
+        let len = u8::try_from(self.campus.len()).expect("a campus has a short name");
+        [&[len], self.campus.as_bytes(), &self.guest_vlan.unwrap_or(0).to_le_bytes()[..]].concat()
+    }
+
+    fn take(bytes: &mut &[u8]) -> Result<Self, RowError> {
+        let (len, body) = bytes.split_first().ok_or(RowError::Torn)?;
+        let (campus, body) = body.split_at_checked(usize::from(*len)).ok_or(RowError::Torn)?;
+        let (vlan, rest) = body.split_first_chunk().ok_or(RowError::Torn)?;
+        *bytes = rest;
+        let campus = std::str::from_utf8(campus).map_err(|_| RowError::Name)?.to_owned();
+        Ok(Self { campus, guest_vlan: Some(u16::from_le_bytes(*vlan)).filter(|vlan| *vlan != 0) })
+    }
 }
 
 /// The secrets that a NAS may use.
@@ -195,24 +224,27 @@ impl Nas {
         let flag = |is_set: bool, flag: u8| if is_set { flag } else { 0 };
         let flags = flag(self.require_message_authenticator, REQUIRE_MESSAGE_AUTHENTICATOR)
             | flag(self.has_former_secret, HAS_FORMER_SECRET)
-            | flag(self.rights.chap, MAY_CHAP);
-        encode(flags, &self.secret, self.name.as_bytes())
+            | flag(self.rights.chap, MAY_CHAP)
+            | flag(self.rights.machines.is_some(), HAS_MACHINES);
+        let machines = self.rights.machines.as_ref().map(NasMachines::encode).unwrap_or_default();
+        encode(flags, &self.secret, &[&machines, self.name.as_bytes()].concat())
     }
 
     /// Reads the value of a row.
     pub fn decode(bytes: &[u8]) -> Result<Self, RowError> {
-        let (flags, secret, name) = decode(bytes)?;
-        if flags & !(REQUIRE_MESSAGE_AUTHENTICATOR | HAS_FORMER_SECRET | MAY_CHAP) != 0 {
+        let (flags, secret, mut rest) = decode(bytes)?;
+        if flags & !(REQUIRE_MESSAGE_AUTHENTICATOR | HAS_FORMER_SECRET | MAY_CHAP | HAS_MACHINES) != 0 {
             return Err(RowError::Unknown("flags"));
         }
-        let name = std::str::from_utf8(name).map_err(|_| RowError::Name)?.to_owned();
         let has = |flag| flags & flag != 0;
+        let machines = has(HAS_MACHINES).then(|| NasMachines::take(&mut rest)).transpose()?;
+        let name = std::str::from_utf8(rest).map_err(|_| RowError::Name)?.to_owned();
         Ok(Self {
             name,
             secret,
             require_message_authenticator: has(REQUIRE_MESSAGE_AUTHENTICATOR),
             has_former_secret: has(HAS_FORMER_SECRET),
-            rights: NasRights { chap: has(MAY_CHAP) },
+            rights: NasRights { chap: has(MAY_CHAP), machines },
         })
     }
 
@@ -358,8 +390,12 @@ mod tests {
         // As the build before wrote it, and reads it.
         assert_eq!(hex::encode(nas.encode()), format!("012500{FIELD_HEX}616e6e65782d6e6f727468"));
         assert_eq!(Nas::decode(&nas.encode()), Ok(nas.clone()));
-        let chap = Nas { rights: NasRights { chap: true }, ..nas.clone() };
+        let chap = Nas { rights: NasRights { chap: true, machines: None }, ..nas.clone() };
         assert_eq!((chap.encode()[0], Nas::decode(&chap.encode())), (5, Ok(chap.clone())));
+        let machines = NasMachines { campus: "north".into(), guest_vlan: Some(999) };
+        let machines = Nas { rights: NasRights { machines: Some(machines), ..NasRights::default() }, ..nas.clone() };
+        assert_eq!(hex::encode(machines.encode()), format!("092500{FIELD_HEX}056e6f727468e703616e6e65782d6e6f727468"));
+        assert_eq!(Nas::decode(&machines.encode()), Ok(machines));
         let changing = Nas { require_message_authenticator: false, has_former_secret: true, ..nas };
         assert_eq!(hex::encode(changing.encode()), format!("022500{FIELD_HEX}616e6e65782d6e6f727468"));
         assert_eq!(Nas::decode(&changing.encode()), Ok(changing));

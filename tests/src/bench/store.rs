@@ -27,7 +27,7 @@ pub(super) const ACCOUNTS: [(&str, &str); 2] = [("pascal.tesla0", "joule-89667-e
 pub(super) const SHARED_SECRET: &[u8] = b"testing123";
 
 const INSTITUTION: Institution = Institution(*b"bench.example-01");
-const NODE_ID: NodeId = NodeId([7; 16]);
+pub(super) const NODE_ID: NodeId = NodeId([7; 16]);
 const FORWARD: &str = "uni.example.";
 const REVERSE: &str = "10.in-addr.arpa.";
 const TTL_S: u32 = 3600;
@@ -141,7 +141,7 @@ impl Publisher {
     }
 
     /// Publishes the rows, the last ones in generations of their own, and has the agent's keeper keep them.
-    fn keep(&self, state_dir: &Path, feed: Feed, mut rows: Vec<Change>) -> Result<(Keeper, State)> {
+    pub(super) fn keep(&self, state_dir: &Path, feed: Feed, mut rows: Vec<Change>) -> Result<(Keeper, State)> {
         let run_dir = state_dir.join("run");
         std::fs::create_dir_all(&run_dir)?;
         let (mut keeper, _) = Keeper::open(&feed_dir(state_dir, feed), &run_dir, feed, &self.trust.clone().into(), &store_key(state_dir))?;

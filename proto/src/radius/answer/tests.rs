@@ -5,7 +5,8 @@ use super::super::packet::{encode_request, hide_password, is_reply_to};
 use super::super::patience::Patience;
 use super::super::table::{ACCOUNT, Account, AccountState, FurtherVerifiers, account_key, cleartext_key, nas_key, nt_hash_key};
 use super::*;
-use crate::radius::table::NAS;
+use crate::radius::machine::{MACHINE, Machine};
+use crate::radius::table::{NAS, NasMachines};
 use crate::snapshot::{Change, DataKey, Feed, State};
 use md5::{Digest, Md5};
 use proptest::prelude::*;
@@ -30,13 +31,21 @@ fn world() -> World {
         let further = FurtherVerifiers { nt_hash, cleartext: password.map(|password| field(&cleartext_key(&row_key), password)) };
         Change::put(ACCOUNT, row_key, Account { state, verifier, further, attributes: VLAN.to_vec() }.encode())
     };
+    let of_machines = |net: &str, campus: &str, guest_vlan| {
+        let row_key = nas_key(net.parse().unwrap());
+        let secret = key.encrypt(NAS, &row_key, b"testing123").unwrap();
+        let rights = NasRights { machines: Some(NasMachines { campus: campus.to_owned(), guest_vlan }), ..NasRights::default() };
+        Change::put(NAS, row_key, Nas { name: net.to_owned(), secret, require_message_authenticator: true, has_former_secret: false, rights }.encode())
+    };
+    let known = Machine { vlan: Some(200), places: vec![("north".to_owned(), 104)] };
+    let known = [([2, 0, 0, 0, 0, 1], known), ([2, 0, 0, 0, 0, 2], Machine::default())].map(|(mac, row)| Change::put(MACHINE, mac, row.encode()));
     let nas = |net: &str, require_message_authenticator, chap| {
         let row_key = nas_key(net.parse().unwrap());
         let secret = key.encrypt(NAS, &row_key, b"testing123").unwrap();
         Change::put(
             NAS,
             row_key,
-            Nas { name: net.to_owned(), secret, require_message_authenticator, has_former_secret: false, rights: NasRights { chap } }.encode(),
+            Nas { name: net.to_owned(), secret, require_message_authenticator, has_former_secret: false, rights: NasRights { chap, machines: None } }.encode(),
         )
     };
     let lost = DataKey::from_bytes([8; 32]).encrypt(ACCOUNT, b"lost", b"x").unwrap();
@@ -49,6 +58,7 @@ fn world() -> World {
         account("ada", AccountState::Active, Some("right")),
         account("old", AccountState::Suspended, Some("right")),
         account("plain", AccountState::Active, None),
+        account("020000000001", AccountState::Active, Some("020000000001")),
         account("User", AccountState::Active, Some("another")),
         account("RFC\\User", AccountState::Active, Some("clientPass")),
         account("OLD\\User", AccountState::Suspended, Some("clientPass")),
@@ -57,7 +67,15 @@ fn world() -> World {
     let view = |feed, changes| State::empty(feed).compose(changes).unwrap().unwrap().into_view();
     World {
         people: view(Feed::PEOPLE, people),
-        access: view(Feed::ACCESS, vec![nas("10.1.4.20/32", true, true), nas("10.1.4.22/32", true, false), nas("10.9.0.0/16", false, false)]),
+        access: view(
+            Feed::ACCESS,
+            [
+                &known[..],
+                &[of_machines("10.1.4.23/32", "north", None), of_machines("10.1.4.24/32", "south", Some(999))],
+                &[nas("10.1.4.20/32", true, true), nas("10.1.4.22/32", true, false), nas("10.9.0.0/16", false, false)],
+            ]
+            .concat(),
+        ),
         keys: Keys { people: DataKeyRing::of([key.clone()]), access: DataKeyRing::of([key]) },
     }
 }
@@ -207,6 +225,66 @@ fn outside_of_tunnels_there_is_neither_chap_nor_mschap_unless_the_registry_says_
         assert_eq!((replied.verdict, replied.len), (Verdict::Reject(RejectReason::OutsideTunnel), 38));
     }
     assert!(matches!(ask_from("10.1.4.22", &with_proof(code::ACCESS_REQUEST, &pap("ada", "right")), &mut out), Outcome::Check(_)));
+}
+
+/// What a NAS hears about a machine: how it is asked, and from where it is said to come.
+fn ask_of_machine(nas: &str, attributes: &[u8]) -> (Verdict, Vec<u8>) {
+    let mut out = [0; PACKET_LIMIT_BYTES];
+    match ask_from(nas, &with_proof(code::ACCESS_REQUEST, attributes), &mut out) {
+        Outcome::Replied(replied) => (replied.verdict, out[38..replied.len].to_vec()),
+        other => panic!("{other:?}"),
+    }
+}
+
+const NORTH: &str = "10.1.4.23";
+const SOUTH: &str = "10.1.4.24";
+
+#[test]
+fn a_known_machine_is_let_in_in_every_spelling_and_by_every_way_of_asking() {
+    let vlan = |number: &str| [&TUNNEL[..], &tlv(81, number.as_bytes())].concat();
+    let call_check = tlv(attribute::SERVICE_TYPE, &[0, 0, 0, 10]);
+    let spellings = ["020000000001", "02-00-00-00-00-01", "02:00:00:00:00:01", "0200.0000.0001", "0X020000000001"];
+    for spelling in spellings {
+        let station = tlv(attribute::CALLING_STATION_ID, b"02-00-00-00-00-01");
+        let ways = [
+            pap(spelling, spelling),
+            chap(spelling, spelling, None),
+            [name(spelling), call_check.clone()].concat(),
+            [pap(spelling, "x"), call_check.clone()].concat(),
+        ];
+        for way in ways {
+            assert_eq!(ask_of_machine(NORTH, &[way, station.clone()].concat()), (Verdict::Accept, vlan("104")), "{spelling}");
+        }
+    }
+    let machine = |mac: &str| pap(mac, mac);
+    assert_eq!(ask_of_machine(SOUTH, &machine("02:00:00:00:00:01")), (Verdict::Accept, vlan("200")), "its department's");
+    assert_eq!(ask_of_machine(NORTH, &machine("02:00:00:00:00:02")), (Verdict::Accept, vec![]), "the port's own");
+    assert_eq!(ask_of_machine(NORTH, &machine("02:00:00:00:00:03")), (Verdict::Reject(RejectReason::UnknownMachine), vec![]));
+    assert_eq!(ask_of_machine(SOUTH, &machine("02:00:00:00:00:03")), (Verdict::Accept, vlan("999")), "a guest");
+    let elsewhere = [machine("02:00:00:00:00:01"), tlv(attribute::CALLING_STATION_ID, b"020000000002:eduroam")].concat();
+    assert_eq!(ask_of_machine(NORTH, &elsewhere).0, Verdict::Accept, "that is no hardware address");
+    let elsewhere = [machine("02:00:00:00:00:01"), tlv(attribute::CALLING_STATION_ID, b"020000000002")].concat();
+    assert_eq!(ask_of_machine(NORTH, &elsewhere), (Verdict::Reject(RejectReason::OtherMachine), vec![]));
+}
+
+/// Tunnel-Type and Tunnel-Medium-Type of a VLAN.
+const TUNNEL: [u8; 12] = [64, 6, 0, 0, 0, 13, 65, 6, 0, 0, 0, 6];
+
+#[test]
+fn the_name_of_a_machine_opens_nothing_elsewhere() {
+    // There is even an account of that name and password.
+    for spelling in ["020000000001", "02:00:00:00:00:01"] {
+        for way in [pap(spelling, spelling), chap(spelling, spelling, None), [name(spelling), tlv(attribute::SERVICE_TYPE, &[0, 0, 0, 10])].concat()] {
+            assert_eq!(ask_of_machine("10.1.4.20", &way), (Verdict::Reject(RejectReason::NoMacAuthentication), vec![]), "{spelling}");
+        }
+    }
+    let mut out = [0; PACKET_LIMIT_BYTES];
+    for nas in ["10.1.4.20", NORTH] {
+        let person = with_proof(code::ACCESS_REQUEST, &pap("020000000001", "a password"));
+        assert!(matches!(ask_from(nas, &person, &mut out), Outcome::Check(_)), "who has such a number for a name has a password like others");
+        let eap = with_proof(code::ACCESS_REQUEST, &[name("020000000001"), tlv(attribute::EAP_MESSAGE, &[2, 1, 0, 5, 1])].concat());
+        assert!(matches!(ask_from(nas, &eap, &mut out), Outcome::Eap(_)), "EAP is no question about a machine");
+    }
 }
 
 #[test]
