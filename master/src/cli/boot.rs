@@ -138,7 +138,6 @@ fn body_of(fields: BootFields) -> Map<String, Value> {
     let mut body = Map::new();
     let texts = [("next_server", next_server), ("boot_file", boot_file), ("domain", domain)];
     body.extend(texts.into_iter().filter_map(|(field, text)| Some((field.to_owned(), text?.into()))));
-    body.extend(vlan.map(|vlan| ("vlan".to_owned(), if vlan == 0 { Value::Null } else { vlan.into() })));
     body.extend((!dns_server.is_empty()).then(|| ("dns_servers".to_owned(), dns_server.into())));
     body.extend(lease_secs.map(|secs| ("lease_secs".to_owned(), secs.into())));
     body
@@ -167,6 +166,7 @@ pub(super) fn set_subnet(client: &Client, output: Output, network: &str, fields:
     let times = [("cover_after_secs", cover_after.map(u32::from)), ("pool_lease_secs", pool_lease)];
     body.extend(times.into_iter().filter_map(|(field, secs)| Some((field.to_owned(), secs?.into()))));
     body.extend((!dns_server.is_empty()).then(|| ("dns_servers".to_owned(), dns_server.into())));
+    body.extend(vlan.map(|vlan| ("vlan".to_owned(), if vlan == 0 { Value::Null } else { vlan.into() })));
     let path = format!("/subnets/{}", network.split('/').map(encode).collect::<Vec<_>>().join("/"));
     change(client, output, Method::PATCH, &path, Some(&Value::Object(body)), wish)
 }
