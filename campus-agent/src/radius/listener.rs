@@ -12,7 +12,7 @@ use aws_lc_rs::rand;
 use holdfast_proto::net::udp::{Received, UdpSocket, Via};
 use holdfast_proto::radius::eap::{EapOutcome, EapRequest, Moment, Sessions, Surroundings};
 use holdfast_proto::radius::packet::{PACKET_LIMIT_BYTES, Packet, attribute, code};
-use holdfast_proto::radius::{Outcome, Patience, PendingCheck, RejectReason, Replied, ReplyBuffer, Verdict, Watch, answer};
+use holdfast_proto::radius::{Outcome, Patience, PendingCheck, Replied, ReplyBuffer, Verdict, Watch, answer};
 use metrics::{counter, gauge};
 use std::convert::Infallible;
 use std::io;
@@ -176,6 +176,7 @@ impl Listener {
             let _ = to_loop.try_send(Verified { asker, check, tag, right });
         };
         if let Err(Full(check)) = self.pool.submit(check, tell) {
+            self.patience.give_back(&check.who(), now.duration_since(self.started));
             let before = self.sessions.len();
             self.sessions.put_back(*check, now.duration_since(self.started));
             count_sessions(before, self.sessions.len());
@@ -204,7 +205,6 @@ impl Listener {
 
     fn note(&mut self, replied: Replied, name: &[u8], from: SocketAddr) {
         match replied.verdict {
-            Verdict::Reject(RejectReason::HeldOff) => self.refusals.hold_off(name, from.ip(), Instant::now()),
             Verdict::Reject(why) => self.refusals.record(name, from.ip(), why, Instant::now()),
             Verdict::Accept | Verdict::Challenge | Verdict::Alive => {}
         }

@@ -148,7 +148,9 @@ fn machine(access: &View, admitted: &Admitted<'_>, out: &mut ReplyBuffer) -> Opt
         Err(RejectReason::NoCredentials | RejectReason::EmptyPassword) => false,
         Err(_) => return None,
     };
-    let admitted = asked(packet, name, is_own_password)?.and_then(|mac| admit_machine(access, mac, rights.machines.as_ref()));
+    let machines = rights.machines.as_ref().ok_or(RejectReason::NoMacAuthentication);
+    let asked = asked(packet, name, is_own_password)?;
+    let admitted = machines.and_then(|machines| admit_machine(access, asked?, machines));
     let end = admitted.map_or_else(End::Reject, End::Accept);
     Some(Outcome::Replied(request.settle(end, &Extras::default(), out)))
 }

@@ -20,6 +20,10 @@ pub const MACHINE: Table = Table(3);
 
 /// RFC 2865 section 5.6: the NAS asks about where a call comes from, and no password is to be had.
 const CALL_CHECK: [u8; 4] = [0, 0, 0, 10];
+/// RFC 2865 section 5.6: Login, Administrative, NAS Prompt, and the two that call back to them.
+const LOG_INS: [[u8; 4]; 5] = [[0, 0, 0, 1], [0, 0, 0, 6], [0, 0, 0, 7], [0, 0, 0, 3], [0, 0, 0, 9]];
+/// RFC 2865 section 5.41: Async and Virtual, a console and an SSH session.
+const CONSOLES: [[u8; 4]; 2] = [[0, 0, 0, 0], [0, 0, 0, 5]];
 /// RFC 3580 section 3.31 with RFC 2868: tag 0; Tunnel-Type VLAN, and Tunnel-Medium-Type IEEE-802.
 const TUNNEL_IS_VLAN: [u8; 12] = [64, 6, 0, 0, 0, 13, 65, 6, 0, 0, 0, 6];
 /// Tunnel-Private-Group-Id.
@@ -68,16 +72,30 @@ impl Machine {
 }
 
 /// What a NAS asks of a machine, if that is what it asks: the name is a hardware address in any spelling, and it comes without a
-/// password, as Call-Check, or with itself for one, as `proof` says.
+/// password, as Call-Check, or with itself for one, as `is_own_password` says. A log-in at the NAS itself is never a machine's, and
+/// without Call-Check the NAS has to say that it comes from this machine: a switch asks about people at its own console, too.
 pub(super) fn asked(packet: &Packet<'_>, name: &[u8], is_own_password: bool) -> Option<Result<Mac, RejectReason>> {
     let mac = mac_of(name)?;
-    let is_call_check = packet.values(attribute::SERVICE_TYPE).any(|value| value == CALL_CHECK);
+    let has = |kind: u8, values: &[[u8; 4]]| packet.values(kind).any(|value| values.iter().any(|one| value == one));
+    let is_call_check = has(attribute::SERVICE_TYPE, &[CALL_CHECK]);
     if !is_call_check && !is_own_password {
         return None;
     }
-    // Where the NAS says from where it comes, that is the same machine.
-    let station = packet.values(attribute::CALLING_STATION_ID).next().and_then(mac_of);
-    Some(if station.is_some_and(|station| station != mac) { Err(RejectReason::OtherMachine) } else { Ok(mac) })
+    if has(attribute::SERVICE_TYPE, &LOG_INS) || has(attribute::NAS_PORT_TYPE, &CONSOLES) {
+        return Some(Err(RejectReason::OtherMachine));
+    }
+    let station = packet.values(attribute::CALLING_STATION_ID).next();
+    let is_from_it = match station {
+        Some(station) => station_of(station).map_or(is_call_check, |station| station == mac),
+        None => is_call_check,
+    };
+    Some(if is_from_it { Ok(mac) } else { Err(RejectReason::OtherMachine) })
+}
+
+/// RFC 3580 section 3.21: a hardware address, with `:SSID` behind it or without.
+fn station_of(text: &[u8]) -> Option<Mac> {
+    const SPELLED: usize = 17;
+    mac_of(text).or_else(|| mac_of(text.get(..SPELLED).filter(|_| text.get(SPELLED) == Some(&b':'))?))
 }
 
 /// A hardware address in any spelling.
@@ -86,8 +104,7 @@ pub(super) fn mac_of(text: &[u8]) -> Option<Mac> {
 }
 
 /// What a machine is given: its VLAN, the guests' where nobody knows it and there is one, or nothing.
-pub(super) fn admit(access: &View, mac: Mac, nas: Option<&NasMachines>) -> Result<Vec<u8>, RejectReason> {
-    let nas = nas.ok_or(RejectReason::NoMacAuthentication)?;
+pub(super) fn admit(access: &View, mac: Mac, nas: &NasMachines) -> Result<Vec<u8>, RejectReason> {
     let row = access.get(MACHINE, &mac.0).map_err(|_| RejectReason::UnknownMachine)?;
     match row.map(Machine::decode) {
         Some(Ok(machine)) => Ok(machine.vlan_at(&nas.campus).map(vlan).unwrap_or_default()),

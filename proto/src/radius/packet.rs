@@ -58,6 +58,8 @@ pub mod attribute {
     pub const CALLING_STATION_ID: u8 = 31;
     /// What proxies want back, unchanged and in order.
     pub const PROXY_STATE: u8 = 33;
+    /// What kind of port somebody is at: Async is a console, Virtual an SSH session.
+    pub const NAS_PORT_TYPE: u8 = 61;
     /// What CHAP-Password answers, where it is not the Request Authenticator.
     pub const CHAP_CHALLENGE: u8 = 60;
     /// A piece of an EAP packet (RFC 3579).

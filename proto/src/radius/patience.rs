@@ -4,8 +4,9 @@
 //! free, because people mistype and machines remember old passwords; then every further wrong one doubles the wait, up to a bound. What
 //! is tried meanwhile is refused unseen, looks like a wrong password to who tries it, and makes the wait no longer.
 //!
-//! Nobody can be locked out by others. The waits are bounded; and where somebody came in before, they are asked to wait for nothing but
-//! what was tried at that very place. What that leaves to a patient guesser stands at [`OF_PLACE`] and [`OF_ACCOUNT`].
+//! Others can keep nobody out with a machine that they came in with before, at whatever NAS: it waits for nothing but what was tried at its
+//! very place. With a machine that is new, and at a NAS that names no calling station, a guesser who never rests can take every turn: the
+//! waits are bounded, but it is the first who asks that gets it. What that leaves to a patient guesser stands at [`OF_PLACE`] and [`OF_ACCOUNT`].
 //!
 //! Names of no account wait like those of one, or the wait would tell them apart. They are kept apart, so that whoever makes up names
 //! pushes no real one out of memory.
@@ -24,9 +25,9 @@ const OF_ACCOUNT: Bounds = Bounds { free: 20, longest_secs: 16 };
 const FORGOTTEN_AFTER: Duration = Duration::from_secs(15 * 60);
 /// How many are remembered, of accounts and again of names that are none, at about 100 bytes each.
 const LIMIT: usize = 32_768;
-/// How long a place is one where somebody came in.
-const FAMILIAR_FOR: Duration = Duration::from_secs(24 * 3600);
-/// How many such places are remembered.
+/// How long a station is one that somebody came in with.
+const FAMILIAR_FOR: Duration = Duration::from_secs(7 * 24 * 3600);
+/// How many such stations are remembered.
 const FAMILIAR_LIMIT: usize = 65_536;
 /// What counts of a calling station: a MAC with an SSID behind it, a telephone number.
 const STATION_LIMIT_BYTES: usize = 64;
@@ -67,6 +68,8 @@ impl Place {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Who {
     at_place: Name,
+    /// With the same machine, at whatever NAS; the place where the NAS does not name it.
+    with_station: Name,
     anywhere: Name,
     is_there: bool,
 }
@@ -81,8 +84,12 @@ impl Who {
         hash.update(key);
         let anywhere = first_half(&hash);
         // No account's name holds a NUL.
+        let mut of_station = hash.clone();
+        of_station.update(&[0]).update(b"*").update(&[0]).update(&place.station);
         hash.update(&[0]).update(place.nas.to_string().as_bytes()).update(&[0]).update(&place.station);
-        Self { at_place: first_half(&hash), anywhere, is_there }
+        let at_place = first_half(&hash);
+        let with_station = if place.station.is_empty() { at_place } else { first_half(&of_station) };
+        Self { at_place, with_station, anywhere, is_there }
     }
 }
 
@@ -129,6 +136,11 @@ impl Patience {
         self.0.borrow_mut().admits(who, now)
     }
 
+    /// A try that was admitted and could not be looked at: the next one need not wait for it.
+    pub fn give_back(&self, who: &Who, now: Duration) {
+        self.0.borrow_mut().give_back(who, now);
+    }
+
     /// What came of a try.
     pub fn learn(&self, who: &Who, is_right: bool, now: Duration) {
         let mut memory = self.0.borrow_mut();
@@ -159,21 +171,33 @@ impl Memory {
         }
     }
 
-    fn right(&mut self, who: &Who, now: Duration) {
-        self.tries(who).by_name.remove(&who.at_place);
-        while self.familiar_by_age.front().is_some_and(|(since, _)| now.saturating_sub(*since) > FAMILIAR_FOR) || self.familiar_by_age.len() >= FAMILIAR_LIMIT {
-            if let Some((_, name)) = self.familiar_by_age.pop_front() {
-                self.familiar.remove(&name);
+    fn give_back(&mut self, who: &Who, now: Duration) {
+        let tries = self.tries(who);
+        for name in [who.at_place, who.anywhere] {
+            if let Some(wrong) = tries.by_name.get_mut(&name) {
+                wrong.until = wrong.until.min(now);
             }
-        }
-        if self.familiar.insert(who.at_place, now).is_none() {
-            self.familiar_by_age.push_back((now, who.at_place));
         }
     }
 
-    /// What a try counts for. Where somebody came in before, it is that place alone.
+    fn right(&mut self, who: &Who, now: Duration) {
+        // The owner's other machines do not wait for this try. What was guessed elsewhere still counts.
+        self.give_back(who, now);
+        self.tries(who).by_name.remove(&who.at_place);
+        self.familiar.insert(who.with_station, now);
+        self.familiar_by_age.push_back((now, who.with_station));
+        while self.familiar_by_age.front().is_some_and(|(since, _)| now.saturating_sub(*since) > FAMILIAR_FOR) || self.familiar_by_age.len() > FAMILIAR_LIMIT {
+            let Some((since, name)) = self.familiar_by_age.pop_front() else { break };
+            // One that came in again since is told by its time.
+            if self.familiar.get(&name) == Some(&since) {
+                self.familiar.remove(&name);
+            }
+        }
+    }
+
+    /// What a try counts for. With a machine that somebody came in with before, it is that place alone.
     fn names(&self, who: &Who, now: Duration) -> Vec<(Name, Bounds)> {
-        let is_familiar = self.familiar.get(&who.at_place).is_some_and(|since| now.saturating_sub(*since) <= FAMILIAR_FOR);
+        let is_familiar = self.familiar.get(&who.with_station).is_some_and(|since| now.saturating_sub(*since) <= FAMILIAR_FOR);
         let place = (who.at_place, OF_PLACE);
         if is_familiar { vec![place] } else { vec![place, (who.anywhere, OF_ACCOUNT)] }
     }
@@ -282,6 +306,29 @@ mod tests {
         assert_eq!(tried, 10, "one in sixteen seconds");
         // At a place of its own it waits, but not for ever.
         assert!((2200..2216).any(|now| patience.admits(&at(250, "ada"), secs(now))));
+    }
+
+    #[test]
+    fn who_came_in_is_known_at_other_nass_day_by_day_and_lets_their_other_machines_in() {
+        let (patience, day) = (Patience::default(), 24 * 3600);
+        let with = |nas: u8, station: &str| Who::of(b"ada", true, &Place { nas: [10, 1, 4, nas].into(), station: station.as_bytes().into() });
+        for today in 0..30 {
+            let now = secs(1 + today * day);
+            patience.learn(&with(1, "laptop"), true, now);
+            (10..250).for_each(|nas| {
+                guess(&patience, &with(nas, "stranger"), now);
+            });
+            assert!(patience.admits(&with(2, "laptop"), now), "day {today}: at another NAS");
+        }
+        // The turn that a right password took of the account is given back to a second machine.
+        let now = secs(30 * day);
+        (0..30).for_each(|_| patience.learn(&with(9, "stranger"), false, now));
+        let later = now + secs(17);
+        assert!(patience.admits(&with(3, "telephone"), later) && !patience.admits(&with(3, "tablet"), later));
+        patience.learn(&with(3, "telephone"), true, later);
+        assert!(patience.admits(&with(3, "tablet"), later));
+        patience.give_back(&with(3, "tablet"), later);
+        assert!(patience.admits(&with(3, "tablet"), later), "it could not be looked at");
     }
 
     #[test]

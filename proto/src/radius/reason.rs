@@ -134,14 +134,16 @@ impl RejectReason {
             Self::CertificateRefused => "the user's certificate is missing, too old, too new, revoked, or of an authority that is not believed here",
             Self::ReplyTooLong => "the account's attributes do not fit into a packet",
             Self::OutsideTunnel => {
-                "CHAP or MS-CHAPv2 was spoken outside of a tunnel, where whoever hears it can guess the password at leisure: set PAP or EAP,                  or let this NAS ask so (holdfast nas set NAME --chap yes)"
+                "CHAP or MS-CHAPv2 was spoken outside of a tunnel, where whoever hears it can guess the password at leisure: set PAP or EAP, or let this NAS ask so (holdfast nas set NAME --chap yes)"
             }
             Self::HeldOff => "there were too many wrong passwords of late: this one was not looked at, and the next waits for at most a minute",
             Self::NoMacAuthentication => {
                 "a hardware address came in place of a name, from a NAS that may not ask so: holdfast nas set NAME --mac-authentication yes"
             }
             Self::UnknownMachine => "no host has this hardware address: register the machine (holdfast host add)",
-            Self::OtherMachine => "the request names one hardware address and comes from another",
+            Self::OtherMachine => {
+                "a hardware address came in place of a name, and the request does not come from that machine, or is a log-in at the NAS itself"
+            }
         }
     }
 }

@@ -75,7 +75,20 @@ impl Publisher {
         let zones = self.zones.take();
         let mut tx = lead.connection.begin_with("begin isolation level repeatable read").await?;
         let fresh = if rotation { self.change_key(&mut tx).await? } else { None };
-        let db::Taken { term, rotation, outbox } = db::take_outbox(&mut tx, closed).await?;
+        let latest = Arc::clone(&self.latest.borrow());
+        let published = latest.state(Feed::ACCESS).view();
+        let asked_of_machines = match self.asks_of_machines {
+            Some(asks) => asks,
+            None => access::asks_of_machines(published, &[])?,
+        };
+        self.asks_of_machines = Some(asked_of_machines);
+        // Every edit of a host names machines. Where nothing is said of any, no edit waits for a feed that is held.
+        let says_nothing = || !asked_of_machines && published.iter(MACHINE).next().is_none();
+        let waiting: Vec<String> = match closed.is_empty() || !says_nothing() {
+            true => closed.to_vec(),
+            false => closed.iter().filter(|subject| *subject != "machine").cloned().collect(),
+        };
+        let db::Taken { term, rotation, outbox } = db::take_outbox(&mut tx, &waiting).await?;
         ensure!(term == lead.term, "another master has begun a term of its own");
         stages.done("take");
         let must_change_key = rotation && fresh.is_none();
@@ -89,13 +102,7 @@ impl Publisher {
             let (key, idle) = (self.access.current(), nas::lock_idle_secrets(&mut tx).await?);
             self.access.encrypt_anew(&mut tx, idle, &key, "written with a data key that was changed meanwhile").await?;
         }
-        let latest = Arc::clone(&self.latest.borrow());
-        let (published, touches_nas) = (latest.state(Feed::ACCESS).view(), outbox.iter().any(|row| row.subject == "nas"));
-        let asked_of_machines = match self.asks_of_machines {
-            Some(asks) => asks,
-            None => access::asks_of_machines(published, &[])?,
-        };
-        self.asks_of_machines = Some(asked_of_machines);
+        let touches_nas = outbox.iter().any(|row| row.subject == "nas");
         // Where no NAS asks of machines, nothing is said of those that nothing was said of, and every edit of a host names some.
         let is_published = |key: &str| key.parse::<Mac>().is_ok_and(|mac| published.get(MACHINE, &mac.0) != Ok(None));
         let counts = |row: &&db::OutboxRow| row.subject != "machine" || touches_nas || asked_of_machines || is_published(&row.key);

@@ -256,15 +256,30 @@ fn a_known_machine_is_let_in_in_every_spelling_and_by_every_way_of_asking() {
             assert_eq!(ask_of_machine(NORTH, &[way, station.clone()].concat()), (Verdict::Accept, vlan("104")), "{spelling}");
         }
     }
-    let machine = |mac: &str| pap(mac, mac);
+    let from = |mac: &str, station: &str| [pap(mac, mac), tlv(attribute::CALLING_STATION_ID, station.as_bytes())].concat();
+    let machine = |mac: &str| from(mac, mac);
     assert_eq!(ask_of_machine(SOUTH, &machine("02:00:00:00:00:01")), (Verdict::Accept, vlan("200")), "its department's");
     assert_eq!(ask_of_machine(NORTH, &machine("02:00:00:00:00:02")), (Verdict::Accept, vec![]), "the port's own");
     assert_eq!(ask_of_machine(NORTH, &machine("02:00:00:00:00:03")), (Verdict::Reject(RejectReason::UnknownMachine), vec![]));
     assert_eq!(ask_of_machine(SOUTH, &machine("02:00:00:00:00:03")), (Verdict::Accept, vlan("999")), "a guest");
-    let elsewhere = [machine("02:00:00:00:00:01"), tlv(attribute::CALLING_STATION_ID, b"020000000002:eduroam")].concat();
-    assert_eq!(ask_of_machine(NORTH, &elsewhere).0, Verdict::Accept, "that is no hardware address");
-    let elsewhere = [machine("02:00:00:00:00:01"), tlv(attribute::CALLING_STATION_ID, b"020000000002")].concat();
-    assert_eq!(ask_of_machine(NORTH, &elsewhere), (Verdict::Reject(RejectReason::OtherMachine), vec![]));
+    assert_eq!(ask_of_machine(NORTH, &from("02:00:00:00:00:01", "02-00-00-00-00-01:eduroam")).0, Verdict::Accept, "with the SSID behind it");
+    for other in ["02-00-00-00-00-02:eduroam", "020000000002", "10.1.4.99", ""] {
+        assert_eq!(ask_of_machine(NORTH, &from("02:00:00:00:00:01", other)), (Verdict::Reject(RejectReason::OtherMachine), vec![]), "{other}");
+    }
+}
+
+#[test]
+fn a_log_in_at_the_nas_itself_is_no_machines_whatever_guests_may_do_there() {
+    let [mac, service, port] = [attribute::CALLING_STATION_ID, attribute::SERVICE_TYPE, attribute::NAS_PORT_TYPE];
+    let own = |what: &[u8]| [pap("020000000001", "020000000001"), tlv(mac, b"020000000001"), what.to_vec()].concat();
+    let ways = [tlv(service, &[0, 0, 0, 1]), tlv(service, &[0, 0, 0, 6]), tlv(service, &[0, 0, 0, 7]), tlv(port, &[0, 0, 0, 5]), tlv(port, &[0; 4])];
+    for nas in [NORTH, SOUTH] {
+        for way in &ways {
+            assert_eq!(ask_of_machine(nas, &own(way)), (Verdict::Reject(RejectReason::OtherMachine), vec![]), "{way:?}");
+        }
+        assert_eq!(ask_of_machine(nas, &pap("020000000001", "020000000001")), (Verdict::Reject(RejectReason::OtherMachine), vec![]), "from nowhere");
+        assert_eq!(ask_of_machine(nas, &own(&tlv(service, &[0, 0, 0, 2]))).0, Verdict::Accept, "framed");
+    }
 }
 
 /// Tunnel-Type and Tunnel-Medium-Type of a VLAN.

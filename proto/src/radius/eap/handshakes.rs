@@ -15,6 +15,9 @@ const OF_ALL: Rate = Rate { per_second: 300, at_once: 300 };
 /// How many NASs are remembered. One that has begun nothing for a while is like one that never has.
 const LIMIT: usize = 4096;
 
+/// A handshake, as buckets count.
+const ONE: u64 = 1_000_000_000;
+
 #[derive(Debug, Clone, Copy)]
 struct Rate {
     per_second: u32,
@@ -31,20 +34,20 @@ pub(super) struct Handshakes {
 /// Full when it is made.
 #[derive(Debug, Clone, Copy, Default)]
 struct Bucket {
-    /// Taken out and not filled up yet, in thousandths of a handshake.
+    /// Taken out and not filled up yet, in billionths of a handshake: what a nanosecond fills is never lost, however often it is asked.
     missing: u64,
     at: Duration,
 }
 
 impl Bucket {
     fn settle(&mut self, rate: Rate, now: Duration) {
-        let filled = now.saturating_sub(self.at).as_millis().saturating_mul(u128::from(rate.per_second));
+        let filled = now.saturating_sub(self.at).as_nanos().saturating_mul(u128::from(rate.per_second));
         self.missing = self.missing.saturating_sub(u64::try_from(filled).unwrap_or(u64::MAX));
         self.at = self.at.max(now);
     }
 
     fn has_one(&self, rate: Rate) -> bool {
-        self.missing + 1000 <= u64::from(rate.at_once) * 1000
+        self.missing + ONE <= u64::from(rate.at_once) * ONE
     }
 }
 
@@ -65,8 +68,8 @@ impl Handshakes {
         self.all.settle(OF_ALL, now);
         let admits = own.has_one(OF_NAS) && self.all.has_one(OF_ALL);
         if admits {
-            own.missing += 1000;
-            self.all.missing += 1000;
+            own.missing += ONE;
+            self.all.missing += ONE;
         }
         admits
     }
@@ -91,6 +94,18 @@ mod tests {
         assert_eq!((0..5000).filter(|_| handshakes.admits(nas(1), later)).count(), 50);
         assert!(handshakes.of_nas.len() <= LIMIT);
         assert!(handshakes.admits(nas(9999), now + Duration::from_secs(60)), "those that were quiet are forgotten");
+    }
+
+    #[test]
+    fn the_more_who_ask_the_no_fewer_begin() {
+        for micros in [37, 200, 999, 2500] {
+            let (mut handshakes, mut now, mut begun) = (Handshakes::default(), Duration::ZERO, 0);
+            while now < Duration::from_secs(10) {
+                now += Duration::from_micros(micros);
+                begun += u32::from(handshakes.admits(nas(1), now)) + u32::from(handshakes.admits(nas(2), now));
+            }
+            assert!((2 * 1190..=2 * 1200).contains(&begun), "every {micros} us: {begun} in ten seconds");
+        }
     }
 
     proptest! {

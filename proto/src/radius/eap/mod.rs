@@ -391,7 +391,9 @@ impl Sessions {
     fn keep(&mut self, mut session: Session, now: Duration) {
         // 128 random bits: whoever drew them before has to go.
         self.remove(&session.state);
-        if let Some(before) = session.station().and_then(|station| self.of_station.get(&station).copied()) {
+        // A station that begins anew has given up what it began. Who is in the middle of theirs may be somebody else behind one address.
+        let is_begun = |state: &State| self.by_state.get(state).is_some_and(|before| !matches!(before.stage, Stage::Conversation(_)));
+        if let Some(before) = session.station().and_then(|station| self.of_station.get(&station).copied()).filter(is_begun) {
             self.remove(&before);
         }
         let nas = session.place.nas;
