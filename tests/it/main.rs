@@ -19,6 +19,7 @@ mod machines;
 mod masters;
 mod openapi;
 mod organisation;
+mod pages;
 mod passwords;
 mod publisher;
 mod reports;

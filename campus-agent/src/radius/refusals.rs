@@ -150,7 +150,7 @@ mod tests {
         assert_eq!(told.len(), 2, "{told:?}");
         assert!(told[0].starts_with("\"ada\" by way of 10.1.250.2: held_off: there were too many"), "{told:?}");
         assert_eq!(told[1], "\"ada\": held_off: 499 more tries since");
-        (0..9000_u64).for_each(|number| refusals.record(&number.to_le_bytes(), [10, 1, 250, 2].into(), RejectReason::HeldOff, now + HELD_PERIOD));
+        (0..9000).for_each(|number| refusals.record(format!("user{number}").as_bytes(), [10, 1, 250, 2].into(), RejectReason::HeldOff, now + HELD_PERIOD));
         assert!(refusals.held.len() <= HELD_LIMIT && refusals.untold > 8000);
     }
 
