@@ -5,13 +5,13 @@ use holdfast_agent::config;
 use holdfast_agent::radius::{EapCertificate, RadiusServer};
 use holdfast_agent::reports::Spool;
 use holdfast_lab::cables::{Campus, Place};
-use holdfast_lab::clients::{EapolTest, eapol_test, radclient_chap};
+use holdfast_lab::clients::{EapolTest, eapol_test, radclient, radclient_chap};
 use holdfast_lab::folder::Folder;
 use holdfast_lab::lab::Part;
 use holdfast_proto::net::clock::{TrustedClock, WallClock};
 use holdfast_proto::radius::mschap::nt_hash;
-use holdfast_proto::radius::packet::{attribute, code, encode_request, is_reply_to};
-use holdfast_proto::radius::{ACCOUNT, Account, AccountState, FurtherVerifiers, NAS, Nas, account_key, cleartext_key, nas_key, nt_hash_key};
+use holdfast_proto::radius::packet::{Packet, attribute, code, encode_request, is_reply_to};
+use holdfast_proto::radius::{ACCOUNT, Account, AccountState, FurtherVerifiers, NAS, Nas, NasRights, account_key, cleartext_key, nas_key, nt_hash_key};
 use holdfast_proto::snapshot::{Change, DataKey, Feed, HpkePrivate, HpkePublic, State, View, reader, wrapped_key_row};
 use holdfast_proto::words::{NodeId, Secret, UnixMillis};
 use rcgen::{
@@ -114,6 +114,7 @@ fn views(agent: &HpkePublic) -> (View, View) {
         secret: key.encrypt(NAS, &row_key, SECRET.as_bytes()).unwrap(),
         require_message_authenticator: true,
         has_former_secret: false,
+        rights: NasRights { chap: true, machines: None },
     };
     let view = |feed, changes| State::empty(feed).compose(changes).unwrap().unwrap().into_view();
     (view(Feed::PEOPLE, people), view(Feed::ACCESS, vec![wrapped, Change::put(NAS, row_key, nas.encode())]))
@@ -329,6 +330,106 @@ fn a_state_that_nobody_knows_is_refused_at_once_so_that_the_user_begins_anew() {
     let challenge = ask(2, &identity);
     assert_eq!(challenge[0], code::ACCESS_CHALLENGE);
     assert_eq!(ask(2, &identity), challenge, "a challenge, too");
+}
+
+/// Five wrong passwords and then the right one, until that is refused: on a busy machine a wait may be over before it was asked.
+fn guess_until_the_right_one_is_refused(mut log_in: impl FnMut(&str) -> bool) {
+    let refused = (0..50).any(|_| {
+        (0..5).for_each(|_| assert!(!log_in("joule-2")));
+        !log_in(PASSWORD)
+    });
+    assert!(refused, "nobody has to wait for guesses");
+}
+
+#[test]
+fn who_guesses_has_to_wait_by_every_method_and_nobody_else_does() {
+    let server = Server::start();
+    let SocketAddr::V4(address) = server.address else { panic!("IPv4 was asked for") };
+    let pap = |station: &str, password: &str| {
+        let station = format!("Calling-Station-Id = \"{station}\"");
+        radclient(None, address, SECRET, "plain", password, &[&station]).unwrap().expect("a reply").is_accept()
+    };
+    guess_until_the_right_one_is_refused(|password| pap("02-00-00-00-00-0a", password));
+    assert!(pap("02-00-00-00-00-0b", PASSWORD), "another machine");
+    assert!(server.log_in(TTLS_PAP, VERSIONS[1], "ada", PASSWORD).is_accepted, "another account");
+    eventually("the wait is over", || Ok(pap("02-00-00-00-00-0a", PASSWORD)));
+    let tunnelled = |station: &str, password: &str| {
+        let network = format!("{PEAP_MSCHAPV2}\n{}", server.person(VERSIONS[1], "ada@uni.example", password));
+        server.ask(&network, &["-M", station]).is_accepted
+    };
+    guess_until_the_right_one_is_refused(|password| tunnelled("02:00:00:00:00:0a", password));
+    assert!(tunnelled("02:00:00:00:00:0b", PASSWORD), "another machine");
+}
+
+/// What a machine says first in TTLS: TLS's own first word.
+fn client_hello(server: &Server) -> Vec<u8> {
+    let mut roots = rustls::RootCertStore::empty();
+    let authority = std::fs::read(server.certificates.path("ca.pem")).unwrap();
+    roots.add(rustls::pki_types::pem::PemObject::from_pem_slice(&authority).unwrap()).unwrap();
+    let builder = rustls::ClientConfig::builder_with_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()));
+    let config = builder.with_safe_default_protocol_versions().unwrap().with_root_certificates(roots).with_no_client_auth();
+    let mut tls = rustls::ClientConnection::new(Arc::new(config), "radius.uni.example".try_into().unwrap()).unwrap();
+    let mut hello = vec![];
+    while tls.wants_write() {
+        tls.write_tls(&mut hello).unwrap();
+    }
+    hello
+}
+
+#[test]
+fn a_flood_of_handshakes_from_one_nas_keeps_nobody_else_waiting() {
+    const FLOOD: u16 = 600;
+    let server = Server::start();
+    let SocketAddr::V4(address) = server.address else { panic!("IPv4 was asked for") };
+    let hello = client_hello(&server);
+    let flooder = UdpSocket::bind("127.0.0.2:0").unwrap();
+    flooder.connect(server.address).unwrap();
+    flooder.set_read_timeout(Some(Duration::from_millis(500))).unwrap();
+    let send = |number: u16, body: &[u8]| {
+        let authenticator = [&number.to_be_bytes()[..], &[body.len() as u8; 14]].concat().try_into().unwrap();
+        flooder.send(&encode_request(code::ACCESS_REQUEST, number as u8, &authenticator, body, &Secret::new(SECRET)).unwrap()).unwrap();
+    };
+    let hear = || {
+        let mut reply = vec![0; 4096];
+        let len = flooder.recv(&mut reply).ok()?;
+        reply.truncate(len);
+        Some(reply)
+    };
+    let begun: Vec<Vec<u8>> = (0..FLOOD)
+        .map(|number| {
+            send(number, &[tlv(attribute::USER_NAME, b"ada"), tlv(attribute::EAP_MESSAGE, b"\x02\x01\x00\x08\x01ada")].concat());
+            let reply = hear().expect("a challenge: nothing was asked for yet that costs");
+            let packet = Packet::parse(&reply).unwrap();
+            let (eap, state) = [attribute::EAP_MESSAGE, attribute::STATE].map(|kind| packet.values(kind).next().unwrap()).into();
+            let mut said = [&[2, eap[1], 0, 0, 21, 0], &hello[..]].concat();
+            let len = (said.len() as u16).to_be_bytes();
+            said[2..4].copy_from_slice(&len);
+            let pieces: Vec<u8> = said.chunks(253).flat_map(|piece| tlv(attribute::EAP_MESSAGE, piece)).collect();
+            [tlv(attribute::USER_NAME, b"ada"), pieces, tlv(attribute::STATE, state)].concat()
+        })
+        .collect();
+    let at = Instant::now();
+    std::thread::scope(|scope| {
+        let people = scope.spawn(|| {
+            for _ in 0..20 {
+                let reply = radclient(None, address, SECRET, "plain", PASSWORD, &[]).unwrap();
+                assert!(reply.is_some_and(|reply| reply.is_accept()), "PAP is answered at the first try");
+            }
+        });
+        (0..FLOOD).zip(&begun).for_each(|(number, body)| send(number, body));
+        let mut count = 0.0;
+        while hear().is_some() {
+            count += 1.0;
+        }
+        assert!(count > 20.0, "{count} were answered, and 200 may begin at once");
+        assert!(count <= 200.0 + 100.0 * at.elapsed().as_secs_f64() + 1.0, "{count} handshakes were begun");
+        people.join().unwrap();
+    });
+    // What was not answered goes on when the NAS asks again.
+    eventually("the last one's turn", || {
+        send(FLOOD - 1, &begun[usize::from(FLOOD) - 1]);
+        Ok(hear().is_some_and(|reply| reply[1] == (FLOOD - 1) as u8))
+    });
 }
 
 #[test]

@@ -11,7 +11,7 @@ use crate::process::{Program, Recipe};
 use crate::programs::programs;
 use anyhow::{Context, Result};
 use holdfast_agent::store::{Keeper, feed_dir, store_key};
-use holdfast_proto::radius::{NAS, Nas, nas_key};
+use holdfast_proto::radius::{NAS, Nas, NasRights, nas_key};
 use holdfast_proto::snapshot::{Change, DataKey, Feed, HpkePublic, NODE, Node, NodeRole, NodeStatus, State, node_key, wrapped_key_row};
 use holdfast_proto::words::NodeId;
 use std::collections::BTreeMap;
@@ -71,6 +71,7 @@ impl Lone {
                 secret: key.encrypt(NAS, &row_key, secret.as_bytes())?,
                 require_message_authenticator: true,
                 has_former_secret: false,
+                rights: NasRights::default(),
             };
             Ok(Change::put(NAS, row_key, nas.encode()))
         };

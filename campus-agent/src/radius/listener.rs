@@ -12,14 +12,13 @@ use aws_lc_rs::rand;
 use holdfast_proto::net::udp::{Received, UdpSocket, Via};
 use holdfast_proto::radius::eap::{EapOutcome, EapRequest, Moment, Sessions, Surroundings};
 use holdfast_proto::radius::packet::{PACKET_LIMIT_BYTES, Packet, attribute, code};
-use holdfast_proto::radius::{Outcome, PendingCheck, Replied, ReplyBuffer, Verdict, answer};
-use holdfast_proto::words::UnixMillis;
+use holdfast_proto::radius::{Outcome, Patience, PendingCheck, Replied, ReplyBuffer, Verdict, Watch, answer};
 use metrics::{counter, gauge};
 use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 
 /// How long a reply may wait for room in the socket.
@@ -51,6 +50,7 @@ pub(super) struct Listener {
     pool: HashPool,
     eap: Option<Arc<EapCertificate>>,
     sessions: Sessions,
+    patience: Patience,
     started: Instant,
     duplicates: Duplicates,
     known: KnownPasswords,
@@ -73,6 +73,7 @@ impl Listener {
             pool,
             eap,
             sessions: Sessions::default(),
+            patience: Patience::default(),
             started: Instant::now(),
             duplicates,
             known,
@@ -120,7 +121,8 @@ impl Listener {
             return silent("held_to_message_authenticator");
         }
         let asker = Asker { key, from, via };
-        let outcome = answer(&world.people, &world.access, &world.keys, datagram, from, unix_now(), &mut self.reply);
+        let watch = Watch { patience: &self.patience, now: now.duration_since(self.started) };
+        let outcome = answer(&world.people, &world.access, &world.keys, datagram, from, watch, &mut self.reply);
         if !matches!(outcome, Outcome::Silent(_)) {
             self.held.learn(datagram, from);
         }
@@ -136,12 +138,14 @@ impl Listener {
         }
     }
 
-    /// A piece of EAP. Its TLS is done here: a millisecond for a whole conversation, most of it one signature.
+    /// A piece of EAP. Its TLS is done here: a millisecond for a whole conversation, most of it one signature; how many begin is bounded.
     async fn on_eap(&mut self, asker: Asker, request: EapRequest, world: &World, now: Instant) {
         let tls = self.eap.as_ref().and_then(|certificate| certificate.current());
-        let with = Surroundings { people: &world.people, keys: &world.keys, tls: tls.as_deref() };
         let before = self.sessions.len();
-        let outcome = self.sessions.on_request(request, &with, &moment(self.started, now), &mut self.reply);
+        let outcome = {
+            let with = Surroundings { people: &world.people, keys: &world.keys, tls: tls.as_deref(), patience: &self.patience };
+            self.sessions.on_request(request, &with, &moment(self.started, now), &mut self.reply)
+        };
         count_sessions(before, self.sessions.len());
         match outcome {
             EapOutcome::Replied(replied, name) => {
@@ -155,6 +159,7 @@ impl Listener {
                 self.duplicates.begin(asker.key, now);
                 silent(reason.label());
             }
+            EapOutcome::Busy => silent("handshakes_busy"),
         }
     }
 
@@ -171,6 +176,7 @@ impl Listener {
             let _ = to_loop.try_send(Verified { asker, check, tag, right });
         };
         if let Err(Full(check)) = self.pool.submit(check, tell) {
+            self.patience.give_back(&check.who(), now.duration_since(self.started));
             let before = self.sessions.len();
             self.sessions.put_back(*check, now.duration_since(self.started));
             count_sessions(before, self.sessions.len());
@@ -189,16 +195,18 @@ impl Listener {
 
     /// A password whose verdict is known: the reply, or the next word of the conversation that it came in.
     async fn settle(&mut self, asker: Asker, check: Box<PendingCheck>, right: bool) {
-        let (name, before): (Box<[u8]>, _) = (check.name().into(), self.sessions.len());
-        let replied = self.sessions.conclude(*check, right, &moment(self.started, Instant::now()), &mut self.reply);
+        let (name, before, moment): (Box<[u8]>, _, _) = (check.name().into(), self.sessions.len(), moment(self.started, Instant::now()));
+        self.patience.learn(&check.who(), right, moment.now);
+        let replied = self.sessions.conclude(*check, right, &moment, &mut self.reply);
         count_sessions(before, self.sessions.len());
         self.note(replied, &name, asker.from);
         self.send_reply(asker, replied).await;
     }
 
     fn note(&mut self, replied: Replied, name: &[u8], from: SocketAddr) {
-        if let Verdict::Reject(why) = replied.verdict {
-            self.refusals.record(name, from.ip(), why, Instant::now());
+        match replied.verdict {
+            Verdict::Reject(why) => self.refusals.record(name, from.ip(), why, Instant::now()),
+            Verdict::Accept | Verdict::Challenge | Verdict::Alive => {}
         }
     }
 
@@ -268,9 +276,4 @@ fn code_label(code: Option<u8>) -> &'static str {
         Some(code::STATUS_SERVER) => "status_server",
         _ => "other",
     }
-}
-
-/// The core asks for time and uses it for nothing yet; no answer may ever hang on this clock being right.
-fn unix_now() -> UnixMillis {
-    UnixMillis(SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64))
 }

@@ -2,7 +2,9 @@ use super::verify::{KnownPasswords, is_right};
 use super::*;
 use argon2::{Algorithm, Argon2, Params, PasswordHasher, Version};
 use holdfast_proto::radius::packet::{PACKET_LIMIT_BYTES, attribute, code, encode_request, hide_password, is_reply_to};
-use holdfast_proto::radius::{ACCOUNT, Account, AccountState, FurtherVerifiers, Keys, NAS, Nas, Outcome, PendingCheck, account_key, answer, nas_key};
+use holdfast_proto::radius::{
+    ACCOUNT, Account, AccountState, FurtherVerifiers, Keys, NAS, Nas, NasRights, Outcome, Patience, PendingCheck, Watch, account_key, answer, nas_key,
+};
 use holdfast_proto::snapshot::{Change, DataKey, Feed, HpkePublic, State, View, reader, wrapped_key_row};
 use holdfast_proto::words::{Secret, UnixMillis};
 use std::net::Ipv4Addr;
@@ -33,6 +35,7 @@ fn views(agent: &HpkePublic, password: &str) -> (View, View) {
         secret: key.encrypt(NAS, &row_key, b"testing123").unwrap(),
         require_message_authenticator: true,
         has_former_secret: false,
+        rights: NasRights::default(),
     };
     let view = |feed, changes| State::empty(feed).compose(changes).unwrap().unwrap().into_view();
     (view(Feed::PEOPLE, people), view(Feed::ACCESS, vec![wrapped, Change::put(NAS, row_key, nas.encode())]))
@@ -48,7 +51,8 @@ fn request(id: u8, name: &str, password: &str) -> Vec<u8> {
 fn check(name: &str, password: &str, views: &(View, View), keys: &Keys) -> Box<PendingCheck> {
     let mut out = [0; PACKET_LIMIT_BYTES];
     let peer = "127.0.0.1:1024".parse().unwrap();
-    match answer(&views.0, &views.1, keys, &request(1, name, password), peer, UnixMillis(0), &mut out) {
+    let watch = Watch { patience: &Patience::default(), now: Duration::ZERO };
+    match answer(&views.0, &views.1, keys, &request(1, name, password), peer, watch, &mut out) {
         Outcome::Check(check) => check,
         other => panic!("{other:?}"),
     }

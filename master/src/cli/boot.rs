@@ -80,6 +80,9 @@ pub(super) struct SubnetFields {
     /// The department that it belongs to.
     #[arg(long)]
     pub department: Option<String>,
+    /// The number of its VLAN: where MAC authentication lets machines in that have an address here; 0 for none.
+    #[arg(long)]
+    pub vlan: Option<u16>,
     /// What becomes of machines that nobody registered.
     #[arg(long, value_parser = ["off", "report", "quarantine", "auto"])]
     pub unknown_machines: Option<String>,
@@ -157,12 +160,13 @@ fn show(client: &Client, output: Output, name: &str) -> Result<(), Failure> {
 
 /// Changes a subnet; what is not given stays as it is.
 pub(super) fn set_subnet(client: &Client, output: Output, network: &str, fields: SubnetFields, wish: &Wish) -> Result<(), Failure> {
-    let SubnetFields { gateway, domain, dns_server, department, unknown_machines, cover_after, pool_lease } = fields;
+    let SubnetFields { gateway, domain, dns_server, department, vlan, unknown_machines, cover_after, pool_lease } = fields;
     let texts = [("gateway", gateway), ("domain", domain), ("department", department), ("unknown_machines", unknown_machines)];
     let mut body: Map<String, Value> = texts.into_iter().filter_map(|(field, text)| Some((field.to_owned(), text?.into()))).collect();
     let times = [("cover_after_secs", cover_after.map(u32::from)), ("pool_lease_secs", pool_lease)];
     body.extend(times.into_iter().filter_map(|(field, secs)| Some((field.to_owned(), secs?.into()))));
     body.extend((!dns_server.is_empty()).then(|| ("dns_servers".to_owned(), dns_server.into())));
+    body.extend(vlan.map(|vlan| ("vlan".to_owned(), if vlan == 0 { Value::Null } else { vlan.into() })));
     let path = format!("/subnets/{}", network.split('/').map(encode).collect::<Vec<_>>().join("/"));
     change(client, output, Method::PATCH, &path, Some(&Value::Object(body)), wish)
 }

@@ -90,6 +90,15 @@ pub(super) struct Fields {
     /// Whether requests without Message-Authenticator are dropped: `no` is for a NAS that cannot do better, and is open to BlastRADIUS.
     #[arg(long, value_name = "YES|NO", value_parser = ["yes", "no"])]
     message_authenticator: Option<String>,
+    /// Whether CHAP and MS-CHAPv2 outside of tunnels are taken from it: `yes` is for a NAS that can do nothing better.
+    #[arg(long, value_name = "YES|NO", value_parser = ["yes", "no"])]
+    chap: Option<String>,
+    /// Whether it may ask of machines by their hardware addresses: hosts are let in, each into its VLAN.
+    #[arg(long, value_name = "YES|NO", value_parser = ["yes", "no"])]
+    mac_authentication: Option<String>,
+    /// Where machines go that no host is; 0 for none: then they stay out.
+    #[arg(long, value_name = "VLAN")]
+    guest_vlan: Option<u16>,
     /// The secret, from a file; - for standard input.
     #[arg(long, value_name = "FILE")]
     secret_file: Option<PathBuf>,
@@ -97,12 +106,12 @@ pub(super) struct Fields {
 
 impl Fields {
     fn body(self) -> Result<Map<String, Value>, Failure> {
-        let Self { kind, contact, campus, note, message_authenticator, secret_file } = self;
+        let Self { kind, contact, campus, note, message_authenticator, chap, mac_authentication, guest_vlan, secret_file } = self;
         let given = [("kind", kind), ("contact", contact), ("campus", campus), ("note", note), ("secret", secret_file.map(read_secret).transpose()?)];
         let mut body: Map<String, Value> = given.into_iter().filter_map(|(field, text)| Some((field.to_owned(), text?.into()))).collect();
-        if let Some(required) = message_authenticator {
-            body.insert("require_message_authenticator".to_owned(), (required == "yes").into());
-        }
+        let flags = [("require_message_authenticator", message_authenticator), ("may_chap", chap), ("mac_authentication", mac_authentication)];
+        body.extend(flags.into_iter().filter_map(|(field, wished)| Some((field.to_owned(), (wished? == "yes").into()))));
+        body.extend(guest_vlan.map(|vlan| ("guest_vlan".to_owned(), vlan.into())));
         Ok(body)
     }
 }
@@ -129,13 +138,28 @@ fn made_secret() -> String {
 
 pub(super) fn nas(client: &Client, output: Output, command: NasCommand) -> Result<(), Failure> {
     match command {
-        NasCommand::List => {
-            list(client, output, "/nas", &["name", "prefix", "campus", "kind", "contact", "require_message_authenticator", "has_former_secret"])
-        }
+        NasCommand::List => list(
+            client,
+            output,
+            "/nas",
+            &["name", "prefix", "campus", "kind", "contact", "require_message_authenticator", "has_former_secret", "may_chap", "mac_authentication"],
+        ),
         NasCommand::Show { name } => {
             let answer = client.get(&format!("/nas/{}", encode(&name)), vec![])?;
             print::result(output, &answer.body, |nas| {
-                let fields = ["name", "prefix", "campus", "kind", "contact", "note", "require_message_authenticator", "has_former_secret"];
+                let fields = [
+                    "name",
+                    "prefix",
+                    "campus",
+                    "kind",
+                    "contact",
+                    "note",
+                    "require_message_authenticator",
+                    "has_former_secret",
+                    "may_chap",
+                    "mac_authentication",
+                    "guest_vlan",
+                ];
                 let rows = fields.iter().map(|field| vec![(*field).to_owned(), print::cell(&nas[*field])]);
                 print::table(&["field", "value"], &rows.filter(|row| !row[1].is_empty()).collect::<Vec<_>>())
             })
@@ -146,7 +170,7 @@ pub(super) fn nas(client: &Client, output: Output, command: NasCommand) -> Resul
             body.extend(made.iter().map(|secret| ("secret".to_owned(), secret.clone().into())));
             body.extend([("name".to_owned(), json!(name)), ("prefix".to_owned(), json!(network(prefix)))]);
             // No campus is what is meant by none.
-            body.retain(|field, value| field != "campus" || *value != "");
+            body.retain(|field, value| (field != "campus" || *value != "") && (field != "guest_vlan" || *value != 0));
             add(client, output, "/nas", &body.into(), &wish)?;
             tell_secret(made, &wish);
             Ok(())

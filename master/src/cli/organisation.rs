@@ -23,6 +23,22 @@ pub(super) enum DepartmentCommand {
         /// Its full name.
         #[arg(long)]
         title: Option<String>,
+        /// Where its machines come in by MAC authentication that have no address in a subnet with a VLAN there.
+        #[arg(long)]
+        vlan: Option<u16>,
+        #[command(flatten)]
+        wish: Wish,
+    },
+    /// Change a department; what is not given stays as it is.
+    Set {
+        /// Its name.
+        name: String,
+        /// Its full name.
+        #[arg(long)]
+        title: Option<String>,
+        /// Where its machines come in by MAC authentication that have no address in a subnet with a VLAN there; 0 for none.
+        #[arg(long)]
+        vlan: Option<u16>,
         #[command(flatten)]
         wish: Wish,
     },
@@ -212,9 +228,15 @@ pub(super) enum MailboxCommand {
 
 pub(super) fn department(client: &Client, output: Output, command: DepartmentCommand) -> Result<(), Failure> {
     match command {
-        DepartmentCommand::List => list(client, output, "/departments", &["name", "title"]),
-        DepartmentCommand::Add { name, title, wish } => {
-            add(client, output, "/departments", &json!({ "name": name, "title": title.unwrap_or_default() }), &wish)
+        DepartmentCommand::List => list(client, output, "/departments", &["name", "title", "vlan"]),
+        DepartmentCommand::Add { name, title, vlan, wish } => {
+            add(client, output, "/departments", &json!({ "name": name, "title": title.unwrap_or_default(), "vlan": vlan }), &wish)
+        }
+        DepartmentCommand::Set { name, title, vlan, wish } => {
+            let mut body = Map::new();
+            body.extend(title.map(|title| ("title".to_owned(), title.into())));
+            body.extend(vlan.map(|vlan| ("vlan".to_owned(), if vlan == 0 { Value::Null } else { vlan.into() })));
+            change(client, output, Method::PATCH, &format!("/departments/{}", encode(&name)), Some(&body.into()), &wish)
         }
         DepartmentCommand::Del { name, wish } => delete(client, output, &format!("/departments/{}", encode(&name)), &wish),
     }

@@ -61,6 +61,18 @@ pub async fn addresses(db: &mut PgConnection, after: Option<IpAddr>, limit: i64)
     rows.collect()
 }
 
+/// Hardware addresses after one, in order.
+pub async fn machines(db: &mut PgConnection, after: &str, limit: i64) -> Result<Vec<String>, DbError> {
+    let after = Some(after).filter(|after| !after.is_empty());
+    let sql = query_scalar!(
+        r#"select mac::text as "mac!" from (select distinct mac from ipam.iface where mac > coalesce($1::text::macaddr, '00:00:00:00:00:00')) m
+           order by mac limit $2"#,
+        after,
+        limit
+    );
+    Ok(sql.fetch_all(db).await?)
+}
+
 /// The keys of all zones, subnets and NASs: few.
 pub async fn others(db: &mut PgConnection) -> Result<Vec<OutboxKey>, DbError> {
     let sql = query_as!(

@@ -324,20 +324,40 @@ pub struct NasFacts {
     pub require_message_authenticator: bool,
     /// Whether its secret holds the one before it as well.
     pub has_former_secret: bool,
+    /// Whether it may ask CHAP and MS-CHAPv2 outside of tunnels.
+    pub may_chap: bool,
+    /// Whether it may ask of machines by their hardware addresses.
+    pub mac_authentication: bool,
+    /// Where those go that nobody knows.
+    pub guest_vlan: Option<u16>,
+    /// Its campus.
+    pub campus: Option<String>,
 }
 
 /// The NASs with these prefixes.
 pub async fn nas(db: &mut PgConnection, prefixes: &[String]) -> Result<Vec<NasFacts>, DbError> {
     let rows = query!(
-        r#"select prefix::text as "prefix!", name, secret, require_message_authenticator, coalesce(has_former_secret, false) as "has_former_secret!"
-           from access.nas where prefix = any ($1::text[]::cidr[])"#,
+        r#"select n.prefix::text as "prefix!", n.name as "name!", n.secret as "secret!",
+             n.require_message_authenticator as "require_message_authenticator!", coalesce(n.has_former_secret, false) as "has_former_secret!",
+             coalesce(n.may_chap, false) as "may_chap!", coalesce(n.mac_authentication, false) as "mac_authentication!", n.guest_vlan, c.name as "campus?"
+           from access.nas n left join org.campus c on c.id = n.campus_id where n.prefix = any ($1::text[]::cidr[])"#,
         prefixes
     )
     .fetch_all(db)
     .await?;
     let rows = rows.into_iter().map(|row| {
         let (require_message_authenticator, has_former_secret) = (row.require_message_authenticator, row.has_former_secret);
-        Ok(NasFacts { prefix: word(&row.prefix)?, name: row.name, secret: row.secret, require_message_authenticator, has_former_secret })
+        Ok(NasFacts {
+            prefix: word(&row.prefix)?,
+            name: row.name,
+            secret: row.secret,
+            require_message_authenticator,
+            has_former_secret,
+            may_chap: row.may_chap,
+            mac_authentication: row.mac_authentication,
+            guest_vlan: row.guest_vlan.map(|vlan| number(i64::from(vlan))).transpose()?,
+            campus: row.campus,
+        })
     });
     rows.collect()
 }

@@ -1,6 +1,6 @@
 //! Departments and device classes: short words that hosts, subnets and zones refer to.
 
-use super::DbError;
+use super::{DbError, number};
 use serde::{Deserialize, Serialize};
 use sqlx::{PgConnection, PgPool, query, query_scalar};
 use std::net::IpAddr;
@@ -24,27 +24,35 @@ pub struct DepartmentDraft {
     /// Its full name.
     #[serde(default)]
     pub title: String,
+    /// Where its machines come in by MAC authentication that have no address in a subnet with a VLAN of the NAS's campus.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vlan: Option<u16>,
 }
 
 /// All departments by name.
 pub async fn all(db: &mut PgConnection) -> Result<Vec<Kept<DepartmentDraft>>, DbError> {
-    let rows = query!("select name, title, version from org.department order by name").fetch_all(db).await?;
-    Ok(rows.into_iter().map(|row| Kept { version: row.version, draft: DepartmentDraft { name: row.name, title: row.title } }).collect())
+    let rows = query!("select name, title, vlan, version from org.department order by name").fetch_all(db).await?;
+    let rows = rows.into_iter().map(|row| {
+        let vlan = row.vlan.map(|vlan| number(i64::from(vlan))).transpose()?;
+        Ok(Kept { version: row.version, draft: DepartmentDraft { name: row.name, title: row.title, vlan } })
+    });
+    rows.collect()
 }
 
 /// Keeps a new department.
 pub async fn insert(db: &mut PgConnection, draft: &DepartmentDraft) -> Result<(), DbError> {
-    query!("insert into org.department (name, title) values ($1, $2)", draft.name, draft.title).execute(db).await?;
+    query!("insert into org.department (name, title, vlan) values ($1, $2, $3)", draft.name, draft.title, draft.vlan.map(i32::from)).execute(db).await?;
     Ok(())
 }
 
 /// Changes a department; its new version, `None` where there is none of that name.
 pub async fn update(db: &mut PgConnection, name: &str, draft: &DepartmentDraft) -> Result<Option<i64>, DbError> {
     let sql = query_scalar!(
-        "update org.department set name = $2, title = $3, version = version + 1 where name = $1 returning version",
+        "update org.department set name = $2, title = $3, vlan = $4, version = version + 1 where name = $1 returning version",
         name,
         draft.name,
-        draft.title
+        draft.title,
+        draft.vlan.map(i32::from)
     );
     Ok(sql.fetch_optional(db).await?)
 }

@@ -1,6 +1,6 @@
 //! NASs: who may ask RADIUS.
 
-use super::DbError;
+use super::{DbError, number};
 use sqlx::{PgConnection, query, query_as};
 
 /// A NAS to be kept.
@@ -16,8 +16,19 @@ pub struct NasRow<'a> {
     pub has_former_secret: bool,
     /// Whether its requests must carry a Message-Authenticator.
     pub require_message_authenticator: bool,
-    /// What there is to know of it; none leaves what is known.
-    pub about: Option<NasAboutRow<'a>>,
+    /// What it may ask beyond what every NAS may, and what there is to know of it; none leaves what is known.
+    pub about: Option<(NasRightsRow, NasAboutRow<'a>)>,
+}
+
+/// What a NAS may ask beyond what every NAS may.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct NasRightsRow {
+    /// CHAP and MS-CHAPv2 outside of tunnels.
+    pub may_chap: bool,
+    /// Machines by their hardware addresses.
+    pub mac_authentication: bool,
+    /// Where machines go that nobody knows; out without it.
+    pub guest_vlan: Option<u16>,
 }
 
 /// What there is to know of a NAS.
@@ -35,14 +46,17 @@ pub struct NasAboutRow<'a> {
 
 /// Keeps a NAS, new or changed.
 pub async fn put(db: &mut PgConnection, row: &NasRow<'_>) -> Result<(), DbError> {
-    let about = row.about.unwrap_or_default();
+    let (rights, about) = row.about.clone().unwrap_or_default();
     query!(
-        "insert into access.nas as n (name, prefix, secret, has_former_secret, require_message_authenticator, kind, contact, campus_id, note)
-           values ($1, $2::text::cidr, $3, $4, $5, $6, $7, (select id from org.campus where name = $8), $9)
+        "insert into access.nas as n (name, prefix, secret, has_former_secret, require_message_authenticator, kind, contact, campus_id, note, may_chap, mac_authentication, guest_vlan)
+           values ($1, $2::text::cidr, $3, $4, $5, $6, $7, (select id from org.campus where name = $8), $9, $11, $12, $13)
          on conflict (name) do update set prefix = excluded.prefix, secret = excluded.secret, has_former_secret = excluded.has_former_secret,
            require_message_authenticator = excluded.require_message_authenticator,
            kind = case when $10 then excluded.kind else n.kind end, contact = case when $10 then excluded.contact else n.contact end,
-           campus_id = case when $10 then excluded.campus_id else n.campus_id end, note = case when $10 then excluded.note else n.note end",
+           campus_id = case when $10 then excluded.campus_id else n.campus_id end, note = case when $10 then excluded.note else n.note end,
+           may_chap = case when $10 then excluded.may_chap else n.may_chap end,
+           mac_authentication = case when $10 then excluded.mac_authentication else n.mac_authentication end,
+           guest_vlan = case when $10 then excluded.guest_vlan else n.guest_vlan end",
         row.name,
         row.prefix,
         row.secret,
@@ -52,7 +66,10 @@ pub async fn put(db: &mut PgConnection, row: &NasRow<'_>) -> Result<(), DbError>
         about.contact,
         about.campus,
         about.note,
-        row.about.is_some()
+        row.about.is_some(),
+        rights.may_chap,
+        rights.mac_authentication,
+        rights.guest_vlan.map(i32::from)
     )
     .execute(db)
     .await?;
@@ -113,6 +130,8 @@ pub struct NasLine {
     pub require_message_authenticator: bool,
     /// Whether the secret before this one is taken still.
     pub has_former_secret: bool,
+    /// What it may ask beyond what every NAS may.
+    pub rights: NasRightsRow,
     /// What it is.
     pub kind: String,
     /// Who looks after it.
@@ -125,11 +144,28 @@ pub struct NasLine {
 
 /// Every NAS, by name, without its secret.
 pub async fn all(db: &mut PgConnection) -> Result<Vec<NasLine>, DbError> {
-    let sql = query_as!(
-        NasLine,
-        r#"select n.name, n.prefix::text as "prefix!", n.require_message_authenticator, coalesce(n.has_former_secret, false) as "has_former_secret!",
+    let rows = query!(
+        r#"select n.name as "name!", n.prefix::text as "prefix!", n.require_message_authenticator as "require_message_authenticator!",
+             coalesce(n.has_former_secret, false) as "has_former_secret!",
+             coalesce(n.may_chap, false) as "may_chap!", coalesce(n.mac_authentication, false) as "mac_authentication!", n.guest_vlan,
              coalesce(n.kind, '') as "kind!", coalesce(n.contact, '') as "contact!", c.name as "campus?", coalesce(n.note, '') as "note!"
            from access.nas n left join org.campus c on c.id = n.campus_id order by n.name"#
-    );
-    Ok(sql.fetch_all(db).await?)
+    )
+    .fetch_all(db)
+    .await?;
+    let rows = rows.into_iter().map(|row| {
+        let guest_vlan = row.guest_vlan.map(|vlan| number(i64::from(vlan))).transpose()?;
+        Ok(NasLine {
+            name: row.name,
+            prefix: row.prefix,
+            require_message_authenticator: row.require_message_authenticator,
+            has_former_secret: row.has_former_secret,
+            rights: NasRightsRow { may_chap: row.may_chap, mac_authentication: row.mac_authentication, guest_vlan },
+            kind: row.kind,
+            contact: row.contact,
+            campus: row.campus,
+            note: row.note,
+        })
+    });
+    rows.collect()
 }

@@ -498,8 +498,19 @@ pub struct NasDraft {
     pub has_former_secret: bool,
     /// Whether its requests must carry a Message-Authenticator.
     pub require_message_authenticator: bool,
-    /// What there is to know of it; none leaves what is known.
+    /// What it may ask beyond what every NAS may, and what there is to know of it; none leaves what is known.
     pub about: Option<NasAbout>,
+}
+
+/// What a NAS may ask beyond what every NAS may.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct NasPermits {
+    /// CHAP and MS-CHAPv2 outside of tunnels.
+    pub may_chap: bool,
+    /// Machines by their hardware addresses.
+    pub mac_authentication: bool,
+    /// Where machines go that nobody knows; out without it.
+    pub guest_vlan: Option<u16>,
 }
 
 /// What there is to know of a NAS.
@@ -513,6 +524,8 @@ pub struct NasAbout {
     pub campus: Option<String>,
     /// What else people should know.
     pub note: String,
+    /// What it may ask.
+    pub permits: NasPermits,
 }
 
 mod hex_required {

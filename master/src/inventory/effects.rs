@@ -3,7 +3,7 @@
 use super::present;
 use crate::db::changes::OutboxKey;
 use crate::db::compose::{self, ReservationFacts};
-use crate::db::{DbError, facts};
+use crate::db::{DbError, facts, machines};
 use holdfast_proto::words::{DomainName, Mac, Subnet};
 use serde::Serialize;
 use sqlx::PgConnection;
@@ -122,6 +122,12 @@ pub(super) async fn state(db: &mut PgConnection, keys: &[OutboxKey]) -> Result<S
     if !prefixes.is_empty() {
         for nas in compose::nas(db, &prefixes).await? {
             state.others.insert(format!("NAS {}", nas.name), format!("{nas:?}"));
+        }
+    }
+    let macs: Vec<String> = of("machine").map(str::to_owned).collect();
+    if !macs.is_empty() {
+        for machine in machines::of(db, &macs).await? {
+            state.others.insert(format!("MAC authentication of {}", machine.mac), format!("{machine:?}"));
         }
     }
     Ok(state)

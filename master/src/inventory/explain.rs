@@ -5,7 +5,9 @@
 use super::network_sessions::{NetworkSession, from_mac};
 use super::whohad::{WhoHad, who_had};
 use super::{Host, Problem, Refusal, Sight, boot, host_by_name, numbers, organisation, records, zones};
-use crate::db::{DbError, holders, hosts, subnets, timeline};
+use crate::db::nas::{self, NasLine};
+use crate::db::{DbError, holders, hosts, machines, subnets, timeline};
+use holdfast_proto::radius::Machine;
 use holdfast_proto::words::{DomainName, HostName, Mac, Subnet};
 use serde::Serialize;
 use sqlx::PgPool;
@@ -37,7 +39,7 @@ pub struct Explained {
 /// One thing that is known.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct Fact {
-    /// What it is about: `dns`, `boot`, `subnet`, `host`, `before`, `session`, `seen`, `report`, `call`.
+    /// What it is about: `dns`, `boot`, `subnet`, `host`, `before`, `session`, `seen`, `report`, `call`, `network`.
     #[schema(value_type = String)]
     pub about: &'static str,
     /// A sentence.
@@ -155,11 +157,38 @@ impl Notes<'_> {
         }
         let sessions = if self.sees_all() { from_mac(&mut db, mac, SESSIONS_TOLD as i64).await? } else { vec![] };
         drop(db);
+        let is_known = !names.is_empty();
         for name in names {
             self.host(&name).await?;
         }
+        self.network_access(mac, is_known).await?;
         for session in &sessions {
             self.add("session", told_session(session));
+        }
+        Ok(())
+    }
+
+    /// What NASs hear that ask of a machine by its hardware address. They are for those who see everything, as the registry is.
+    async fn network_access(&mut self, mac: Mac, is_known: bool) -> Result<(), Refusal> {
+        if !self.sees_all() {
+            return Ok(());
+        }
+        let mut db = self.pool.acquire().await.map_err(DbError::from)?;
+        let asking: Vec<NasLine> = nas::all(&mut db).await?.into_iter().filter(|nas| nas.rights.mac_authentication).collect();
+        let machine = machines::of(&mut db, &[mac.to_string()]).await?.pop();
+        let machine = machine.map(|facts| Machine { vlan: facts.vlan, places: facts.places });
+        drop(db);
+        for nas in &asking {
+            let campus = nas.campus.as_deref().unwrap_or_default();
+            let answer = match (&machine, nas.rights.guest_vlan) {
+                (Some(machine), _) => machine.vlan_at(campus).map_or("in, into its port's own VLAN".to_owned(), |vlan| format!("in, into VLAN {vlan}")),
+                (None, Some(guests)) => format!("into VLAN {guests}, as a guest"),
+                (None, None) => "not in: no host has this hardware address".to_owned(),
+            };
+            self.add("network", format!("by MAC authentication, NAS {} lets it {answer}", nas.name));
+        }
+        if asking.is_empty() && is_known {
+            self.add("network", "no NAS asks of machines by their hardware address: it gets in as its user, or not at all");
         }
         Ok(())
     }

@@ -53,8 +53,8 @@ mod world;
 pub use approval::{ApprovalRule, approval_rules};
 pub use authority::{Action, Authority, Role, Sight, authorise, grants_of};
 pub use draft::{
-    ApprovalRuleDraft, BootParameters, CampusDraft, Edit, Equipment, HostContact, HostDraft, InterfaceDraft, NasAbout, NasDraft, OptionDraft, Pointer,
-    RecordDraft, SubnetDraft, TemplateDraft, UnknownMachines, ZoneDraft,
+    ApprovalRuleDraft, BootParameters, CampusDraft, Edit, Equipment, HostContact, HostDraft, InterfaceDraft, NasAbout, NasDraft, NasPermits, OptionDraft,
+    Pointer, RecordDraft, SubnetDraft, TemplateDraft, UnknownMachines, ZoneDraft,
 };
 pub use drafts::{Draft, DraftApplied, DraftEdit, DraftPreview, DraftState, NewEdit};
 pub use drafts::{

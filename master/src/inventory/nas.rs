@@ -4,10 +4,10 @@
 //! for it by name, which is recorded. A new one takes the place of the old one without a moment in which nobody gets in: the one before is
 //! taken as well until somebody says that the NAS has the new one.
 
-use super::draft::{NasAbout, NasDraft};
+use super::draft::{NasAbout, NasDraft, NasPermits};
 use super::nas_config::{NasKind, Server, configuration};
 use super::{Action, Actor, Edit, NasObject, Problem, Refusal, authorise};
-use crate::db::nas::{self, NasAboutRow, NasRow};
+use crate::db::nas::{self, NasAboutRow, NasRightsRow, NasRow};
 use crate::db::{DbError, campuses, changes};
 use holdfast_proto::radius::{NAS, SharedSecrets, nas_key};
 use holdfast_proto::snapshot::{DataKey, DataKeyRing, EncryptedField};
@@ -29,7 +29,11 @@ pub(super) async fn put(db: &mut PgConnection, draft: &NasDraft) -> Result<(), R
     {
         return Err(Problem::new("no-such-campus", "/campus", format!("there is no campus {campus}")).into());
     }
-    let about = draft.about.as_ref().map(|about| NasAboutRow { kind: &about.kind, contact: &about.contact, campus, note: &about.note });
+    let about = draft.about.as_ref().map(|about| {
+        let NasPermits { may_chap, mac_authentication, guest_vlan } = about.permits;
+        let rights = NasRightsRow { may_chap, mac_authentication, guest_vlan };
+        (rights, NasAboutRow { kind: &about.kind, contact: &about.contact, campus, note: &about.note })
+    });
     let row = NasRow {
         name: &draft.name,
         prefix: draft.prefix.to_string(),

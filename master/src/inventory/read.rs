@@ -319,6 +319,12 @@ pub struct NasObject {
     pub require_message_authenticator: bool,
     /// Whether the secret before this one is taken still.
     pub has_former_secret: bool,
+    /// Whether it may ask CHAP and MS-CHAPv2 outside of tunnels, where whoever hears them can guess passwords at leisure.
+    pub may_chap: bool,
+    /// Whether it may ask of machines by their hardware addresses.
+    pub mac_authentication: bool,
+    /// Where machines go that nobody knows; out without it.
+    pub guest_vlan: Option<u16>,
     /// What it is.
     pub kind: String,
     /// Who looks after it.
@@ -331,8 +337,9 @@ pub struct NasObject {
 
 impl From<db::nas::NasLine> for NasObject {
     fn from(row: db::nas::NasLine) -> Self {
-        let db::nas::NasLine { name, prefix, require_message_authenticator, has_former_secret, kind, contact, campus, note } = row;
-        Self { name, prefix, require_message_authenticator, has_former_secret, kind, contact, campus, note }
+        let db::nas::NasLine { name, prefix, require_message_authenticator, has_former_secret, rights, kind, contact, campus, note } = row;
+        let db::nas::NasRightsRow { may_chap, mac_authentication, guest_vlan } = rights;
+        Self { name, prefix, require_message_authenticator, has_former_secret, may_chap, mac_authentication, guest_vlan, kind, contact, campus, note }
     }
 }
 

@@ -139,6 +139,8 @@ const CONSTRAINTS: &[(&str, &str, &str)] = &[
     ("defaults_of_subnet", "object-in-use", "the subnet was given boot defaults in this moment"),
     ("defaults_of_class", "object-in-use", "the device class was given boot defaults in this moment"),
     ("defaults_of_campus", "object-in-use", "the campus still has boot defaults: delete them first"),
+    ("nas_guest_vlan", "bad-vlan", "a VLAN is a number from 1 to 4094"),
+    ("department_vlan", "bad-vlan", "a VLAN is a number from 1 to 4094"),
     ("nas_prefix_taken", "duplicate-address", "another NAS has this prefix"),
 ];
 

@@ -4,7 +4,7 @@
 //! are made when a password is set, as only then it is known; and taken away, also from the agents, when the operator says so.
 
 use super::db::accounts::Verifiers;
-use super::db::{accounts, kept};
+use super::db::{accounts, generations, kept};
 use super::{Portal, PortalError, encrypt};
 use holdfast_proto::radius::mschap::nt_hash;
 use holdfast_proto::radius::{NAME_LIMIT_BYTES, cleartext_key, nt_hash_key};
@@ -49,10 +49,12 @@ impl Portal {
         Ok(u64::try_from(count).unwrap_or_default())
     }
 
-    /// Keeps them no longer, and takes away what there is. Gives from how many accounts.
+    /// Keeps them no longer, and takes away what there is. Gives from how many accounts. What was published of them stays on boxes and in
+    /// the history for a while, so the data key that opens it is changed, and goes from every box with the next generations.
     pub async fn forget(&self, actor: &str, verifier: KeptVerifier, realm: Option<&str>) -> Result<usize, PortalError> {
         let realm = realm_of(realm)?;
         let mut tx = self.0.pool.begin().await?;
+        generations::lock(&mut tx).await?;
         if !kept::remove(&mut tx, &realm, verifier.name()).await? {
             return Err(PortalError::NotKept { what: verifier.name(), realm });
         }
@@ -60,6 +62,10 @@ impl Portal {
         let action = format!("forget {}", verifier.name());
         accounts::audit(&mut tx, actor, &action, std::slice::from_ref(&realm)).await?;
         accounts::audit(&mut tx, actor, &action, &keys).await?;
+        if !keys.is_empty() {
+            let key = self.0.keys.make_data_key()?;
+            self.use_key(&mut tx, &key).await?;
+        }
         self.commit(tx).await?;
         Ok(keys.len())
     }

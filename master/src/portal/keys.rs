@@ -1,7 +1,7 @@
 //! The portal's two keys, as files of mode 0600 in its state directory, made at first start: the signing key, which alone
 //! may sign the people feed, and the data key, which the verifiers are encrypted under. The master never has either.
 //!
-//! The data key is changed when an agent that had it was thrown out. The newer ones are files beside the first, by name; which
+//! The data key is changed when an agent that had it was thrown out, and when verifiers are forgotten. The newer ones are files beside the first, by name; which
 //! of them is in use, the database says.
 
 use holdfast_proto::snapshot::{DataKey, DataKeyRing, KeyId, SigningKey};
@@ -80,14 +80,24 @@ impl PortalKeys {
         Ok(key)
     }
 
-    /// Every data key that was used here.
+    /// Every data key that was used here, those that another process of this portal's made meanwhile, too.
     pub fn ring(&self) -> DataKeyRing {
+        for id in self.kept() {
+            // One that cannot be read is told where a verifier needs it.
+            let _ = self.data_key(Some(id));
+        }
         DataKeyRing::of(self.data.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned())
     }
 
+    /// The newer data keys that lie in the folder, by their files' names.
+    fn kept(&self) -> Vec<KeyId> {
+        let id_of = |name: &str| Some(KeyId(hex::decode(name.strip_prefix("data-")?.strip_suffix(".key")?).ok()?.try_into().ok()?));
+        let files = fs::read_dir(&self.dir).into_iter().flatten().flatten();
+        files.filter_map(|file| id_of(file.file_name().to_str()?)).collect()
+    }
+
     fn data_file(&self, id: KeyId) -> PathBuf {
-        let name: String = id.0.iter().map(|byte| format!("{byte:02x}")).collect();
-        self.dir.join(format!("data-{name}.key"))
+        self.dir.join(format!("data-{}.key", hex::encode(id.0)))
     }
 }
 
@@ -156,6 +166,7 @@ fn library(wrong: impl std::fmt::Display) -> KeysError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use holdfast_proto::radius::ACCOUNT;
 
     #[test]
     fn keys_are_made_once_kept_private_and_never_replaced() {
@@ -165,7 +176,9 @@ mod tests {
         let first = |keys: &PortalKeys| keys.data_key(None).unwrap().id();
         assert_eq!((made.signing.public(), first(&made)), (read.signing.public(), first(&read)));
         let newer = made.make_data_key().unwrap();
-        assert_eq!(read.data_key(Some(newer.id())).unwrap().id(), newer.id(), "the other process finds it");
+        let field = newer.encrypt(ACCOUNT, b"ada", b"x").unwrap();
+        assert!(read.ring().decrypt(ACCOUNT, b"ada", &field).is_ok(), "the other process reads what is encrypted with it");
+        assert_eq!(read.data_key(Some(newer.id())).unwrap().id(), newer.id(), "and finds it");
         assert!(matches!(read.data_key(Some(KeyId([9; 8]))), Err(KeysError::Missing(_))));
         let data = dir.path().join(DATA_FILE);
         assert_eq!(fs::metadata(&data).unwrap().permissions().mode() & 0o777, 0o600);

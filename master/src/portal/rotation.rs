@@ -1,7 +1,7 @@
-//! The data key is changed when an agent that had it was thrown out.
+//! The data key is changed when an agent that had it was thrown out, and when verifiers are forgotten.
 //!
-//! The new key is on disk first. Then one transaction withdraws the agent, encrypts every verifier anew and says which key is
-//! in use; the publisher brings that out, the new key to those who stay before the rows under it. The old key's rows go last.
+//! The new key is on disk first. Then one transaction withdraws the agent or drops the verifiers, encrypts what stays anew and says
+//! which key is in use; the publisher brings that out, the new key to those who stay before the rows under it. The old key's rows go last.
 //! Whatever is cut short leaves a key too many, never one too few.
 
 use super::db::accounts::KeyedVerifiers;
@@ -30,27 +30,28 @@ impl Portal {
         }
         let names: Vec<String> = confirmed.iter().map(|agent| agent.node_id.to_string()).collect();
         accounts::audit(&mut tx, "holdfast", "agent thrown out, data key changed", &names).await?;
-        agents::note_all(&mut tx).await?;
-        let count = self.encrypt_all(&mut tx, &key).await?;
-        generations::set_data_key(&mut tx, key.id()).await?;
+        let count = self.use_key(&mut tx, &key).await?;
         self.commit(tx).await?;
         tracing::warn!(event = "portal_data_key_changed", accounts = count, "an agent that could read verifiers was thrown out: the data key was changed");
         Ok(true)
     }
 
+    /// Brings a key into use that is on disk, in the caller's transaction, which has the publisher's lock. Gives how many accounts there are.
+    pub(super) async fn use_key(&self, tx: &mut PgConnection, key: &DataKey) -> Result<usize, PortalError> {
+        agents::note_all(tx).await?;
+        let count = self.encrypt_all(tx, key).await?;
+        generations::set_data_key(tx, key.id()).await?;
+        Ok(count)
+    }
+
     async fn encrypt_all(&self, tx: &mut PgConnection, key: &DataKey) -> Result<usize, PortalError> {
-        let all = accounts::verifiers(tx).await?;
+        let (all, ring) = (accounts::verifiers(tx).await?, self.0.keys.ring());
         let count = all.len();
-        let anew = all.into_iter().filter_map(|row| self.encrypt_anew(row, key)).collect::<Vec<_>>();
+        let anew = all.into_iter().filter_map(|row| encrypt_anew(&ring, row, key)).collect::<Vec<_>>();
         for page in anew.chunks(PAGE) {
             accounts::set_verifiers(tx, page).await?;
         }
         Ok(count)
-    }
-
-    /// The same verifiers under another key; `None` where they are so already, or cannot be read.
-    fn encrypt_anew(&self, row: KeyedVerifiers, key: &DataKey) -> Option<KeyedVerifiers> {
-        encrypt_anew(&self.0.keys.ring(), row, key)
     }
 
     /// The data key in use.

@@ -197,10 +197,31 @@ fn wrapped_rows(view: &View, nodes: &[NodeRow], needed: &BTreeSet<KeyId>, keys: 
     Ok(changes)
 }
 
+/// Whether some NAS may ask of machines, once these rows are in a view.
+pub(super) fn asks_of_machines(view: &View, rows: &[ComposedRow]) -> Result<bool, Damaged> {
+    let asks = |value: &[u8]| Nas::decode(value).is_ok_and(|nas| nas.rights.machines.is_some());
+    let changed = changed_nas(rows);
+    if changed.values().copied().flatten().any(asks) {
+        return Ok(true);
+    }
+    for row in view.iter(NAS) {
+        let (key, value) = row?;
+        if !changed.contains_key(key) && asks(value) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// The NASs among these rows, the last one of each counting.
+fn changed_nas(rows: &[ComposedRow]) -> BTreeMap<&[u8], Option<&[u8]>> {
+    let of_nas = rows.iter().filter(|row| row.feed == Feed::ACCESS && row.change.table == NAS);
+    of_nas.map(|row| (&row.change.key[..], row.change.value.as_deref())).collect()
+}
+
 /// The data keys that the NASs of a view are encrypted with, once these rows are in it.
 fn used_keys(view: &View, rows: &[ComposedRow]) -> Result<BTreeSet<KeyId>, Damaged> {
-    let of_nas = rows.iter().filter(|row| row.feed == Feed::ACCESS && row.change.table == NAS);
-    let changed: BTreeMap<&[u8], Option<&[u8]>> = of_nas.map(|row| (&row.change.key[..], row.change.value.as_deref())).collect();
+    let changed = changed_nas(rows);
     let mut used: BTreeSet<KeyId> = changed.values().copied().flatten().filter_map(key_of).collect();
     for row in view.iter(NAS) {
         let (key, value) = row?;
@@ -219,6 +240,7 @@ fn key_of(nas: &[u8]) -> Option<KeyId> {
 mod tests {
     use super::*;
     use chrono::Utc;
+    use holdfast_proto::radius::NasRights;
     use holdfast_proto::snapshot::{HpkePrivate, State};
 
     fn node(id: u8, public: &HpkePublic, revoked: bool) -> NodeRow {
@@ -248,7 +270,11 @@ mod tests {
 
     fn nas_row(row_key: &[u8], key: &DataKey) -> Change {
         let secret = key.encrypt(NAS, row_key, b"secret").unwrap();
-        Change::put(NAS, row_key, Nas { name: "nas".to_owned(), secret, require_message_authenticator: true, has_former_secret: false }.encode())
+        Change::put(
+            NAS,
+            row_key,
+            Nas { name: "nas".to_owned(), secret, require_message_authenticator: true, has_former_secret: false, rights: NasRights::default() }.encode(),
+        )
     }
 
     #[test]

@@ -9,12 +9,13 @@ use crate::db::changes::OutboxKey;
 use crate::db::compose::{self as facts, NasFacts, PolicyFacts, ReservationFacts, SubnetFacts};
 use crate::db::defaults::BootDefaults;
 use crate::db::facts::{NameFacts, RecordFact};
+use crate::db::machines::{self, MachineFacts};
 use crate::db::zones::{Source, ZoneIndex, ZoneRow as ZoneFacts};
 use crate::db::{self, DbError};
 use holdfast_proto::dhcp::policy::{POLICY, PolicyRow, Share, Unknown};
 use holdfast_proto::dhcp::table::{self as dhcp, Reservation, SubnetRow};
 use holdfast_proto::dns::{DENIAL, NODE, Node, Place, RrSet, ZONE, ZoneRow, denial_key, rtype};
-use holdfast_proto::radius::{NAS, Nas, nas_key};
+use holdfast_proto::radius::{MACHINE, Machine, NAS, Nas, NasMachines, NasRights, nas_key};
 use holdfast_proto::snapshot::{Change, EncryptedField, Feed};
 use holdfast_proto::words::{DomainName, Mac, Serial, Subnet};
 use ipnet::{IpNet, Ipv4Net};
@@ -66,6 +67,7 @@ pub async fn compose(db: &mut PgConnection, zones: &ZoneIndex, keys: &[OutboxKey
     rows.extend(subnet_rows(db, &keys.subnets).await?);
     rows.extend(reservation_rows(db, &keys.reservations).await?);
     rows.extend(nas_rows(db, &keys.nas).await?);
+    rows.extend(machine_rows(db, &keys.machines).await?);
     Ok(rows)
 }
 
@@ -109,6 +111,7 @@ struct Keys {
     subnets: BTreeSet<Subnet>,
     reservations: BTreeSet<(Subnet, Mac)>,
     nas: BTreeSet<Subnet>,
+    machines: BTreeSet<Mac>,
 }
 
 impl Keys {
@@ -126,6 +129,7 @@ impl Keys {
             "zone" => self.zones.insert(parsed(key)?),
             "subnet" => self.subnets.insert(parsed(key)?),
             "nas" => self.nas.insert(parsed(key)?),
+            "machine" => self.machines.insert(parsed(key)?),
             "reservation" => {
                 let (network, mac) = key.split_once(' ')?;
                 self.reservations.insert((parsed(network)?, parsed(mac)?))
@@ -323,10 +327,25 @@ async fn nas_rows(db: &mut PgConnection, prefixes: &BTreeSet<Subnet>) -> Result<
     rows.collect()
 }
 
+async fn machine_rows(db: &mut PgConnection, macs: &BTreeSet<Mac>) -> Result<Vec<ComposedRow>, ComposeError> {
+    if macs.is_empty() {
+        return Ok(vec![]);
+    }
+    let texts: Vec<String> = macs.iter().map(Mac::to_string).collect();
+    let found: HashMap<Mac, MachineFacts> = machines::of(db, &texts).await?.into_iter().map(|facts| (facts.mac, facts)).collect();
+    let rows = macs.iter().map(|mac| {
+        let value = found.get(mac).map(|facts| Machine { vlan: facts.vlan, places: facts.places.clone() }.encode());
+        ComposedRow { feed: Feed::ACCESS, change: Change { table: MACHINE, key: mac.0.to_vec(), value }, zone: None }
+    });
+    Ok(rows.collect())
+}
+
 fn nas(facts: &NasFacts) -> Result<Nas, ComposeError> {
     let secret = EncryptedField::from_bytes(&facts.secret).map_err(|_| ComposeError::Secret(facts.name.clone()))?;
     let (require_message_authenticator, has_former_secret) = (facts.require_message_authenticator, facts.has_former_secret);
-    Ok(Nas { name: facts.name.clone(), secret, require_message_authenticator, has_former_secret })
+    let of_campus = || NasMachines { campus: facts.campus.clone().unwrap_or_default(), guest_vlan: facts.guest_vlan };
+    let rights = NasRights { chap: facts.may_chap, machines: facts.mac_authentication.then(of_campus) };
+    Ok(Nas { name: facts.name.clone(), secret, require_message_authenticator, has_former_secret, rights })
 }
 
 #[cfg(test)]

@@ -56,6 +56,8 @@ pub struct Publisher {
     unsettled: Option<Unsettled>,
     /// All zones as of the last round; nothing where they have to be read.
     zones: Option<ZoneIndex>,
+    /// Whether some NAS asks of machines, as published; nothing where that has to be looked up.
+    asks_of_machines: Option<bool>,
 }
 
 /// What the other rooms get of a publisher.
@@ -117,6 +119,7 @@ impl Publisher {
                 holds,
                 unsettled: None,
                 zones: None,
+                asks_of_machines: None,
             },
             published,
         ))
@@ -173,7 +176,7 @@ impl Publisher {
         if self.unsettled.is_some() {
             self.holds.close_for_everything();
         }
-        self.zones = None;
+        (self.zones, self.asks_of_machines) = (None, None);
         self.latest.send_replace(Arc::new(latest.holding(self.holds.published())));
         self.access.learn(&mut connection).await?;
         self.hear_first_word(&mut connection).await?;

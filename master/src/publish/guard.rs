@@ -4,10 +4,11 @@
 //! it knows no actor and no table of the database. Up to [`Limits::rows`] lost rows pass unlooked at, so that ordinary edits
 //! cost nothing; only above that are the zone's names or the subnet's machines counted.
 
+use super::access::asks_of_machines;
 use chrono::{DateTime, Utc};
 use holdfast_proto::dhcp::table::RESERVATION;
 use holdfast_proto::dns::{NODE, NodeRef};
-use holdfast_proto::radius::NAS;
+use holdfast_proto::radius::{MACHINE, NAS};
 use holdfast_proto::snapshot::{Change, Feed, Kind, Table, View};
 use holdfast_proto::words::DomainName;
 use ipnet::Ipv4Net;
@@ -73,14 +74,19 @@ type Group = Vec<u8>;
 pub fn verdict(view: &View, changes: &[Change], copies: &BTreeSet<Group>, limits: Limits) -> Verdict {
     let mut lost: BTreeMap<Group, u64> = BTreeMap::new();
     let kind = view.feed().kind;
-    for change in changes.iter().filter(|change| Some(change.table) == guarded(kind)) {
-        let before = view.get(change.table, &change.key).ok().flatten().and_then(|value| group(kind, &change.key, value));
-        let after = change.value.as_deref().and_then(|value| group(kind, &change.key, value));
+    for change in changes.iter().filter(|change| guarded(kind).contains(&change.table)) {
+        let of = |value: &[u8]| group(kind, change.table, &change.key, value);
+        let before = view.get(change.table, &change.key).ok().flatten().and_then(of);
+        let after = change.value.as_deref().and_then(of);
         if let (Some(group), None) = (before, after) {
             *lost.entry(group).or_default() += 1;
         }
     }
     lost.retain(|group, lost| *lost > limits.rows && !(kind == Kind::Zone && copies.contains(group)));
+    // Where no NAS asks of machines any more, all of them go, and somebody wished it.
+    if lost.contains_key(MACHINES) && !asks_of_machines(view, &[]).unwrap_or(true) {
+        lost.remove(MACHINES);
+    }
     if lost.is_empty() {
         return Verdict::Fine;
     }
@@ -90,28 +96,32 @@ pub fn verdict(view: &View, changes: &[Change], copies: &BTreeSet<Group>, limits
         return Verdict::Fine;
     }
     let sentences: Vec<String> =
-        lost.iter().map(|(group, lost)| format!("{} would lose {lost} of its {}", name(kind, group), of_its(kind, totals[group]))).collect();
+        lost.iter().map(|(group, lost)| format!("{} would lose {lost} of its {}", name(kind, group), of_its(kind, group, totals[group]))).collect();
     Verdict::Held { removed: lost.values().sum(), detail: format!("{}.", sentences.join("; ")) }
 }
 
-/// The table whose rows are counted.
-fn guarded(kind: Kind) -> Option<Table> {
+/// The group of all machines that NASs may ask of.
+const MACHINES: &[u8] = b"machines";
+
+/// The tables whose rows are counted.
+fn guarded(kind: Kind) -> &'static [Table] {
     match kind {
-        Kind::Zone => Some(NODE),
-        Kind::Bootptab => Some(RESERVATION),
-        Kind::Auth => Some(NAS),
-        Kind::Trust => None,
+        Kind::Zone => &[NODE],
+        Kind::Bootptab => &[RESERVATION],
+        Kind::Auth => &[NAS, MACHINE],
+        Kind::Trust => &[],
     }
 }
 
 /// The group that a row counts for; `None` where it answers nobody, like a name without records.
-fn group(kind: Kind, key: &[u8], value: &[u8]) -> Option<Group> {
+fn group(kind: Kind, table: Table, key: &[u8], value: &[u8]) -> Option<Group> {
     match kind {
         Kind::Zone => {
             let node = NodeRef::new(value).ok().filter(|node| node.rrsets().next().is_some())?;
             Some(apex(key, usize::from(node.apex_labels))?.to_vec())
         }
         Kind::Bootptab => key.get(..SUBNET_KEY_BYTES).map(<[u8]>::to_vec),
+        Kind::Auth if table == MACHINE => Some(MACHINES.to_vec()),
         Kind::Auth | Kind::Trust => Some(Group::new()),
     }
 }
@@ -130,9 +140,11 @@ fn apex(name: &[u8], labels: usize) -> Option<&[u8]> {
 fn totals(view: &View, groups: &BTreeMap<Group, u64>) -> BTreeMap<Group, u64> {
     let mut totals: BTreeMap<Group, u64> = groups.keys().map(|group| (group.clone(), 0)).collect();
     let kind = view.feed().kind;
-    for (key, value) in guarded(kind).into_iter().flat_map(|table| view.iter(table).flatten()) {
-        if let Some(total) = group(kind, key, value).and_then(|group| totals.get_mut(&group)) {
-            *total += 1;
+    for table in guarded(kind) {
+        for (key, value) in view.iter(*table).flatten() {
+            if let Some(total) = group(kind, *table, key, value).and_then(|group| totals.get_mut(&group)) {
+                *total += 1;
+            }
         }
     }
     totals
@@ -150,10 +162,11 @@ fn name(kind: Kind, group: &[u8]) -> String {
     known.unwrap_or_else(|| hex::encode(group))
 }
 
-fn of_its(kind: Kind, total: u64) -> String {
+fn of_its(kind: Kind, group: &[u8], total: u64) -> String {
     let what = match kind {
         Kind::Zone => "names",
         Kind::Bootptab => "boot entries",
+        Kind::Auth if group == MACHINES => "machines",
         Kind::Auth | Kind::Trust => "NASs",
     };
     format!("{total} {what}")
@@ -164,7 +177,7 @@ pub fn subjects(feed: Feed) -> &'static [&'static str] {
     match feed {
         Feed::ZONE => &["name", "zone"],
         Feed::BOOTPTAB => &["subnet", "reservation"],
-        Feed::ACCESS => &["nas"],
+        Feed::ACCESS => &["nas", "machine"],
         _ => &[],
     }
 }
@@ -173,7 +186,8 @@ pub fn subjects(feed: Feed) -> &'static [&'static str] {
 mod tests {
     use super::*;
     use holdfast_proto::dns::{Node, Place, RrSet};
-    use holdfast_proto::snapshot::State;
+    use holdfast_proto::radius::{Nas, NasMachines, NasRights, nas_key};
+    use holdfast_proto::snapshot::{DataKey, State};
     use proptest::prelude::*;
 
     fn host(n: u32, zone: &str) -> Vec<u8> {
@@ -189,6 +203,29 @@ mod tests {
         let rows = (0..names).map(|n| Change::put(NODE, host(n, "uni.example"), node(true)));
         let other = (0..1000).map(|n| Change::put(NODE, host(n, "law.example"), node(true)));
         State::empty(Feed::ZONE).compose(rows.chain(other).collect()).unwrap().unwrap().into_view()
+    }
+
+    #[test]
+    fn machines_are_counted_while_some_nas_asks_of_them() {
+        let key = nas_key("10.1.4.20/32".parse().unwrap());
+        let secret = DataKey::generate().unwrap().encrypt(NAS, &key, b"secret").unwrap();
+        let nas = |machines: Option<NasMachines>| Nas {
+            name: "annex".into(),
+            secret: secret.clone(),
+            require_message_authenticator: true,
+            has_former_secret: false,
+            rights: NasRights { machines, chap: false },
+        };
+        let view = |machines: Option<NasMachines>| {
+            let rows = (0..300_u32).map(|n| Change::put(MACHINE, n.to_be_bytes().to_vec(), vec![0, 0]));
+            let rows = rows.chain([Change::put(NAS, key.clone(), nas(machines).encode())]);
+            State::empty(Feed::ACCESS).compose(rows.collect()).unwrap().unwrap().into_view()
+        };
+        let gone: Vec<Change> = (0..100_u32).map(|n| Change::delete(MACHINE, n.to_be_bytes().to_vec())).collect();
+        let asks = view(Some(NasMachines { campus: "north".into(), guest_vlan: None }));
+        let Verdict::Held { detail, .. } = verdict(&asks, &gone, &BTreeSet::new(), Limits::default()) else { panic!("it passes") };
+        assert_eq!(detail, "RADIUS would lose 100 of its 300 machines.");
+        assert_eq!(verdict(&view(None), &gone, &BTreeSet::new(), Limits::default()), Verdict::Fine, "somebody wished it");
     }
 
     #[test]

@@ -137,6 +137,12 @@ pub(super) async fn every_row(tx: &mut PgConnection, zones: &ZoneIndex, add: &mu
         let keys: Vec<OutboxKey> = names.iter().map(|name| OutboxKey { subject: "name".to_owned(), key: name.clone() }).collect();
         add(composed(tx, zones, &keys).await?);
     }
+    let mut after = String::new();
+    while let macs @ [.., last] = &db::machines(tx, &after, PAGE).await?[..] {
+        after = last.clone();
+        let keys: Vec<OutboxKey> = macs.iter().map(|mac| OutboxKey { subject: "machine".to_owned(), key: mac.clone() }).collect();
+        add(composed(tx, zones, &keys).await?);
+    }
     let mut after = None;
     while let addresses @ [.., (last, _)] = &db::addresses(tx, after, PAGE).await?[..] {
         after = Some(*last);

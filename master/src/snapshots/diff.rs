@@ -165,7 +165,7 @@ pub(super) fn row(feed: Feed, (table, key): &Place, before: Option<&[u8]>, after
 mod tests {
     use super::*;
     use holdfast_proto::dns::{NODE, Node, Place as Standing, RrSet};
-    use holdfast_proto::radius::{NAS, Nas, nas_key};
+    use holdfast_proto::radius::{NAS, Nas, NasRights, nas_key};
     use holdfast_proto::snapshot::DataKey;
     use holdfast_proto::words::DomainName;
 
@@ -196,7 +196,7 @@ mod tests {
         let key = nas_key("10.1.4.3/32".parse().unwrap());
         let nas = |secret: &[u8]| {
             let secret = DataKey::generate().unwrap().encrypt(NAS, &key, secret).unwrap();
-            Nas { name: "ts1".into(), secret, require_message_authenticator: true, has_former_secret: false }.encode()
+            Nas { name: "ts1".into(), secret, require_message_authenticator: true, has_former_secret: false, rights: NasRights::default() }.encode()
         };
         check(Feed::ACCESS, &(NAS, key.clone()), &nas(b"one"), &nas(b"two"), &["* NAS at 10.1.4.3/32: secret changed"]);
     }

@@ -6,7 +6,7 @@ use crate::inventory::present;
 use holdfast_proto::dhcp::policy::{POLICY, PolicyRow};
 use holdfast_proto::dhcp::table as dhcp;
 use holdfast_proto::dns::{NODE, Node, ZONE, ZoneRow};
-use holdfast_proto::radius::{ACCOUNT, NAS, Nas};
+use holdfast_proto::radius::{ACCOUNT, MACHINE, Machine, NAS, Nas};
 use holdfast_proto::snapshot::{Feed, Kind, Table, View, WRAPPED_KEYS};
 use holdfast_proto::words::{DomainName, Mac};
 use ipnet::Ipv4Net;
@@ -21,6 +21,7 @@ pub(super) fn lines(feed: Feed, table: Table, key: &[u8], value: &[u8], with_ttl
         (Kind::Bootptab, dhcp::RESERVATION) => reservation(key, value),
         (Kind::Bootptab, POLICY) => policy(key, value),
         (Kind::Auth, NAS) => Nas::decode(value).ok().map(|nas| vec![nas_line(key, &nas)]),
+        (Kind::Auth, MACHINE) => Machine::decode(value).ok().map(|machine| vec![machine_line(&what(feed, table, key), &machine)]),
         _ => Some(vec![what(feed, table, key)]),
     };
     lines.unwrap_or_else(|| vec![format!("{} (cannot be read)", what(feed, table, key))])
@@ -35,6 +36,7 @@ pub(super) fn what(feed: Feed, table: Table, key: &[u8]) -> String {
         (Kind::Bootptab, dhcp::RESERVATION) => place(key).map(|(net, hardware)| format!("boot {hardware} in {net}")),
         (Kind::Bootptab, POLICY) => net(key).map(|net| format!("policy of {net}")),
         (Kind::Auth, NAS) => nas_net(key).map(|net| format!("NAS at {net}")),
+        (Kind::Auth, MACHINE) => mac(key).map(|mac| format!("machine {mac}")),
         (Kind::Auth, ACCOUNT) => std::str::from_utf8(key).ok().map(|name| format!("account {name}")),
         (_, WRAPPED_KEYS) => key.split_at_checked(8).map(|(id, to)| format!("data key {} for agent {}", hex::encode(id), hex::encode(to))),
         _ => None,
@@ -87,7 +89,24 @@ fn policy(key: &[u8], value: &[u8]) -> Option<Vec<String>> {
 fn nas_line(key: &[u8], nas: &Nas) -> String {
     let net = nas_net(key).unwrap_or_else(|| hex::encode(key));
     let strict = if nas.require_message_authenticator { ", Message-Authenticator required" } else { "" };
-    format!("NAS {} at {net}{strict}", nas.name)
+    let chap = if nas.rights.chap { ", CHAP outside of tunnels" } else { "" };
+    let guests = |vlan| format!(", guests in VLAN {vlan}");
+    let machines = nas.rights.machines.as_ref().map(|machines| {
+        let campus = if machines.campus.is_empty() { String::new() } else { format!(" as of campus {}", machines.campus) };
+        format!(", MAC authentication{campus}{}", machines.guest_vlan.map(guests).unwrap_or_default())
+    });
+    format!("NAS {} at {net}{strict}{chap}{}", nas.name, machines.unwrap_or_default())
+}
+
+fn machine_line(what: &str, machine: &Machine) -> String {
+    let own = machine.vlan.map(|vlan| format!("VLAN {vlan}"));
+    let places = machine.places.iter().map(|(campus, vlan)| format!("VLAN {vlan} at campus {campus}"));
+    let vlans: Vec<String> = places.chain(own).collect();
+    format!("{what}: {}", if vlans.is_empty() { "the port's VLAN".to_owned() } else { vlans.join(", ") })
+}
+
+fn mac(key: &[u8]) -> Option<Mac> {
+    key.try_into().ok().map(Mac)
 }
 
 fn net(key: &[u8]) -> Option<Ipv4Net> {
@@ -118,7 +137,7 @@ fn tables(feed: Feed) -> &'static [(Table, &'static str)] {
         Feed::ZONE => &[(ZONE, "zones"), (NODE, "names")],
         Feed::BOOTPTAB => &[(dhcp::SUBNET, "subnets"), (dhcp::RESERVATION, "boot entries"), (POLICY, "policies")],
         Feed::PEOPLE => &[(ACCOUNT, "accounts"), (WRAPPED_KEYS, "wrapped data keys")],
-        Feed::ACCESS => &[(NAS, "NASs"), (WRAPPED_KEYS, "wrapped data keys")],
+        Feed::ACCESS => &[(NAS, "NASs"), (MACHINE, "machines"), (WRAPPED_KEYS, "wrapped data keys")],
         _ => &[],
     }
 }
@@ -155,6 +174,7 @@ pub(super) fn outbox_key(feed: Feed, table: Table, key: &[u8]) -> Option<OutboxK
         (Kind::Bootptab, dhcp::SUBNET | POLICY) => ("subnet", net(key)?.to_string()),
         (Kind::Bootptab, dhcp::RESERVATION) => ("reservation", place(key).map(|(net, hardware)| format!("{net} {hardware}"))?),
         (Kind::Auth, NAS) => ("nas", nas_net(key)?),
+        (Kind::Auth, MACHINE) => ("machine", mac(key)?.to_string()),
         _ => return None,
     };
     Some(OutboxKey { subject: subject.to_owned(), key })
@@ -175,7 +195,7 @@ pub(super) fn is_encrypted_anew(feed: Feed, table: Table, before: Option<&[u8]>,
 #[cfg(test)]
 mod tests {
     use super::*;
-    use holdfast_proto::radius::nas_key;
+    use holdfast_proto::radius::{NasRights, nas_key};
     use holdfast_proto::snapshot::DataKey;
 
     #[test]
@@ -184,7 +204,7 @@ mod tests {
         let key = nas_key(net);
         let secret = DataKey::generate().unwrap().encrypt(NAS, &key, b"hunter2").unwrap();
         let hidden = hex::encode(secret.bytes());
-        let value = Nas { name: "ts1".into(), secret, require_message_authenticator: true, has_former_secret: false }.encode();
+        let value = Nas { name: "ts1".into(), secret, require_message_authenticator: true, has_former_secret: false, rights: NasRights::default() }.encode();
         let lines = lines(Feed::ACCESS, NAS, &key, &value, true);
         assert_eq!(lines, ["NAS ts1 at 10.1.4.3/32, Message-Authenticator required"]);
         assert!(!lines[0].contains(&hidden[..16]));

@@ -8,15 +8,17 @@
 
 use super::chap::ChapResponse;
 use super::eap::{EapRequest, Session, failure};
+use super::machine::{admit as admit_machine, asked, mac_of};
 use super::mppe;
 use super::mschap::{ERROR_DISABLED, ERROR_WRONG, MICROSOFT, MsChapProof, MsChapResponse, microsoft, microsoft_attribute};
 use super::packet::{Authenticator, PACKET_LIMIT_BYTES, Packet, Proof, Reply, TooLong, attribute, code, reveal_password};
+use super::patience::{Gate, Place, Watch, Who};
 use super::person::{End, Grant, Person, may_be_checked};
 use super::probe;
 use super::reason::{Reason, RejectReason};
-use super::table::{Nas, find_nas};
+use super::table::{Nas, NasRights, find_nas};
 use crate::snapshot::{DataKeyRing, View};
-use crate::words::{Secret, UnixMillis};
+use crate::words::Secret;
 use std::net::SocketAddr;
 
 /// What a suspended person reads, once the password was right.
@@ -69,23 +71,34 @@ pub enum Verdict {
 /// The buffer that the caller lends.
 pub type ReplyBuffer = [u8; PACKET_LIMIT_BYTES];
 
-/// Answers one datagram that came to the authentication port. Time is an argument by the rule of all cores; accounts do not expire yet.
-pub fn answer(people: &View, access: &View, keys: &Keys, datagram: &[u8], peer: SocketAddr, _now: UnixMillis, out: &mut ReplyBuffer) -> Outcome {
+/// Answers one datagram that came to the authentication port. Who guesses too often is told nothing of what `watch` does not admit.
+pub fn answer(people: &View, access: &View, keys: &Keys, datagram: &[u8], peer: SocketAddr, watch: Watch<'_>, out: &mut ReplyBuffer) -> Outcome {
     let admitted = admit(access, keys, datagram, peer).or_else(|reason| probed(keys, datagram).ok_or(reason));
     match admitted {
-        Ok((packet, secret)) if packet.code() == code::STATUS_SERVER => {
+        Ok(Admitted { packet, secret, .. }) if packet.code() == code::STATUS_SERVER => {
             let request = Request::of(&packet, secret);
             Outcome::Replied(
                 request.reply(code::ACCESS_ACCEPT, Verdict::Alive, &[], out).unwrap_or_else(|TooLong| request.reject(RejectReason::ReplyTooLong, &[], out)),
             )
         }
-        Ok((packet, secret)) => decide(people, keys, &packet, peer, secret, out),
+        Ok(admitted) => {
+            let place = Place::of(&admitted.packet, peer.ip());
+            let gate = Gate { watch, place: &place };
+            machine(access, &admitted, out).unwrap_or_else(|| decide(people, keys, admitted, &gate, out))
+        }
         Err(reason) => Outcome::Silent(reason),
     }
 }
 
+/// A request that may be answered.
+struct Admitted<'a> {
+    packet: Packet<'a>,
+    secret: Secret,
+    rights: NasRights,
+}
+
 /// Lets in only well-formed packets of known NASs that prove they know the shared secret, as far as the NAS can.
-fn admit<'a>(access: &View, keys: &Keys, datagram: &'a [u8], peer: SocketAddr) -> Result<(Packet<'a>, Secret), Reason> {
+fn admit<'a>(access: &View, keys: &Keys, datagram: &'a [u8], peer: SocketAddr) -> Result<Admitted<'a>, Reason> {
     let (key, row) = find_nas(access, peer.ip()).map_err(|_| Reason::DamagedNas)?.ok_or(Reason::UnknownNas)?;
     let packet = Packet::parse(datagram).map_err(|_| Reason::Malformed)?;
     if !matches!(packet.code(), code::ACCESS_REQUEST | code::STATUS_SERVER) {
@@ -93,20 +106,21 @@ fn admit<'a>(access: &View, keys: &Keys, datagram: &'a [u8], peer: SocketAddr) -
     }
     let nas = Nas::decode(row).map_err(|_| Reason::DamagedNas)?;
     let secrets = nas.secrets(&keys.access, &key).ok_or(Reason::NoSharedSecret)?;
+    let rights = nas.rights;
     let (secret, proof) = secrets.prove(&Proof::Valid, |secret| packet.message_authenticator(secret));
     match proof {
-        Proof::Valid => Ok((packet, secret)),
+        Proof::Valid => Ok(Admitted { packet, secret, rights }),
         Proof::Wrong => Err(Reason::WrongMessageAuthenticator),
         Proof::Missing if nas.require_message_authenticator || needs_proof(&packet) => Err(Reason::NoMessageAuthenticator),
-        Proof::Missing => Ok((packet, secret)),
+        Proof::Missing => Ok(Admitted { packet, secret, rights }),
     }
 }
 
 /// Whether it is one of our own boxes that asks if we live.
-fn probed<'a>(keys: &Keys, datagram: &'a [u8]) -> Option<(Packet<'a>, Secret)> {
+fn probed<'a>(keys: &Keys, datagram: &'a [u8]) -> Option<Admitted<'a>> {
     let packet = Packet::parse(datagram).ok()?;
     let secret = probe::secret_of(&packet, probe::of_ring(&keys.access))?;
-    Some((packet, secret))
+    Some(Admitted { packet, secret, rights: NasRights::default() })
 }
 
 /// What not even an exempt NAS may send without Message-Authenticator: Status-Server (RFC 5997 section 3), EAP (RFC 3579
@@ -119,28 +133,56 @@ fn needs_proof(packet: &Packet<'_>) -> bool {
         || !kinds.any(|kind| matches!(kind, attribute::USER_PASSWORD | attribute::CHAP_PASSWORD))
 }
 
-fn decide(people: &View, keys: &Keys, packet: &Packet<'_>, peer: SocketAddr, secret: Secret, out: &mut ReplyBuffer) -> Outcome {
-    let request = Request::of(packet, secret);
-    let (name, given) = match credentials(packet, &request) {
+/// Whether a machine may come in, where it is that which is asked.
+fn machine(access: &View, admitted: &Admitted<'_>, out: &mut ReplyBuffer) -> Option<Outcome> {
+    let Admitted { packet, secret, rights } = admitted;
+    let name = packet.values(attribute::USER_NAME).next()?;
+    // Most names are none, and cost no more than that.
+    mac_of(name)?;
+    let request = Request::of(packet, secret.clone());
+    let is_own_password = match credentials(packet, &request) {
+        Ok((_, Given::Password(password))) => mac_of(password.expose()) == mac_of(name),
+        Ok((_, Given::Chap(response))) => response.fits(&Secret::new(name)),
+        Ok((_, Given::MsChap(_) | Given::Eap)) => return None,
+        // As Call-Check without a password, or with an empty one.
+        Err(RejectReason::NoCredentials | RejectReason::EmptyPassword) => false,
+        Err(_) => return None,
+    };
+    let machines = rights.machines.as_ref().ok_or(RejectReason::NoMacAuthentication);
+    let asked = asked(packet, name, is_own_password)?;
+    let admitted = machines.and_then(|machines| admit_machine(access, asked?, machines));
+    let end = admitted.map_or_else(End::Reject, End::Accept);
+    Some(Outcome::Replied(request.settle(end, &Extras::default(), out)))
+}
+
+fn decide(people: &View, keys: &Keys, admitted: Admitted<'_>, gate: &Gate<'_>, out: &mut ReplyBuffer) -> Outcome {
+    let Admitted { packet, secret, rights } = admitted;
+    let request = Request::of(&packet, secret);
+    let allowed = |found: &(_, Given)| rights.chap || !matches!(found.1, Given::Chap(_) | Given::MsChap(_));
+    let credentials = credentials(&packet, &request).and_then(|found| if allowed(&found) { Ok(found) } else { Err(RejectReason::OutsideTunnel) });
+    let (name, given) = match credentials {
         Ok(credentials) => credentials,
-        Err(why) => return Outcome::Replied(request.reject(why, &eap_failure(packet), out)),
+        Err(why) => return Outcome::Replied(request.reject(why, &eap_failure(&packet), out)),
     };
     let person = || Person::find(people, name);
     let checked = match given {
-        Given::Password(password) => {
-            let check = person().and_then(|person| PendingCheck::of(person, keys, name, password, request, None));
-            check.map(|check| Outcome::Check(Box::new(check)))
-        }
+        Given::Password(password) => person().and_then(|person| {
+            let who = person.who(gate);
+            if !gate.admits(&who) {
+                return Ok(Outcome::Replied(request.reject(RejectReason::HeldOff, &[], out)));
+            }
+            Ok(Outcome::Check(Box::new(PendingCheck::of(person, keys, GivenName { name, who, password }, request, None)?)))
+        }),
         Given::Chap(response) => person().and_then(|person| {
-            let checked = person.check_chap(keys, &response)?;
+            let checked = person.check_chap(keys, &response, gate)?;
             Ok(Outcome::Replied(request.settle(person.grant().end(checked), &Extras::of_password(), out)))
         }),
         Given::MsChap(response) => person().and_then(|person| {
-            let proof = person.check_mschap(keys, &response)?;
+            let proof = person.check_mschap(keys, &response, gate)?;
             let extras = Extras::of_mschap(&response, proof.as_ref().ok(), &request);
             Ok(Outcome::Replied(request.settle(person.grant().end(proof.map(drop)), &extras, out)))
         }),
-        Given::Eap => Ok(Outcome::Eap(Box::new(EapRequest::of(packet, name, peer.ip().to_canonical(), request)))),
+        Given::Eap => Ok(Outcome::Eap(Box::new(EapRequest::of(&packet, name, gate.place.clone(), request)))),
     };
     checked.unwrap_or_else(Outcome::Silent)
 }
@@ -193,6 +235,7 @@ fn eap_failure(packet: &Packet<'_>) -> Vec<u8> {
 #[derive(Debug)]
 pub struct PendingCheck {
     pub(super) name: Box<[u8]>,
+    who: Who,
     verifier: Secret,
     password: Secret,
     pub(super) grant: Grant,
@@ -201,9 +244,22 @@ pub struct PendingCheck {
     pub(super) session: Option<Box<Session>>,
 }
 
+/// A name as it was written, who that is, and the password that was given with it.
+pub(super) struct GivenName<'a> {
+    pub name: &'a [u8],
+    pub who: Who,
+    pub password: Secret,
+}
+
 impl PendingCheck {
-    pub(super) fn of(person: Person, keys: &Keys, name: &[u8], password: Secret, request: Request, session: Option<Box<Session>>) -> Result<Self, Reason> {
-        Ok(Self { name: name.into(), verifier: person.verifier(keys)?, password, grant: person.grant(), request, session })
+    pub(super) fn of(person: Person, keys: &Keys, given: GivenName<'_>, request: Request, session: Option<Box<Session>>) -> Result<Self, Reason> {
+        let GivenName { name, who, password } = given;
+        Ok(Self { name: name.into(), who, verifier: person.verifier(keys)?, password, grant: person.grant(), request, session })
+    }
+
+    /// Who that is, for [`Patience`](super::Patience), which is to learn what came of it.
+    pub fn who(&self) -> Who {
+        self.who
     }
 
     /// Who wants in, as they wrote it.

@@ -126,6 +126,16 @@ impl MsChapResponse {
     }
 }
 
+/// What a user makes of a challenge: the value of MS-CHAP2-Response (RFC 2548 section 2.3.2); `None` for a password that is no UTF-8. For
+/// clients: the lab's and the tests'.
+pub fn respond(id: u8, challenge: [u8; CHALLENGE_BYTES], peer_challenge: [u8; CHALLENGE_BYTES], name: &[u8], password: &Secret) -> Option<Vec<u8>> {
+    let reserved = [0; VALUE_BYTES - CHALLENGE_BYTES - RESPONSE_BYTES];
+    let unanswered = [&peer_challenge[..], &reserved, &[0; RESPONSE_BYTES]].concat();
+    let asked = MsChapResponse::of_value(id, challenge, &unanswered, name)?;
+    let response = challenge_response(&asked.challenge_hash(), &nt_hash(password)?);
+    Some([&[id, 0], &peer_challenge[..], &reserved, &response].concat())
+}
+
 /// The account may not log in.
 pub(super) const ERROR_DISABLED: u32 = 647;
 /// The name or the password is wrong.

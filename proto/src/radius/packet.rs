@@ -44,6 +44,8 @@ pub mod attribute {
     pub const USER_PASSWORD: u8 = 2;
     /// The answer to a CHAP challenge.
     pub const CHAP_PASSWORD: u8 = 3;
+    /// What is asked for: Call-Check is about a machine.
+    pub const SERVICE_TYPE: u8 = 6;
     /// The longest packet that the link to the user takes (RFC 3579 section 2.4).
     pub const FRAMED_MTU: u8 = 12;
     /// A line for the user.
@@ -52,8 +54,12 @@ pub mod attribute {
     pub const STATE: u8 = 24;
     /// What one vendor added: its number, and attributes of its own.
     pub const VENDOR_SPECIFIC: u8 = 26;
+    /// From where somebody calls: a telephone number, the MAC of a machine.
+    pub const CALLING_STATION_ID: u8 = 31;
     /// What proxies want back, unchanged and in order.
     pub const PROXY_STATE: u8 = 33;
+    /// What kind of port somebody is at: Async is a console, Virtual an SSH session.
+    pub const NAS_PORT_TYPE: u8 = 61;
     /// What CHAP-Password answers, where it is not the Request Authenticator.
     pub const CHAP_CHALLENGE: u8 = 60;
     /// A piece of an EAP packet (RFC 3579).

@@ -4,6 +4,7 @@ use super::answer::Keys;
 use super::chap::ChapResponse;
 use super::mschap::{MsChapProof, MsChapResponse, NT_HASH_BYTES};
 use super::packet::PASSWORD_LIMIT_BYTES;
+use super::patience::{Gate, Who};
 use super::reason::{Reason, RejectReason};
 use super::table::{ACCOUNT, Account, AccountState, account_key, cleartext_key, nt_hash_key};
 use crate::snapshot::{EncryptedField, View};
@@ -62,6 +63,11 @@ impl Person {
         self.account.is_some()
     }
 
+    /// What stands for a try of theirs at this place.
+    pub fn who(&self, gate: &Gate<'_>) -> Who {
+        Who::of(&self.key, self.is_there(), gate.place)
+    }
+
     /// What a right credential earns.
     pub fn grant(self) -> Grant {
         match self.account {
@@ -78,7 +84,30 @@ impl Person {
     }
 
     /// Checks a CHAP response; what is missing costs the same hash.
-    pub fn check_chap(&self, keys: &Keys, response: &ChapResponse) -> Result<Result<(), RejectReason>, Reason> {
+    pub fn check_chap(&self, keys: &Keys, response: &ChapResponse, gate: &Gate<'_>) -> Result<Result<(), RejectReason>, Reason> {
+        self.watched(gate, || self.chap(keys, response))
+    }
+
+    /// Checks an MS-CHAPv2 response; what is missing costs the same hashes.
+    pub fn check_mschap(&self, keys: &Keys, response: &MsChapResponse, gate: &Gate<'_>) -> Result<Result<MsChapProof, RejectReason>, Reason> {
+        self.watched(gate, || self.mschap(keys, response))
+    }
+
+    /// Has something checked where it may be tried now, and remembers what came of it.
+    fn watched<T>(&self, gate: &Gate<'_>, check: impl FnOnce() -> Result<Result<T, RejectReason>, Reason>) -> Result<Result<T, RejectReason>, Reason> {
+        let who = self.who(gate);
+        if !gate.admits(&who) {
+            return Ok(Err(RejectReason::HeldOff));
+        }
+        let checked = check()?;
+        // Where there is nothing to check against, nothing was guessed: a machine was set to the wrong method.
+        if !matches!(checked, Err(RejectReason::NoNtHash | RejectReason::NoCleartext)) {
+            gate.learn(&who, checked.is_ok());
+        }
+        Ok(checked)
+    }
+
+    fn chap(&self, keys: &Keys, response: &ChapResponse) -> Result<Result<(), RejectReason>, Reason> {
         let field = self.account.as_ref().and_then(|account| account.further.cleartext.as_ref());
         let password = open(keys, field, &cleartext_key(&self.key))?;
         // A kept password is never empty; a row that says so is not believed.
@@ -90,8 +119,7 @@ impl Person {
         })
     }
 
-    /// Checks an MS-CHAPv2 response; what is missing costs the same hashes.
-    pub fn check_mschap(&self, keys: &Keys, response: &MsChapResponse) -> Result<Result<MsChapProof, RejectReason>, Reason> {
+    fn mschap(&self, keys: &Keys, response: &MsChapResponse) -> Result<Result<MsChapProof, RejectReason>, Reason> {
         let field = self.account.as_ref().and_then(|account| account.further.nt_hash.as_ref());
         let nt_hash = open(keys, field, &nt_hash_key(&self.key))?;
         let proof = response.check(nt_hash.as_ref().unwrap_or(&Secret::new([0; NT_HASH_BYTES])));

@@ -39,9 +39,9 @@ pub fn of_ring(ring: &DataKeyRing) -> impl Iterator<Item = Secret> {
 mod tests {
     use super::*;
     use crate::radius::packet::PACKET_LIMIT_BYTES;
-    use crate::radius::{Keys, Outcome, Replied, Verdict, answer};
+    use crate::radius::{Keys, Outcome, Patience, Replied, Verdict, Watch, answer};
     use crate::snapshot::{Feed, View};
-    use crate::words::UnixMillis;
+    use std::time::Duration;
 
     #[test]
     fn our_own_server_answers_whoever_has_a_data_key_and_nobody_else() {
@@ -51,7 +51,8 @@ mod tests {
         let mut out = [0; PACKET_LIMIT_BYTES];
         let mut ask = |secret: &Secret| {
             let question = question(7, &[9; 16], secret).unwrap();
-            let outcome = answer(&people, &access, &keys, &question, ([192, 0, 2, 1], 5000).into(), UnixMillis(0), &mut out);
+            let watch = Watch { patience: &Patience::default(), now: Duration::ZERO };
+            let outcome = answer(&people, &access, &keys, &question, ([192, 0, 2, 1], 5000).into(), watch, &mut out);
             let Outcome::Replied(Replied { verdict: Verdict::Alive, len }) = outcome else { return None };
             Some((question, out[..len].to_vec()))
         };

@@ -12,8 +12,10 @@
 //! Little-endian. NT hash and cleartext are there where the state's upper bits say so; a row without them is as it always was,
 //! and an agent of a build that knows neither takes a row with them for damaged, and leaves its owner to other agents.
 //!
+//! What a NAS has the right to beyond PAP and EAP stands in its flags.
+//!
 //! A NAS whose secret is being changed has two of them in its encrypted field, as a flag tells, which older builds do not know: to them it is a
-//! damaged row, and they answer every other NAS as ever.
+//! damaged row, and they answer every other NAS as ever. So is one with rights to builds from before there were any.
 
 use super::packet::{Attributes, PacketError};
 use crate::snapshot::{Damaged, DataKeyRing, EncryptedField, FieldError, Table, View};
@@ -38,6 +40,10 @@ const HAS_CLEARTEXT: u8 = 0x20;
 const REQUIRE_MESSAGE_AUTHENTICATOR: u8 = 1;
 /// In a NAS's flags: the encrypted field holds two secrets, see [`SharedSecrets`].
 const HAS_FORMER_SECRET: u8 = 2;
+/// In a NAS's flags: see [`NasRights::chap`].
+const MAY_CHAP: u8 = 4;
+/// In a NAS's flags: campus and guests' VLAN stand before the name, see [`NasRights::machines`].
+const HAS_MACHINES: u8 = 8;
 
 /// Whether an account may log in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,6 +88,42 @@ pub struct Nas {
     pub require_message_authenticator: bool,
     /// Whether the encrypted field holds the secret before this one as well, because the NAS may still use it.
     pub has_former_secret: bool,
+    /// What it may ask beyond PAP and EAP.
+    pub rights: NasRights,
+}
+
+/// What a NAS may ask beyond what every NAS may.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct NasRights {
+    /// CHAP and MS-CHAPv2 outside of tunnels: whoever hears them can guess passwords at leisure, so only a NAS that can do nothing better.
+    pub chap: bool,
+    /// Machines by their hardware addresses, which are no secret.
+    pub machines: Option<NasMachines>,
+}
+
+/// How a NAS's machines come in.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct NasMachines {
+    /// Its campus, which says which of a machine's subnets counts; empty for none.
+    pub campus: String,
+    /// Where machines go that nobody knows; out without it.
+    pub guest_vlan: Option<u16>,
+}
+
+impl NasMachines {
+    fn encode(&self) -> Vec<u8> {
+        let len = u8::try_from(self.campus.len()).expect("a campus has a short name");
+        [&[len], self.campus.as_bytes(), &self.guest_vlan.unwrap_or(0).to_le_bytes()[..]].concat()
+    }
+
+    fn take(bytes: &mut &[u8]) -> Result<Self, RowError> {
+        let (len, body) = bytes.split_first().ok_or(RowError::Torn)?;
+        let (campus, body) = body.split_at_checked(usize::from(*len)).ok_or(RowError::Torn)?;
+        let (vlan, rest) = body.split_first_chunk().ok_or(RowError::Torn)?;
+        *bytes = rest;
+        let campus = std::str::from_utf8(campus).map_err(|_| RowError::Name)?.to_owned();
+        Ok(Self { campus, guest_vlan: Some(u16::from_le_bytes(*vlan)).filter(|vlan| *vlan != 0) })
+    }
 }
 
 /// The secrets that a NAS may use.
@@ -180,19 +222,30 @@ impl Nas {
     /// The value of its row.
     pub fn encode(&self) -> Vec<u8> {
         let flag = |is_set: bool, flag: u8| if is_set { flag } else { 0 };
-        let flags = flag(self.require_message_authenticator, REQUIRE_MESSAGE_AUTHENTICATOR) | flag(self.has_former_secret, HAS_FORMER_SECRET);
-        encode(flags, &self.secret, self.name.as_bytes())
+        let flags = flag(self.require_message_authenticator, REQUIRE_MESSAGE_AUTHENTICATOR)
+            | flag(self.has_former_secret, HAS_FORMER_SECRET)
+            | flag(self.rights.chap, MAY_CHAP)
+            | flag(self.rights.machines.is_some(), HAS_MACHINES);
+        let machines = self.rights.machines.as_ref().map(NasMachines::encode).unwrap_or_default();
+        encode(flags, &self.secret, &[&machines, self.name.as_bytes()].concat())
     }
 
     /// Reads the value of a row.
     pub fn decode(bytes: &[u8]) -> Result<Self, RowError> {
-        let (flags, secret, name) = decode(bytes)?;
-        if flags & !(REQUIRE_MESSAGE_AUTHENTICATOR | HAS_FORMER_SECRET) != 0 {
+        let (flags, secret, mut rest) = decode(bytes)?;
+        if flags & !(REQUIRE_MESSAGE_AUTHENTICATOR | HAS_FORMER_SECRET | MAY_CHAP | HAS_MACHINES) != 0 {
             return Err(RowError::Unknown("flags"));
         }
-        let name = std::str::from_utf8(name).map_err(|_| RowError::Name)?.to_owned();
         let has = |flag| flags & flag != 0;
-        Ok(Self { name, secret, require_message_authenticator: has(REQUIRE_MESSAGE_AUTHENTICATOR), has_former_secret: has(HAS_FORMER_SECRET) })
+        let machines = has(HAS_MACHINES).then(|| NasMachines::take(&mut rest)).transpose()?;
+        let name = std::str::from_utf8(rest).map_err(|_| RowError::Name)?.to_owned();
+        Ok(Self {
+            name,
+            secret,
+            require_message_authenticator: has(REQUIRE_MESSAGE_AUTHENTICATOR),
+            has_former_secret: has(HAS_FORMER_SECRET),
+            rights: NasRights { chap: has(MAY_CHAP), machines },
+        })
     }
 
     /// Its secrets, by the keys of the access feed.
@@ -332,10 +385,17 @@ mod tests {
 
     #[test]
     fn the_nas_row_is_golden() {
-        let nas = Nas { name: "annex-north".into(), secret: field(), require_message_authenticator: true, has_former_secret: false };
+        let nas =
+            Nas { name: "annex-north".into(), secret: field(), require_message_authenticator: true, has_former_secret: false, rights: NasRights::default() };
         // As the build before wrote it, and reads it.
         assert_eq!(hex::encode(nas.encode()), format!("012500{FIELD_HEX}616e6e65782d6e6f727468"));
         assert_eq!(Nas::decode(&nas.encode()), Ok(nas.clone()));
+        let chap = Nas { rights: NasRights { chap: true, machines: None }, ..nas.clone() };
+        assert_eq!((chap.encode()[0], Nas::decode(&chap.encode())), (5, Ok(chap.clone())));
+        let machines = NasMachines { campus: "north".into(), guest_vlan: Some(999) };
+        let machines = Nas { rights: NasRights { machines: Some(machines), ..NasRights::default() }, ..nas.clone() };
+        assert_eq!(hex::encode(machines.encode()), format!("092500{FIELD_HEX}056e6f727468e703616e6e65782d6e6f727468"));
+        assert_eq!(Nas::decode(&machines.encode()), Ok(machines));
         let changing = Nas { require_message_authenticator: false, has_former_secret: true, ..nas };
         assert_eq!(hex::encode(changing.encode()), format!("022500{FIELD_HEX}616e6e65782d6e6f727468"));
         assert_eq!(Nas::decode(&changing.encode()), Ok(changing));
@@ -351,7 +411,7 @@ mod tests {
         assert_eq!(Account::decode(&[&[0x41], &encoded[1..]].concat()), Err(RowError::Unknown("state")));
         assert_eq!(Account::decode(&[&[0x11], &encoded[1..]].concat()), Err(RowError::Torn), "an NT hash was promised");
         assert!(matches!(Account::decode(&[&encoded[..], &[6, 9, 0]].concat()), Err(RowError::Attributes(_))));
-        assert_eq!(Nas::decode(&[&[4], &encoded[1..]].concat()), Err(RowError::Unknown("flags")));
+        assert_eq!(Nas::decode(&[&[0x40], &encoded[1..]].concat()), Err(RowError::Unknown("flags")));
         assert_eq!(Nas::decode(&[&encoded[..], &[0xff]].concat()), Err(RowError::Name));
     }
 

@@ -5,7 +5,7 @@
 //! through the real API on a lab on the loopback, with one agent and with two, [`fleet`] with a thousand; [`agent`] starts the real agent on a store
 //! that [`store`] writes for a hundred thousand hosts, and [`load`] asks it as fast as it answers; [`dns`] asks it and Knot in turn, [`resolver`] its
 //! resolver and unbound,
-//! [`dhcp`] asks as relays do, with peers beside it.
+//! [`dhcp`] asks as relays do, [`radius`] as NASs, with peers beside it.
 //!
 //! As root everything happens in a network box of its own, so that a demo on the same machine is not in the way.
 
@@ -24,6 +24,7 @@ mod link;
 mod load;
 mod million;
 mod process;
+mod radius;
 mod requests;
 mod resolver;
 pub(crate) mod store;
@@ -62,7 +63,7 @@ pub struct Settings {
 type Part = fn(&Settings) -> Result<Vec<Section>>;
 
 /// What can be measured, in its order.
-const PARTS: [(&str, Part); 12] = [
+const PARTS: [(&str, Part); 13] = [
     ("edit", edit::measure),
     ("bind", bind::measure),
     ("fleet", fleet::measure),
@@ -75,6 +76,7 @@ const PARTS: [(&str, Part); 12] = [
     ("dns", dns::measure),
     ("resolver", resolver::measure),
     ("dhcp", dhcp::measure),
+    ("radius", radius::measure),
 ];
 
 /// The names of what can be measured.

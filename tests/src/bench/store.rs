@@ -11,7 +11,7 @@ use holdfast_master::keys::Authority;
 use holdfast_proto::dhcp::policy::{POLICY, PolicyRow, Share, Unknown};
 use holdfast_proto::dhcp::table::{RESERVATION, Reservation, SUBNET, SubnetRow, reservation_key, subnet_key};
 use holdfast_proto::dns::{NODE, Node, Place, RrSet, ZONE, ZoneRow, rdata, rtype};
-use holdfast_proto::radius::{ACCOUNT, Account, AccountState, FurtherVerifiers, NAS, Nas, account_key, nas_key};
+use holdfast_proto::radius::{ACCOUNT, Account, AccountState, FurtherVerifiers, NAS, Nas, NasRights, account_key, nas_key};
 use holdfast_proto::snapshot::{
     Change, DataKey, Feed, Grant, HpkePrivate, HpkePublic, Institution, SigningKey, Stamp, State, Trust, TrustDraft, wrapped_key_row,
 };
@@ -27,7 +27,7 @@ pub(super) const ACCOUNTS: [(&str, &str); 2] = [("pascal.tesla0", "joule-89667-e
 pub(super) const SHARED_SECRET: &[u8] = b"testing123";
 
 const INSTITUTION: Institution = Institution(*b"bench.example-01");
-const NODE_ID: NodeId = NodeId([7; 16]);
+pub(super) const NODE_ID: NodeId = NodeId([7; 16]);
 const FORWARD: &str = "uni.example.";
 const REVERSE: &str = "10.in-addr.arpa.";
 const TTL_S: u32 = 3600;
@@ -141,7 +141,7 @@ impl Publisher {
     }
 
     /// Publishes the rows, the last ones in generations of their own, and has the agent's keeper keep them.
-    fn keep(&self, state_dir: &Path, feed: Feed, mut rows: Vec<Change>) -> Result<(Keeper, State)> {
+    pub(super) fn keep(&self, state_dir: &Path, feed: Feed, mut rows: Vec<Change>) -> Result<(Keeper, State)> {
         let run_dir = state_dir.join("run");
         std::fs::create_dir_all(&run_dir)?;
         let (mut keeper, _) = Keeper::open(&feed_dir(state_dir, feed), &run_dir, feed, &self.trust.clone().into(), &store_key(state_dir))?;
@@ -281,8 +281,13 @@ fn people(key: &DataKey, agent: &HpkePublic) -> Result<Vec<Change>> {
 /// One NAS: this machine.
 fn access(key: &DataKey, agent: &HpkePublic) -> Result<Vec<Change>> {
     let row_key = nas_key(IpNet::new(Ipv4Addr::LOCALHOST.into(), 32)?);
-    let nas =
-        Nas { name: "loopback".into(), secret: key.encrypt(NAS, &row_key, SHARED_SECRET)?, require_message_authenticator: true, has_former_secret: false };
+    let nas = Nas {
+        name: "loopback".into(),
+        secret: key.encrypt(NAS, &row_key, SHARED_SECRET)?,
+        require_message_authenticator: true,
+        has_former_secret: false,
+        rights: NasRights::default(),
+    };
     Ok(vec![wrapped_key_row(key, NODE_ID, agent)?, Change::put(NAS, row_key, nas.encode())])
 }
 

@@ -3,7 +3,7 @@
 
 use holdfast_proto::radius::accounting::{ACCOUNTING_REQUEST, Arrival, KEPT, Outcome, Record, account, encode_request, is_reply_to};
 use holdfast_proto::radius::packet::{Attributes, Packet, attribute, code, encode_request as encode_question};
-use holdfast_proto::radius::{NAS, Nas, nas_key};
+use holdfast_proto::radius::{NAS, Nas, NasRights, nas_key};
 use holdfast_proto::snapshot::{Change, DataKey, DataKeyRing, Feed, State, View};
 use holdfast_proto::words::Secret;
 use std::sync::LazyLock;
@@ -14,7 +14,11 @@ const PEER: &str = "10.1.4.20:1646";
 static WORLD: LazyLock<(View, DataKeyRing)> = LazyLock::new(|| {
     let (key, row_key) = (DataKey::from_bytes([7; 32]), nas_key("10.1.4.0/24".parse().expect("a network")));
     let secret = key.encrypt(NAS, &row_key, SECRET).expect("a key that encrypts");
-    let row = Change::put(NAS, row_key, Nas { name: "annex".into(), secret, require_message_authenticator: true, has_former_secret: false }.encode());
+    let row = Change::put(
+        NAS,
+        row_key,
+        Nas { name: "annex".into(), secret, require_message_authenticator: true, has_former_secret: false, rights: NasRights::default() }.encode(),
+    );
     let view = State::empty(Feed::ACCESS).compose(vec![row]).expect("short rows").expect("a change").into_view();
     (view, DataKeyRing::of([key]))
 });

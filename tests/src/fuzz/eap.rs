@@ -5,9 +5,11 @@ use holdfast_proto::net::clock::WallClock;
 use holdfast_proto::net::tls::provider;
 use holdfast_proto::radius::eap::{Authorities, EapOutcome, EapTls, Moment, Sessions, Surroundings};
 use holdfast_proto::radius::packet::{PACKET_LIMIT_BYTES, Packet, attribute, encode_request, is_reply_to};
-use holdfast_proto::radius::{ACCOUNT, Account, AccountState, FurtherVerifiers, Keys, NAS, Nas, Outcome, Verdict, account_key, answer, nas_key, nt_hash_key};
+use holdfast_proto::radius::{
+    ACCOUNT, Account, AccountState, FurtherVerifiers, Keys, NAS, Nas, NasRights, Outcome, Patience, Verdict, Watch, account_key, answer, nas_key, nt_hash_key,
+};
 use holdfast_proto::snapshot::{Change, DataKey, DataKeyRing, Feed, State, View};
-use holdfast_proto::words::{Secret, UnixMillis};
+use holdfast_proto::words::Secret;
 use rustls::pki_types::{PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore};
 use std::io::{Read, Write};
@@ -43,6 +45,7 @@ fn world() -> World {
         secret: key.encrypt(NAS, &nas_row, SECRET).expect("a key that encrypts"),
         require_message_authenticator: true,
         has_former_secret: false,
+        rights: NasRights::default(),
     };
     let view = |feed, change| State::empty(feed).compose(vec![change]).expect("short rows").expect("a change").into_view();
     let made = rcgen::generate_simple_self_signed(vec!["radius.example".to_owned()]).expect("a certificate");
@@ -97,6 +100,7 @@ struct Talk {
     sessions: Sessions,
     drawn: u8,
     state: Option<Vec<u8>>,
+    patience: Patience,
 }
 
 impl Talk {
@@ -150,14 +154,16 @@ impl Talk {
         let datagram = encode_request(1, 7, &AUTHENTICATOR, &body, &Secret::new(SECRET)).ok()?;
         let mut out = [0; PACKET_LIMIT_BYTES];
         let peer = "10.1.4.20:1024".parse().expect("an address");
-        let Outcome::Eap(request) = answer(&WORLD.people, &WORLD.access, &WORLD.keys, &datagram, peer, UnixMillis(0), &mut out) else {
+        let watch = Watch { patience: &self.patience, now: Duration::ZERO };
+        let Outcome::Eap(request) = answer(&WORLD.people, &WORLD.access, &WORLD.keys, &datagram, peer, watch, &mut out) else {
             panic!("a packet with EAP is one of a conversation")
         };
         self.drawn += 1;
         let moment = Moment { now: Duration::ZERO, random: [self.drawn; 32] };
-        let with = Surroundings { people: &WORLD.people, keys: &WORLD.keys, tls: Some(&WORLD.tls) };
+        let with = Surroundings { people: &WORLD.people, keys: &WORLD.keys, tls: Some(&WORLD.tls), patience: &self.patience };
         let replied = match self.sessions.on_request(*request, &with, &moment, &mut out) {
             EapOutcome::Silent(reason) => panic!("silent: {reason:?}"),
+            EapOutcome::Busy => return None,
             EapOutcome::Replied(replied, _) => replied,
             EapOutcome::Check(check) => {
                 assert!(!check.password().expose().is_empty(), "an empty password was let through");

@@ -2,9 +2,12 @@
 
 use holdfast_proto::radius::eap::{EapOutcome, Moment, Sessions, Surroundings};
 use holdfast_proto::radius::packet::{Attributes, PACKET_LIMIT_BYTES, Packet, attribute, code, encode_request, hide_password, is_reply_to, reveal_password};
-use holdfast_proto::radius::{ACCOUNT, Account, AccountState, FurtherVerifiers, Keys, NAS, Nas, Outcome, Replied, Verdict, account_key, answer, nas_key};
+use holdfast_proto::radius::{
+    ACCOUNT, Account, AccountState, FurtherVerifiers, Keys, MACHINE, Machine, NAS, Nas, NasMachines, NasRights, Outcome, Patience, Replied, Verdict, Watch,
+    account_key, answer, nas_key,
+};
 use holdfast_proto::snapshot::{Change, DataKey, DataKeyRing, Feed, State, Table, View};
-use holdfast_proto::words::{Secret, UnixMillis};
+use holdfast_proto::words::{Mac, Secret};
 use std::sync::LazyLock;
 use std::time::Duration;
 
@@ -12,6 +15,8 @@ const AUTHENTICATOR: [u8; 16] = *b"0123456789abcdef";
 const SECRET: &[u8] = b"testing123";
 /// A NAS that must prove itself, so the mutator meets the wall, and one that need not, so it gets past it.
 const PEERS: [&str; 2] = ["10.1.4.20:1024", "10.9.1.1:1024"];
+/// A machine that the exempt NAS may ask of.
+const MACHINE_NAME: &[u8] = b"02-00-00-00-00-01";
 
 struct World {
     people: View,
@@ -32,13 +37,24 @@ fn world() -> World {
     };
     let nas = |net: &str, require_message_authenticator| {
         let row_key = nas_key(net.parse().expect("a network"));
-        let nas = Nas { name: net.to_owned(), secret: field(NAS, &row_key, SECRET), require_message_authenticator, has_former_secret: false };
+        let nas = Nas {
+            name: net.to_owned(),
+            secret: field(NAS, &row_key, SECRET),
+            require_message_authenticator,
+            has_former_secret: false,
+            rights: NasRights {
+                chap: true,
+                machines: Some(NasMachines { campus: "north".to_owned(), guest_vlan: None }).filter(|_| !require_message_authenticator),
+            },
+        };
         Change::put(NAS, row_key, nas.encode())
     };
+    let machine = Machine { vlan: Some(200), places: vec![("north".to_owned(), 104)] };
+    let machine = Change::put(MACHINE, [2, 0, 0, 0, 0, 1], machine.encode());
     let view = |feed, changes| State::empty(feed).compose(changes).expect("short rows").expect("a change").into_view();
     World {
         people: view(Feed::PEOPLE, vec![account("ada", AccountState::Active), account("old", AccountState::Suspended)]),
-        access: view(Feed::ACCESS, vec![nas("10.1.4.20/32", true), nas("10.9.0.0/16", false)]),
+        access: view(Feed::ACCESS, vec![nas("10.1.4.20/32", true), nas("10.9.0.0/16", false), machine]),
         keys: Keys { people: DataKeyRing::of([key.clone()]), access: DataKeyRing::of([key]) },
     }
 }
@@ -60,12 +76,14 @@ pub fn seeds() -> Vec<Vec<u8>> {
         [name(b"ada"), tlv(attribute::CHAP_PASSWORD, &[0; 17])].concat(),
         [name(b"ada"), tlv(attribute::EAP_MESSAGE, &[2, 9, 0, 8, 1, b'a', b'd', b'a'])].concat(),
         proxied,
+        [name(MACHINE_NAME), hidden(MACHINE_NAME), tlv(attribute::SERVICE_TYPE, &[0, 0, 0, 10])].concat(),
     ];
     let request = |code, body: &[u8]| encode_request(code, 42, &AUTHENTICATOR, body, &secret).expect("a short request");
     let mut seeds: Vec<_> = bodies.iter().map(|body| request(code::ACCESS_REQUEST, body)).collect();
     seeds.push(request(code::STATUS_SERVER, &[]));
-    seeds.push(unproven(&bodies[0]));
-    seeds.extend(WORLD.people.iter(ACCOUNT).chain(WORLD.access.iter(NAS)).map(|row| row.expect("it is in memory").1.to_vec()));
+    seeds.extend([unproven(&bodies[0]), unproven(&bodies[6])]);
+    seeds
+        .extend(WORLD.people.iter(ACCOUNT).chain(WORLD.access.iter(NAS)).chain(WORLD.access.iter(MACHINE)).map(|row| row.expect("it is in memory").1.to_vec()));
     seeds
 }
 
@@ -95,12 +113,14 @@ pub fn target(bytes: &[u8]) {
 fn ask(bytes: &[u8], peer: &str) {
     let mut out = [0; PACKET_LIMIT_BYTES];
     let peer = peer.parse().expect("an address");
-    let mut answered = |datagram: &[u8], verified| match answer(&WORLD.people, &WORLD.access, &WORLD.keys, datagram, peer, UnixMillis(0), &mut out) {
+    let patience = Patience::default();
+    let watch = Watch { patience: &patience, now: Duration::ZERO };
+    let mut answered = |datagram: &[u8], verified| match answer(&WORLD.people, &WORLD.access, &WORLD.keys, datagram, peer, watch, &mut out) {
         Outcome::Silent(_) => None,
         Outcome::Replied(replied) => Some((replied, out)),
         // What a conversation makes of it is tried by a target of its own; without a certificate it is refused.
         Outcome::Eap(request) => {
-            let with = Surroundings { people: &WORLD.people, keys: &WORLD.keys, tls: None };
+            let with = Surroundings { people: &WORLD.people, keys: &WORLD.keys, tls: None, patience: &patience };
             match Sessions::default().on_request(*request, &with, &Moment { now: Duration::ZERO, random: [7; 32] }, &mut out) {
                 EapOutcome::Replied(replied, _) => Some((replied, out)),
                 other => panic!("EAP without a certificate: {other:?}"),
@@ -125,7 +145,9 @@ fn judge(request: &[u8], reply: &[u8], replied: Replied, verified: bool) {
     let reply = Packet::parse(reply).expect("the reply is a packet");
     assert_eq!(reply.attributes().next().map(|first| first.kind), Some(attribute::MESSAGE_AUTHENTICATOR), "Message-Authenticator stands first");
     assert!(reply.values(attribute::PROXY_STATE).eq(request.values(attribute::PROXY_STATE)), "Proxy-State was touched");
-    assert!(replied.verdict != Verdict::Accept || verified, "accepted without a right password");
+    let names_a_machine = || std::str::from_utf8(request.values(attribute::USER_NAME).next()?).ok()?.trim().parse::<Mac>().ok();
+    let is_machine = names_a_machine() == Some(Mac([2, 0, 0, 0, 0, 1]));
+    assert!(replied.verdict != Verdict::Accept || verified || is_machine, "accepted without a right password");
 }
 
 fn rows(bytes: &[u8]) {
@@ -135,6 +157,9 @@ fn rows(bytes: &[u8]) {
     }
     if let Ok(nas) = Nas::decode(bytes) {
         assert_eq!(nas.encode(), bytes, "a row has one encoding");
+    }
+    if let Ok(machine) = Machine::decode(bytes) {
+        assert_eq!(machine.encode(), bytes, "a row has one encoding");
     }
 }
 

@@ -2,7 +2,7 @@ use super::*;
 use crate::store::{ACCOUNTING, Handover};
 use holdfast_proto::radius::accounting::{Record, encode_request, is_reply_to};
 use holdfast_proto::radius::packet::encode_request as encode_question;
-use holdfast_proto::radius::{NAS, Nas, nas_key};
+use holdfast_proto::radius::{NAS, Nas, NasRights, nas_key};
 use holdfast_proto::snapshot::{Change, DataKey, HpkePublic, State, reader, wrapped_key_row};
 use holdfast_proto::words::{Secret, UnixMillis};
 use std::net::Ipv4Addr;
@@ -21,6 +21,7 @@ fn access(agent: &HpkePublic) -> View {
         secret: key.encrypt(NAS, &row_key, b"testing123").unwrap(),
         require_message_authenticator: true,
         has_former_secret: false,
+        rights: NasRights::default(),
     };
     let rows = vec![wrapped_key_row(&key, NODE, agent).unwrap(), Change::put(NAS, row_key, nas.encode())];
     State::empty(Feed::ACCESS).compose(rows).unwrap().unwrap().into_view()

@@ -10,7 +10,7 @@ use super::{
 use crate::{
     http::{App, Problem, session::Visitor},
     inventory::{
-        self, Action, Edit, NasAbout, NasObject, authorise,
+        self, Action, Edit, NasAbout, NasObject, NasPermits, authorise,
         nas::{NasConfiguration, NasWish, SecretWish, nas_configuration, nas_configuration_with_secret, nas_edit},
         nas_config::NasKind,
     },
@@ -84,6 +84,15 @@ struct Draft {
     /// What else people should know.
     #[serde(default)]
     note: String,
+    /// CHAP and MS-CHAPv2 outside of tunnels are taken from it, where whoever hears them can guess passwords at leisure: for what can do nothing better.
+    #[serde(default)]
+    may_chap: bool,
+    /// It may ask of machines by their hardware addresses, as which hosts are let in.
+    #[serde(default)]
+    mac_authentication: bool,
+    /// Where machines go that no host is; out without it.
+    #[serde(default)]
+    guest_vlan: Option<u16>,
 }
 
 fn yes() -> bool {
@@ -108,6 +117,10 @@ struct Change {
     secret: Option<String>,
     /// The secret before this one is taken no more.
     clear_former_secret: bool,
+    may_chap: Option<bool>,
+    mac_authentication: Option<bool>,
+    /// 0 for none.
+    guest_vlan: Option<u16>,
 }
 
 #[utoipa::path(
@@ -121,12 +134,14 @@ struct Change {
 )]
 async fn add(State(app): State<App>, visitor: Visitor, uri: Uri, Body(body): Body<BODY_LIMIT_BYTES>) -> Result<Response, Problem> {
     let wish = Wish::of(&uri)?;
-    let Draft { name, prefix, secret, require_message_authenticator, kind, contact, campus, note } = read(body, &["name", "prefix", "secret"])?;
+    let Draft { name, prefix, secret, require_message_authenticator, kind, contact, campus, note, may_chap, mac_authentication, guest_vlan } =
+        read(body, &["name", "prefix", "secret"])?;
     authorise(&visitor.actor("api"), Action::WriteInstitution, "NASs")?;
     if find(&app, &name).await?.is_some() {
         return Err(Problem::conflict(format!("there is a NAS {name} already"), vec![]));
     }
-    let (about, secret) = (NasAbout { kind, contact, campus, note }, SecretWish::Replace(Secret::new(secret)));
+    let permits = NasPermits { may_chap, mac_authentication, guest_vlan };
+    let (about, secret) = (NasAbout { kind, contact, campus, note, permits }, SecretWish::Replace(Secret::new(secret)));
     put(&app, &visitor, &wish, NasWish { name, prefix, require_message_authenticator, about, secret }, StatusCode::CREATED).await
 }
 
@@ -157,6 +172,11 @@ async fn change(State(app): State<App>, visitor: Visitor, Path(name): Path<Strin
         contact: change.contact.unwrap_or(held.contact),
         campus: change.campus.map_or(held.campus, |campus| Some(campus).filter(|campus| !campus.is_empty())),
         note: change.note.unwrap_or(held.note),
+        permits: NasPermits {
+            may_chap: change.may_chap.unwrap_or(held.may_chap),
+            mac_authentication: change.mac_authentication.unwrap_or(held.mac_authentication),
+            guest_vlan: change.guest_vlan.map_or(held.guest_vlan, |vlan| Some(vlan).filter(|vlan| *vlan != 0)),
+        },
     };
     let require_message_authenticator = change.require_message_authenticator.unwrap_or(held.require_message_authenticator);
     let wished = NasWish { name, prefix: change.prefix.unwrap_or(held_prefix), require_message_authenticator, about, secret };

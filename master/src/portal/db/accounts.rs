@@ -98,11 +98,16 @@ pub async fn set_state(tx: &mut PgConnection, key: &str, state: &str) -> sqlx::R
     Ok(done.execute(tx).await?.rows_affected() == 1)
 }
 
-/// The accounts of these keys, as they are now.
+/// The accounts of these keys, as they are now, locked until the transaction ends: who goes on to write a verifier that was read here
+/// would undo a password that somebody set, or a verifier that was forgotten, between the two.
 pub async fn read(tx: &mut PgConnection, keys: &[String]) -> sqlx::Result<Vec<AccountRow>> {
-    sqlx::query_as!(AccountRow, "select key, state, verifier, nt_hash, cleartext, attributes from portal_access.account where key = any ($1)", keys)
-        .fetch_all(tx)
-        .await
+    sqlx::query_as!(
+        AccountRow,
+        "select key, state, verifier, nt_hash, cleartext, attributes from portal_access.account where key = any ($1) order by key for update",
+        keys
+    )
+    .fetch_all(tx)
+    .await
 }
 
 /// The verifiers of an account and whose they are.

@@ -3,14 +3,16 @@
 use super::{Lead, Publisher, TICK};
 use crate::db::changes::{self, OutboxKey};
 use crate::db::zones::{self, ZoneIndex};
-use crate::db::{holds, is_collision, nas, nodes, publish as db};
+use crate::db::{holds, is_collision, machines, nas, nodes, publish as db};
+use crate::publish::access;
 use crate::publish::compose::{self, ComposedRow};
 use crate::publish::guard::subjects;
 use crate::publish::latest::Latest;
 use crate::publish::round::{self, Cut};
 use anyhow::ensure;
+use holdfast_proto::radius::MACHINE;
 use holdfast_proto::snapshot::{DataKey, Feed};
-use holdfast_proto::words::{DomainName, Generation, Serial};
+use holdfast_proto::words::{DomainName, Generation, Mac, Serial};
 use sqlx::{Connection, PgConnection};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -73,7 +75,20 @@ impl Publisher {
         let zones = self.zones.take();
         let mut tx = lead.connection.begin_with("begin isolation level repeatable read").await?;
         let fresh = if rotation { self.change_key(&mut tx).await? } else { None };
-        let db::Taken { term, rotation, outbox } = db::take_outbox(&mut tx, closed).await?;
+        let latest = Arc::clone(&self.latest.borrow());
+        let published = latest.state(Feed::ACCESS).view();
+        let asked_of_machines = match self.asks_of_machines {
+            Some(asks) => asks,
+            None => access::asks_of_machines(published, &[])?,
+        };
+        self.asks_of_machines = Some(asked_of_machines);
+        // Every edit of a host names machines. Where nothing is said of any, no edit waits for a feed that is held.
+        let says_nothing = || !asked_of_machines && published.iter(MACHINE).next().is_none();
+        let waiting: Vec<String> = match closed.is_empty() || !says_nothing() {
+            true => closed.to_vec(),
+            false => closed.iter().filter(|subject| *subject != "machine").cloned().collect(),
+        };
+        let db::Taken { term, rotation, outbox } = db::take_outbox(&mut tx, &waiting).await?;
         ensure!(term == lead.term, "another master has begun a term of its own");
         stages.done("take");
         let must_change_key = rotation && fresh.is_none();
@@ -87,13 +102,22 @@ impl Publisher {
             let (key, idle) = (self.access.current(), nas::lock_idle_secrets(&mut tx).await?);
             self.access.encrypt_anew(&mut tx, idle, &key, "written with a data key that was changed meanwhile").await?;
         }
-        let keys: Vec<OutboxKey> = outbox.iter().map(|row| OutboxKey { subject: row.subject.clone(), key: row.key.clone() }).collect();
-        let latest = Arc::clone(&self.latest.borrow());
+        let touches_nas = outbox.iter().any(|row| row.subject == "nas");
+        // Where no NAS asks of machines, nothing is said of those that nothing was said of, and every edit of a host names some.
+        let is_published = |key: &str| key.parse::<Mac>().is_ok_and(|mac| published.get(MACHINE, &mac.0) != Ok(None));
+        let counts = |row: &&db::OutboxRow| row.subject != "machine" || touches_nas || asked_of_machines || is_published(&row.key);
+        let keys: Vec<OutboxKey> = outbox.iter().filter(counts).map(|row| OutboxKey { subject: row.subject.clone(), key: row.key.clone() }).collect();
         let mut zones = match zones.filter(|zones| !compose::touches_zones(zones, &keys)) {
             Some(zones) => zones,
             None => ZoneIndex::new(zones::all(&mut tx).await?),
         };
         let mut rows = compose::compose(&mut tx, &zones, &keys).await?;
+        let asks_of_machines = if touches_nas { access::asks_of_machines(published, &rows)? } else { asked_of_machines };
+        if asks_of_machines != asked_of_machines {
+            // From this moment on, or no longer: those that this transaction does not see yet leave keys of their own.
+            let set = outbox.iter().find(|row| row.subject == "nas").map(|row| row.change_set);
+            machines::note_all(&mut tx, set.as_slice()).await?;
+        }
         stages.done("compose");
         let serials = round::raise_serials(&mut rows, &zones, &latest)?;
         if let Some(fresh) = &fresh {
@@ -122,6 +146,7 @@ impl Publisher {
                 }
                 stages.done("store");
                 tx.commit().await?;
+                self.asks_of_machines = Some(asks_of_machines);
                 stages.done("commit");
                 self.sweeper.taken(outbox.len());
                 lifted.into_iter().for_each(|feed| self.holds.lift(feed));

@@ -1,6 +1,6 @@
 use super::attribute as kind;
 use super::*;
-use crate::radius::NAS;
+use crate::radius::{NAS, NasRights};
 use crate::snapshot::{Change, DataKey, Feed, State};
 use crate::words::UnixMillis;
 use proptest::prelude::*;
@@ -30,6 +30,7 @@ fn access() -> (View, DataKeyRing) {
         secret: key.encrypt(NAS, &row_key, secret().expose()).unwrap(),
         require_message_authenticator: true,
         has_former_secret: false,
+        rights: NasRights::default(),
     };
     let view = State::empty(Feed::ACCESS).compose(vec![Change::put(NAS, row_key, nas.encode())]).unwrap().unwrap().into_view();
     (view, DataKeyRing::of([key]))

@@ -2,9 +2,11 @@ use super::super::eap::{EapOutcome, Moment, Sessions, Surroundings};
 use super::super::mppe::reveal_key;
 use super::super::mschap::nt_hash;
 use super::super::packet::{encode_request, hide_password, is_reply_to};
+use super::super::patience::Patience;
 use super::super::table::{ACCOUNT, Account, AccountState, FurtherVerifiers, account_key, cleartext_key, nas_key, nt_hash_key};
 use super::*;
-use crate::radius::table::NAS;
+use crate::radius::machine::{MACHINE, Machine};
+use crate::radius::table::{NAS, NasMachines};
 use crate::snapshot::{Change, DataKey, Feed, State};
 use md5::{Digest, Md5};
 use proptest::prelude::*;
@@ -29,10 +31,22 @@ fn world() -> World {
         let further = FurtherVerifiers { nt_hash, cleartext: password.map(|password| field(&cleartext_key(&row_key), password)) };
         Change::put(ACCOUNT, row_key, Account { state, verifier, further, attributes: VLAN.to_vec() }.encode())
     };
-    let nas = |net: &str, require_message_authenticator| {
+    let of_machines = |net: &str, campus: &str, guest_vlan| {
         let row_key = nas_key(net.parse().unwrap());
         let secret = key.encrypt(NAS, &row_key, b"testing123").unwrap();
-        Change::put(NAS, row_key, Nas { name: net.to_owned(), secret, require_message_authenticator, has_former_secret: false }.encode())
+        let rights = NasRights { machines: Some(NasMachines { campus: campus.to_owned(), guest_vlan }), ..NasRights::default() };
+        Change::put(NAS, row_key, Nas { name: net.to_owned(), secret, require_message_authenticator: true, has_former_secret: false, rights }.encode())
+    };
+    let known = Machine { vlan: Some(200), places: vec![("north".to_owned(), 104)] };
+    let known = [([2, 0, 0, 0, 0, 1], known), ([2, 0, 0, 0, 0, 2], Machine::default())].map(|(mac, row)| Change::put(MACHINE, mac, row.encode()));
+    let nas = |net: &str, require_message_authenticator, chap| {
+        let row_key = nas_key(net.parse().unwrap());
+        let secret = key.encrypt(NAS, &row_key, b"testing123").unwrap();
+        Change::put(
+            NAS,
+            row_key,
+            Nas { name: net.to_owned(), secret, require_message_authenticator, has_former_secret: false, rights: NasRights { chap, machines: None } }.encode(),
+        )
     };
     let lost = DataKey::from_bytes([8; 32]).encrypt(ACCOUNT, b"lost", b"x").unwrap();
     let lost = Change::put(
@@ -44,6 +58,7 @@ fn world() -> World {
         account("ada", AccountState::Active, Some("right")),
         account("old", AccountState::Suspended, Some("right")),
         account("plain", AccountState::Active, None),
+        account("020000000001", AccountState::Active, Some("020000000001")),
         account("User", AccountState::Active, Some("another")),
         account("RFC\\User", AccountState::Active, Some("clientPass")),
         account("OLD\\User", AccountState::Suspended, Some("clientPass")),
@@ -52,7 +67,15 @@ fn world() -> World {
     let view = |feed, changes| State::empty(feed).compose(changes).unwrap().unwrap().into_view();
     World {
         people: view(Feed::PEOPLE, people),
-        access: view(Feed::ACCESS, vec![nas("10.1.4.20/32", true), nas("10.9.0.0/16", false)]),
+        access: view(
+            Feed::ACCESS,
+            [
+                &known[..],
+                &[of_machines("10.1.4.23/32", "north", None), of_machines("10.1.4.24/32", "south", Some(999))],
+                &[nas("10.1.4.20/32", true, true), nas("10.1.4.22/32", true, false), nas("10.9.0.0/16", false, false)],
+            ]
+            .concat(),
+        ),
         keys: Keys { people: DataKeyRing::of([key.clone()]), access: DataKeyRing::of([key]) },
     }
 }
@@ -99,7 +122,7 @@ fn without_proof(attributes: &[u8]) -> Vec<u8> {
 
 fn ask_from(peer: &str, datagram: &[u8], out: &mut ReplyBuffer) -> Outcome {
     let World { people, access, keys } = world();
-    answer(&people, &access, &keys, datagram, format!("{peer}:1024").parse().unwrap(), UnixMillis(0), out)
+    answer(&people, &access, &keys, datagram, format!("{peer}:1024").parse().unwrap(), Watch { patience: &Patience::default(), now: Duration::ZERO }, out)
 }
 
 /// Asks as the strict NAS; the password counts as right where it is "right".
@@ -114,7 +137,7 @@ fn ask(attributes: &[u8]) -> (Result<Verdict, Reason>, Vec<u8>) {
         }
         Outcome::Eap(request) => {
             let World { people, keys, .. } = world();
-            let with = Surroundings { people: &people, keys: &keys, tls: None };
+            let with = Surroundings { people: &people, keys: &keys, tls: None, patience: &Patience::default() };
             match Sessions::default().on_request(*request, &with, &Moment { now: Duration::ZERO, random: [7; 32] }, &mut out) {
                 EapOutcome::Replied(replied, _) => replied,
                 other => panic!("{other:?}"),
@@ -192,6 +215,125 @@ fn chap_needs_the_password_itself() {
         assert_eq!(ask(&chap(who, password, None)), (rejected(why), vec![]), "{who}");
     }
     assert_eq!(ask(&chap("old", "right", None)), (rejected(RejectReason::Suspended), tlv(attribute::REPLY_MESSAGE, SUSPENDED_MESSAGE)));
+}
+
+#[test]
+fn outside_of_tunnels_there_is_neither_chap_nor_mschap_unless_the_registry_says_so() {
+    let mut out = [0; PACKET_LIMIT_BYTES];
+    for attributes in [chap("ada", "right", None), chap("nobody", "right", None), mschap("RFC\\User")] {
+        let Outcome::Replied(replied) = ask_from("10.1.4.22", &with_proof(code::ACCESS_REQUEST, &attributes), &mut out) else { panic!("no reply") };
+        assert_eq!((replied.verdict, replied.len), (Verdict::Reject(RejectReason::OutsideTunnel), 38));
+    }
+    assert!(matches!(ask_from("10.1.4.22", &with_proof(code::ACCESS_REQUEST, &pap("ada", "right")), &mut out), Outcome::Check(_)));
+}
+
+/// What a NAS hears about a machine: how it is asked, and from where it is said to come.
+fn ask_of_machine(nas: &str, attributes: &[u8]) -> (Verdict, Vec<u8>) {
+    let mut out = [0; PACKET_LIMIT_BYTES];
+    match ask_from(nas, &with_proof(code::ACCESS_REQUEST, attributes), &mut out) {
+        Outcome::Replied(replied) => (replied.verdict, out[38..replied.len].to_vec()),
+        other => panic!("{other:?}"),
+    }
+}
+
+const NORTH: &str = "10.1.4.23";
+const SOUTH: &str = "10.1.4.24";
+
+#[test]
+fn a_known_machine_is_let_in_in_every_spelling_and_by_every_way_of_asking() {
+    let vlan = |number: &str| [&TUNNEL[..], &tlv(81, number.as_bytes())].concat();
+    let call_check = tlv(attribute::SERVICE_TYPE, &[0, 0, 0, 10]);
+    let spellings = ["020000000001", "02-00-00-00-00-01", "02:00:00:00:00:01", "0200.0000.0001", "0X020000000001"];
+    for spelling in spellings {
+        let station = tlv(attribute::CALLING_STATION_ID, b"02-00-00-00-00-01");
+        let ways = [
+            pap(spelling, spelling),
+            chap(spelling, spelling, None),
+            [name(spelling), call_check.clone()].concat(),
+            [pap(spelling, "x"), call_check.clone()].concat(),
+        ];
+        for way in ways {
+            assert_eq!(ask_of_machine(NORTH, &[way, station.clone()].concat()), (Verdict::Accept, vlan("104")), "{spelling}");
+        }
+    }
+    let from = |mac: &str, station: &str| [pap(mac, mac), tlv(attribute::CALLING_STATION_ID, station.as_bytes())].concat();
+    let machine = |mac: &str| from(mac, mac);
+    assert_eq!(ask_of_machine(SOUTH, &machine("02:00:00:00:00:01")), (Verdict::Accept, vlan("200")), "its department's");
+    assert_eq!(ask_of_machine(NORTH, &machine("02:00:00:00:00:02")), (Verdict::Accept, vec![]), "the port's own");
+    assert_eq!(ask_of_machine(NORTH, &machine("02:00:00:00:00:03")), (Verdict::Reject(RejectReason::UnknownMachine), vec![]));
+    assert_eq!(ask_of_machine(SOUTH, &machine("02:00:00:00:00:03")), (Verdict::Accept, vlan("999")), "a guest");
+    assert_eq!(ask_of_machine(NORTH, &from("02:00:00:00:00:01", "02-00-00-00-00-01:eduroam")).0, Verdict::Accept, "with the SSID behind it");
+    for other in ["02-00-00-00-00-02:eduroam", "020000000002", "10.1.4.99", ""] {
+        assert_eq!(ask_of_machine(NORTH, &from("02:00:00:00:00:01", other)), (Verdict::Reject(RejectReason::OtherMachine), vec![]), "{other}");
+    }
+}
+
+#[test]
+fn a_log_in_at_the_nas_itself_is_no_machines_whatever_guests_may_do_there() {
+    let [mac, service, port] = [attribute::CALLING_STATION_ID, attribute::SERVICE_TYPE, attribute::NAS_PORT_TYPE];
+    let own = |what: &[u8]| [pap("020000000001", "020000000001"), tlv(mac, b"020000000001"), what.to_vec()].concat();
+    let ways = [tlv(service, &[0, 0, 0, 1]), tlv(service, &[0, 0, 0, 6]), tlv(service, &[0, 0, 0, 7]), tlv(port, &[0, 0, 0, 5]), tlv(port, &[0; 4])];
+    for nas in [NORTH, SOUTH] {
+        for way in &ways {
+            assert_eq!(ask_of_machine(nas, &own(way)), (Verdict::Reject(RejectReason::OtherMachine), vec![]), "{way:?}");
+        }
+        assert_eq!(ask_of_machine(nas, &pap("020000000001", "020000000001")), (Verdict::Reject(RejectReason::OtherMachine), vec![]), "from nowhere");
+        assert_eq!(ask_of_machine(nas, &own(&tlv(service, &[0, 0, 0, 2]))).0, Verdict::Accept, "framed");
+    }
+}
+
+/// Tunnel-Type and Tunnel-Medium-Type of a VLAN.
+const TUNNEL: [u8; 12] = [64, 6, 0, 0, 0, 13, 65, 6, 0, 0, 0, 6];
+
+#[test]
+fn the_name_of_a_machine_opens_nothing_elsewhere() {
+    // There is even an account of that name and password.
+    for spelling in ["020000000001", "02:00:00:00:00:01"] {
+        for way in [pap(spelling, spelling), chap(spelling, spelling, None), [name(spelling), tlv(attribute::SERVICE_TYPE, &[0, 0, 0, 10])].concat()] {
+            assert_eq!(ask_of_machine("10.1.4.20", &way), (Verdict::Reject(RejectReason::NoMacAuthentication), vec![]), "{spelling}");
+        }
+    }
+    let mut out = [0; PACKET_LIMIT_BYTES];
+    for nas in ["10.1.4.20", NORTH] {
+        let person = with_proof(code::ACCESS_REQUEST, &pap("020000000001", "a password"));
+        assert!(matches!(ask_from(nas, &person, &mut out), Outcome::Check(_)), "who has such a number for a name has a password like others");
+        let eap = with_proof(code::ACCESS_REQUEST, &[name("020000000001"), tlv(attribute::EAP_MESSAGE, &[2, 1, 0, 5, 1])].concat());
+        assert!(matches!(ask_from(nas, &eap, &mut out), Outcome::Eap(_)), "EAP is no question about a machine");
+    }
+}
+
+#[test]
+fn who_guesses_hears_no_difference_between_a_wrong_password_and_one_that_was_not_looked_at() {
+    let (World { people, access, keys }, patience) = (world(), Patience::default());
+    let mut out = [0; PACKET_LIMIT_BYTES];
+    let mut ask = |station: &[u8], attributes: &[u8], secs| {
+        let datagram = with_proof(code::ACCESS_REQUEST, &[attributes, &tlv(attribute::CALLING_STATION_ID, station)].concat());
+        let watch = Watch { patience: &patience, now: Duration::from_secs(secs) };
+        let replied = match answer(&people, &access, &keys, &datagram, "10.1.4.20:1024".parse().unwrap(), watch, &mut out) {
+            Outcome::Replied(replied) => replied,
+            Outcome::Check(check) => {
+                let right = check.password().expose() == b"right";
+                patience.learn(&check.who(), right, watch.now);
+                check.conclude(right, &mut out)
+            }
+            other => panic!("{other:?}"),
+        };
+        (replied.verdict, out[..replied.len].to_vec())
+    };
+    let wrong = ask(b"a", &chap("ada", "wrong", None), 0);
+    assert_eq!(wrong.0, Verdict::Reject(RejectReason::WrongPassword));
+    assert_eq!(ask(b"a", &mschap("plain"), 0).0, Verdict::Reject(RejectReason::NoNtHash), "no guess");
+    (0..4).for_each(|_| assert_eq!(ask(b"a", &pap("ada", "wrong"), 0), wrong));
+    for right in [chap("ada", "right", None), pap("ada", "right")] {
+        assert_eq!(ask(b"a", &right, 0), (Verdict::Reject(RejectReason::HeldOff), wrong.1.clone()));
+        assert_eq!(ask(b"b", &right, 0).0, Verdict::Accept, "at another place");
+    }
+    assert_eq!(ask(b"a", &pap("plain", "right"), 0).0, Verdict::Accept, "another account");
+    assert_eq!(ask(b"a", &pap("ada", "right"), 1).0, Verdict::Accept, "a second later");
+    // The five of MS-CHAPv2, whose reject says a little more.
+    let refused: Vec<_> = (0..7).map(|_| ask(b"c", &mschap("User"), 100)).collect();
+    assert_eq!(refused[6].0, Verdict::Reject(RejectReason::HeldOff));
+    assert!(refused.iter().all(|one| one.1 == refused[0].1));
 }
 
 #[test]

@@ -4,7 +4,7 @@
 use super::super::mschap::{ERROR_DISABLED, ERROR_WRONG, MsChapResponse};
 use super::super::person::{End, Person, may_be_checked};
 use super::super::reason::{Reason, RejectReason};
-use super::Surroundings;
+use super::Around;
 use super::packet::{Response, kind};
 use crate::words::Secret;
 
@@ -58,7 +58,7 @@ pub(super) fn identity() -> Vec<u8> {
 
 impl Inner {
     /// Takes what the peer says; `challenge` is random and unused.
-    pub fn respond(self, response: &Response<'_>, with: &Surroundings<'_>, challenge: [u8; 16]) -> Next {
+    pub fn respond(self, response: &Response<'_>, with: &Around<'_>, challenge: [u8; 16]) -> Next {
         let broken = Next::End(End::Reject(RejectReason::BrokenEap));
         match (self, response.kind) {
             (Self::Identity, kind::IDENTITY) => {
@@ -99,8 +99,8 @@ pub(super) fn check_password(name: Box<[u8]>, password: &[u8]) -> Next {
     }
 }
 
-fn check(name: &[u8], response: &MsChapResponse, with: &Surroundings<'_>) -> Next {
-    let checked = Person::find(with.people, name).and_then(|person| Ok((person.check_mschap(with.keys, response)?, person.grant())));
+fn check(name: &[u8], response: &MsChapResponse, with: &Around<'_>) -> Next {
+    let checked = Person::find(with.people, name).and_then(|person| Ok((person.check_mschap(with.keys, response, &with.gate)?, person.grant())));
     let (proof, grant) = match checked {
         Ok(checked) => checked,
         Err(reason) => return Next::Silent(reason),

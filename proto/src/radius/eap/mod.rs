@@ -14,6 +14,7 @@
 mod attributes;
 mod certificate;
 mod fragments;
+mod handshakes;
 mod inner;
 mod packet;
 mod session;
@@ -22,12 +23,15 @@ mod tunnel;
 pub(super) use packet::failure;
 pub use tunnel::{Authorities, EapTls};
 
-use super::answer::{Extras, Keys, PendingCheck, Replied, ReplyBuffer, Request, Verdict, verified_or_wrong};
+use super::answer::{Extras, GivenName, Keys, PendingCheck, Replied, ReplyBuffer, Request, Verdict, verified_or_wrong};
 use super::mppe;
 use super::packet::{Packet, TooLong, attribute, code};
+use super::patience::{Gate, Patience, Place, Watch};
 use super::person::{End, Person};
 use super::reason::{Reason, RejectReason};
 use crate::snapshot::View;
+use handshakes::Handshakes;
+use inner::Given;
 use packet::{Response, kind};
 use session::{Conversation, Next};
 use std::collections::{BTreeMap, HashMap};
@@ -36,9 +40,10 @@ use std::time::Duration;
 use tunnel::Method;
 
 /// How many conversations are under way at once, at up to 40 KB each; beyond it the oldest goes.
-const SESSIONS_LIMIT: usize = 4096;
-/// How many of them one NAS has: a controller of a whole campus's radios, and still room for others.
-const NAS_QUOTA: usize = 2048;
+const SESSIONS_LIMIT: usize = 2048;
+/// How many of them one NAS has: a controller of a whole campus's radios that begins as many in a second as it may has each for ten seconds,
+/// and there is still room for others.
+const NAS_QUOTA: usize = 1024;
 /// How long a peer may be silent.
 const SILENCE_LIMIT: Duration = Duration::from_secs(60);
 /// How many packets a conversation has: a chain of certificates in small fragments both ways, and no treadmill.
@@ -59,7 +64,7 @@ type State = [u8; STATE_BYTES];
 /// A request with a piece of EAP in it, from a NAS that proved itself.
 #[derive(Debug)]
 pub struct EapRequest {
-    nas: IpAddr,
+    place: Place,
     name: Box<[u8]>,
     eap: Vec<u8>,
     /// As it came: one that is none is nobody's.
@@ -69,12 +74,12 @@ pub struct EapRequest {
 }
 
 impl EapRequest {
-    pub(super) fn of(packet: &Packet<'_>, name: &[u8], nas: IpAddr, request: Request) -> Self {
+    pub(super) fn of(packet: &Packet<'_>, name: &[u8], place: Place, request: Request) -> Self {
         let mtu = packet.values(attribute::FRAMED_MTU).next().and_then(|value| <[u8; 4]>::try_from(value).ok()).map(u32::from_be_bytes);
         let limit = |mtu: u32| usize::try_from(mtu).unwrap_or(usize::MAX).saturating_sub(EAPOL_HEADER_BYTES);
         let packet_limit_bytes = mtu.map_or(PACKET_BYTES, limit).clamp(PACKET_FLOOR_BYTES, PACKET_CEILING_BYTES);
         let state = packet.values(attribute::STATE).next().map(<[u8]>::to_vec);
-        Self { nas, name: name.into(), eap: packet::joined(packet), state, packet_limit_bytes, request }
+        Self { place, name: name.into(), eap: packet::joined(packet), state, packet_limit_bytes, request }
     }
 }
 
@@ -87,6 +92,22 @@ pub struct Surroundings<'a> {
     pub keys: &'a Keys,
     /// Our own certificate; without one EAP is refused.
     pub tls: Option<&'a EapTls>,
+    /// What was tried of late.
+    pub patience: &'a Patience,
+}
+
+/// What a credential within a conversation is checked by.
+#[derive(Debug, Clone, Copy)]
+struct Around<'a> {
+    people: &'a View,
+    keys: &'a Keys,
+    gate: Gate<'a>,
+}
+
+impl<'a> Surroundings<'a> {
+    fn around(&self, place: &'a Place, now: Duration) -> Around<'a> {
+        Around { people: self.people, keys: self.keys, gate: Gate { watch: Watch { patience: self.patience, now }, place } }
+    }
 }
 
 /// When it is, and what was drawn for this one packet. Time and dice are arguments.
@@ -117,12 +138,16 @@ pub enum EapOutcome {
     Check(Box<PendingCheck>),
     /// Nothing is sent.
     Silent(Reason),
+    /// Nothing is sent, and the conversation waits: when the NAS asks the same again, it is as if it had not asked before.
+    Busy,
 }
 
 /// One conversation between two packets.
 #[derive(Debug)]
 pub struct Session {
-    nas: IpAddr,
+    place: Place,
+    /// Whom the peer called itself when it began, before there was a tunnel.
+    outer: Box<[u8]>,
     name: Box<[u8]>,
     /// Of the request that is to be answered.
     id: u8,
@@ -145,16 +170,21 @@ enum Stage {
 
 impl Session {
     /// With the first packet of a peer: an answer to a question that the NAS itself asked, or nothing at all.
-    fn begin(nas: IpAddr, name: Box<[u8]>, eap: &[u8], now: Duration) -> Self {
+    fn begin(place: Place, name: Box<[u8]>, eap: &[u8], now: Duration) -> Self {
         let id = eap.get(1).copied().unwrap_or_default();
-        Self { nas, name, id, rounds: 0, stage: Stage::Identity, state: [0; STATE_BYTES], turn: 0, since: now }
+        Self { place, outer: name.clone(), name, id, rounds: 0, stage: Stage::Identity, state: [0; STATE_BYTES], turn: 0, since: now }
     }
 
     pub(super) fn id(&self) -> u8 {
         self.id
     }
 
-    fn respond(&mut self, eap: &[u8], packet_limit_bytes: usize, with: &Surroundings<'_>, tls: &EapTls, moment: &Moment) -> Next {
+    /// Whether this packet has TLS begin: that is what costs.
+    fn begins_handshake(&self, eap: &[u8]) -> bool {
+        matches!(&self.stage, Stage::Offered(method) if Response::parse(eap).is_some_and(|response| response.id == self.id && response.kind == *method as u8))
+    }
+
+    fn respond(&mut self, eap: &[u8], packet_limit_bytes: usize, with: &Around<'_>, tls: &EapTls, moment: &Moment) -> Next {
         let reject = |why| Next::End(End::Reject(why));
         let Some(response) = Response::parse(eap).filter(|response| response.id == self.id) else { return reject(RejectReason::BrokenEap) };
         match &mut self.stage {
@@ -175,6 +205,11 @@ impl Session {
             },
             Stage::Conversation(conversation) => conversation.respond(&response, with, moment),
         }
+    }
+
+    /// What tells a station of a NAS from others; nothing where the NAS does not name it.
+    fn station(&self) -> Option<(Place, Box<[u8]>)> {
+        (!self.place.station.is_empty()).then(|| (self.place.clone(), self.outer.clone()))
     }
 
     fn offer(&mut self, method: Method) -> Next {
@@ -220,7 +255,10 @@ impl Session {
 /// The conversations of one socket.
 #[derive(Debug, Default)]
 pub struct Sessions {
+    handshakes: Handshakes,
     by_state: HashMap<State, Session>,
+    /// One station of one NAS that calls itself the same has one conversation: who begins anew has given up the one before.
+    of_station: HashMap<(Place, Box<[u8]>), State>,
     /// Who has been silent for longest comes first.
     by_turn: BTreeMap<u64, State>,
     of_nas: HashMap<IpAddr, usize>,
@@ -241,17 +279,23 @@ impl Sessions {
     /// Takes a request of a conversation, or the first of a new one.
     pub fn on_request(&mut self, asked: EapRequest, with: &Surroundings<'_>, moment: &Moment, out: &mut ReplyBuffer) -> EapOutcome {
         self.expire(moment.now);
-        let EapRequest { nas, name, eap, state, packet_limit_bytes, request } = asked;
+        let EapRequest { place, name, eap, state, packet_limit_bytes, request } = asked;
         let refuse = |why, name, out: &mut ReplyBuffer| {
             let id = eap.get(1).copied().unwrap_or_default();
             EapOutcome::Replied(request.reject(why, &failure(id), out), name)
         };
         let Some(tls) = with.tls else { return refuse(RejectReason::NoEapCertificate, name, out) };
         let found = match &state {
-            None => Some(Session::begin(nas, name.clone(), &eap, moment.now)),
-            Some(state) => self.take(state, nas),
+            None => Some(Session::begin(place.clone(), name.clone(), &eap, moment.now)),
+            Some(state) => self.take(state, place.nas),
         };
         let Some(mut session) = found else { return refuse(RejectReason::UnknownState, name, out) };
+        if session.begins_handshake(&eap) && !self.handshakes.admits(place.nas, moment.now) {
+            self.keep(session, moment.now);
+            return EapOutcome::Busy;
+        }
+        let place = session.place.clone();
+        let with = &with.around(&place, moment.now);
         let next = match eap.is_empty() && state.is_none() {
             // EAP-Start (RFC 3579 section 2.1): the NAS leaves even the first question to us.
             true => Next::Ask(inner::identity()),
@@ -283,20 +327,38 @@ impl Sessions {
         }
     }
 
-    fn go_on(&mut self, session: Session, next: Next, request: Request, with: &Surroundings<'_>, moment: &Moment, out: &mut ReplyBuffer) -> EapOutcome {
+    fn go_on(&mut self, session: Session, next: Next, request: Request, with: &Around<'_>, moment: &Moment, out: &mut ReplyBuffer) -> EapOutcome {
         match next {
             Next::Ask(body) => {
                 let (replied, name) = self.ask(session, &body, &request, moment, out);
                 EapOutcome::Replied(replied, name)
             }
             Next::End(end) => EapOutcome::Replied(request.settle(session.last_word(end), &session.extras(&request), out), session.name),
-            Next::Check(given) => {
-                let check = Person::find(with.people, &given.name)
-                    .and_then(|person| PendingCheck::of(person, with.keys, &given.name, given.password, request, Some(Box::new(session))));
-                check.map_or_else(EapOutcome::Silent, |check| EapOutcome::Check(Box::new(check)))
-            }
+            Next::Check(given) => self.check(session, given, request, with, moment, out).unwrap_or_else(EapOutcome::Silent),
             Next::Silent(reason) => EapOutcome::Silent(reason),
         }
+    }
+
+    /// A password that came through a tunnel: to be verified, where it may be tried now.
+    fn check(
+        &mut self,
+        mut session: Session,
+        given: Given,
+        request: Request,
+        with: &Around<'_>,
+        moment: &Moment,
+        out: &mut ReplyBuffer,
+    ) -> Result<EapOutcome, Reason> {
+        let Given { name, password } = given;
+        let person = Person::find(with.people, &name)?;
+        let who = person.who(&with.gate);
+        if !with.gate.admits(&who) {
+            let end = End::Reject(RejectReason::HeldOff);
+            let next = if let Stage::Conversation(conversation) = &mut session.stage { conversation.conclude(end) } else { Next::End(end) };
+            return Ok(self.go_on(session, next, request, with, moment, out));
+        }
+        let check = PendingCheck::of(person, with.keys, GivenName { name: &name, who, password }, request, Some(Box::new(session)))?;
+        Ok(EapOutcome::Check(Box::new(check)))
     }
 
     /// Sends the next packet of a conversation, under a State that nobody has seen.
@@ -322,15 +384,21 @@ impl Sessions {
     /// A State is good once, and for the NAS that it was given to.
     fn take(&mut self, state: &[u8], nas: IpAddr) -> Option<Session> {
         let state = State::try_from(state).ok()?;
-        self.by_state.get(&state).filter(|session| session.nas == nas)?;
+        self.by_state.get(&state).filter(|session| session.place.nas == nas)?;
         self.remove(&state)
     }
 
     fn keep(&mut self, mut session: Session, now: Duration) {
         // 128 random bits: whoever drew them before has to go.
         self.remove(&session.state);
-        if self.of_nas.get(&session.nas).is_some_and(|count| *count >= NAS_QUOTA) {
-            let oldest = self.by_turn.values().find(|state| self.by_state.get(*state).is_some_and(|other| other.nas == session.nas)).copied();
+        // A station that begins anew has given up what it began. Who is in the middle of theirs may be somebody else behind one address.
+        let is_begun = |state: &State| self.by_state.get(state).is_some_and(|before| !matches!(before.stage, Stage::Conversation(_)));
+        if let Some(before) = session.station().and_then(|station| self.of_station.get(&station).copied()).filter(is_begun) {
+            self.remove(&before);
+        }
+        let nas = session.place.nas;
+        if self.of_nas.get(&nas).is_some_and(|count| *count >= NAS_QUOTA) {
+            let oldest = self.by_turn.values().find(|state| self.by_state.get(*state).is_some_and(|other| other.place.nas == nas)).copied();
             if let Some(state) = oldest {
                 self.remove(&state);
             }
@@ -342,7 +410,8 @@ impl Sessions {
         }
         self.turns += 1;
         (session.turn, session.since) = (self.turns, now);
-        *self.of_nas.entry(session.nas).or_default() += 1;
+        *self.of_nas.entry(nas).or_default() += 1;
+        self.of_station.extend(session.station().map(|station| (station, session.state)));
         self.by_turn.insert(session.turn, session.state);
         self.by_state.insert(session.state, session);
     }
@@ -350,11 +419,14 @@ impl Sessions {
     fn remove(&mut self, state: &State) -> Option<Session> {
         let session = self.by_state.remove(state)?;
         self.by_turn.remove(&session.turn);
-        if let Some(count) = self.of_nas.get_mut(&session.nas) {
+        if let Some(count) = self.of_nas.get_mut(&session.place.nas) {
             *count -= 1;
             if *count == 0 {
-                self.of_nas.remove(&session.nas);
+                self.of_nas.remove(&session.place.nas);
             }
+        }
+        if let Some(station) = session.station().filter(|station| self.of_station.get(station) == Some(state)) {
+            self.of_station.remove(&station);
         }
         Some(session)
     }

@@ -10,7 +10,7 @@ use super::fragments::{Arrived, Incoming, Outgoing};
 use super::inner::{self, Given, Inner};
 use super::packet::{self, Response, kind};
 use super::tunnel::{EapTls, Keys, Method, Tunnel};
-use super::{Moment, Surroundings};
+use super::{Around, Moment};
 use crate::radius::packet::attribute;
 use rustls::pki_types::CertificateDer;
 use rustls::{AlertDescription, Error};
@@ -87,7 +87,7 @@ impl Conversation {
     }
 
     /// Takes a response.
-    pub fn respond(&mut self, response: &Response<'_>, with: &Surroundings<'_>, moment: &Moment) -> Next {
+    pub fn respond(&mut self, response: &Response<'_>, with: &Around<'_>, moment: &Moment) -> Next {
         if let Phase::Checking(given) = &self.phase {
             // Nobody had time for it; the same packet came again.
             return Next::Check(given.clone());
@@ -110,7 +110,7 @@ impl Conversation {
         }
     }
 
-    fn on_message(&mut self, id: u8, is_empty: bool, plain: &[u8], with: &Surroundings<'_>, moment: &Moment) -> Next {
+    fn on_message(&mut self, id: u8, is_empty: bool, plain: &[u8], with: &Around<'_>, moment: &Moment) -> Next {
         match std::mem::replace(&mut self.phase, Phase::Open) {
             Phase::Handshake if !self.tunnel.is_open() => {
                 self.phase = Phase::Handshake;
@@ -130,7 +130,7 @@ impl Conversation {
     }
 
     /// Both have the keys.
-    fn on_open(&mut self, id: u8, plain: &[u8], with: &Surroundings<'_>, moment: &Moment) -> Next {
+    fn on_open(&mut self, id: u8, plain: &[u8], with: &Around<'_>, moment: &Moment) -> Next {
         match self.method {
             Method::Tls => self.on_certificate(with),
             Method::Peap if self.tunnel.is_tls13() => self.begin_inner(),
@@ -141,7 +141,7 @@ impl Conversation {
     }
 
     /// The certificate itself was verified by the handshake; whose it is and whether they may come in says the account.
-    fn on_certificate(&mut self, with: &Surroundings<'_>) -> Next {
+    fn on_certificate(&mut self, with: &Around<'_>) -> Next {
         let names = self.tunnel.certificate().map(|found: &CertificateDer<'_>| certificate::names(found)).unwrap_or_default();
         self.name = names.first().map(|name| name.as_bytes().into());
         let people = names.iter().map(|name| (name, Person::find(with.people, name.as_bytes())));
@@ -172,7 +172,7 @@ impl Conversation {
     }
 
     /// What a user of TTLS says: a password, MS-CHAPv2, or EAP.
-    fn on_attributes(&mut self, id: u8, inner: Inner, plain: &[u8], with: &Surroundings<'_>, moment: &Moment) -> Next {
+    fn on_attributes(&mut self, id: u8, inner: Inner, plain: &[u8], with: &Around<'_>, moment: &Moment) -> Next {
         let Ok(said) = Said::read(plain) else { return reject(RejectReason::BrokenEap) };
         match said {
             Said { eap: Some(eap), password: None, response: None, .. } => match Response::parse(eap) {
@@ -194,14 +194,14 @@ impl Conversation {
     }
 
     /// TTLS/MSCHAPv2 (RFC 5281 section 11.2.4).
-    fn on_mschap(&mut self, name: &[u8], challenge: &[u8], response: &[u8], with: &Surroundings<'_>) -> Next {
+    fn on_mschap(&mut self, name: &[u8], challenge: &[u8], response: &[u8], with: &Around<'_>) -> Next {
         let Some(response) = MsChapResponse::of_attribute(challenge, response, name) else { return reject(RejectReason::UnsupportedMethod) };
         let is_ours = self.tunnel.challenge().is_some_and(|(expected, id)| expected[..] == *challenge && id == response.id);
         if !is_ours {
             return reject(RejectReason::BrokenEap);
         }
         self.name = Some(name.into());
-        let checked = Person::find(with.people, name).and_then(|person| Ok((person.check_mschap(with.keys, &response)?, person.grant())));
+        let checked = Person::find(with.people, name).and_then(|person| Ok((person.check_mschap(with.keys, &response, &with.gate)?, person.grant())));
         let (proof, grant) = match checked {
             Ok(checked) => checked,
             Err(reason) => return Next::Silent(reason),
@@ -217,7 +217,7 @@ impl Conversation {
         }
     }
 
-    fn on_inner(&mut self, inner: Inner, response: &Response<'_>, with: &Surroundings<'_>, moment: &Moment) -> Next {
+    fn on_inner(&mut self, inner: Inner, response: &Response<'_>, with: &Around<'_>, moment: &Moment) -> Next {
         let next = inner.respond(response, with, moment.challenge());
         self.on_inner_next(response.id, next)
     }

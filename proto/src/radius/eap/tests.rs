@@ -1,12 +1,12 @@
 use super::super::mppe::reveal_key;
 use super::super::packet::{Authenticator, PACKET_LIMIT_BYTES, encode_request, is_reply_to};
-use super::super::table::{ACCOUNT, Account, AccountState, FurtherVerifiers, NAS, Nas, account_key, nas_key};
+use super::super::table::{ACCOUNT, Account, AccountState, FurtherVerifiers, NAS, Nas, NasRights, account_key, nas_key};
 use super::super::{Outcome, answer};
 use super::attributes::attribute_of;
 use super::fragments::{Arrived, Incoming, Outgoing};
 use super::*;
 use crate::snapshot::{Change, DataKey, DataKeyRing, Feed, State as FeedState};
-use crate::words::{Secret, UnixMillis};
+use crate::words::Secret;
 use proptest::prelude::*;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::time_provider::TimeProvider;
@@ -43,6 +43,7 @@ struct World {
     tls: EapTls,
     roots: Arc<RootCertStore>,
     sessions: Sessions,
+    patience: Patience,
     now: Duration,
     drawn: u8,
 }
@@ -62,7 +63,7 @@ enum Heard {
         why: RejectReason,
         attributes: Vec<u8>,
     },
-    /// The pool of hash threads was full.
+    /// The pool of hash threads was full, or too many handshakes were begun.
     Nothing,
 }
 
@@ -76,7 +77,11 @@ impl World {
         let nas = |net: &str| {
             let row_key = nas_key(net.parse().unwrap());
             let secret = key.encrypt(NAS, &row_key, b"testing123").unwrap();
-            Change::put(NAS, row_key, Nas { name: net.to_owned(), secret, require_message_authenticator: true, has_former_secret: false }.encode())
+            Change::put(
+                NAS,
+                row_key,
+                Nas { name: net.to_owned(), secret, require_message_authenticator: true, has_former_secret: false, rights: NasRights::default() }.encode(),
+            )
         };
         let view = |feed, changes| FeedState::empty(feed).compose(changes).unwrap().unwrap().into_view();
         let made = rcgen::generate_simple_self_signed(vec!["radius.example".to_owned()]).unwrap();
@@ -91,6 +96,7 @@ impl World {
             tls: EapTls::new(chain, own, None, Arc::new(Today)).unwrap(),
             roots: Arc::new(roots),
             sessions: Sessions::default(),
+            patience: Patience::default(),
             now: Duration::from_secs(1000),
             drawn: 0,
         }
@@ -105,12 +111,11 @@ impl World {
         let body = [tlv(attribute::USER_NAME, b"anonymous"), mtu, proxy.clone(), eap, state].concat();
         let datagram = encode_request(code::ACCESS_REQUEST, 7, &AUTHENTICATOR, &body, &secret()).unwrap();
         let mut out = [0; PACKET_LIMIT_BYTES];
-        let Outcome::Eap(request) = answer(&self.people, &self.access, &self.keys, &datagram, nas.parse().unwrap(), UnixMillis(0), &mut out) else {
-            panic!("no EAP")
-        };
+        let watch = Watch { patience: &self.patience, now: self.now };
+        let Outcome::Eap(request) = answer(&self.people, &self.access, &self.keys, &datagram, nas.parse().unwrap(), watch, &mut out) else { panic!("no EAP") };
         self.drawn = self.drawn.wrapping_add(1);
         let moment = Moment { now: self.now, random: [self.drawn; 32] };
-        let with = Surroundings { people: &self.people, keys: &self.keys, tls: Some(&self.tls) };
+        let with = Surroundings { people: &self.people, keys: &self.keys, tls: Some(&self.tls), patience: &self.patience };
         let replied = match self.sessions.on_request(*request, &with, &moment, &mut out) {
             EapOutcome::Replied(replied, _) => replied,
             EapOutcome::Check(check) if waits => {
@@ -119,9 +124,11 @@ impl World {
             }
             EapOutcome::Check(check) => {
                 let right = check.password().expose() == b"right";
+                self.patience.learn(&check.who(), right, self.now);
                 self.sessions.conclude(*check, right, &moment, &mut out)
             }
             EapOutcome::Silent(reason) => panic!("silent: {reason:?}"),
+            EapOutcome::Busy => return Heard::Nothing,
         };
         let reply = &out[..replied.len];
         assert!(is_reply_to(reply, &AUTHENTICATOR, &secret()));
@@ -313,10 +320,69 @@ fn methods_are_agreed_upon_or_refused() {
 }
 
 #[test]
+fn who_guesses_within_a_tunnel_waits_too() {
+    let mut world = World::new();
+    let within = |password: &[u8]| [attribute_of(0, attribute::USER_NAME, b"ada"), attribute_of(0, attribute::USER_PASSWORD, password)].concat();
+    let log_in = |world: &mut World, password: &[u8]| match walk(world, &rustls::version::TLS13, &within(password), None, false).heard {
+        Heard::Accept { .. } => None,
+        Heard::Reject { why, .. } => Some(why),
+        other => panic!("{other:?}"),
+    };
+    for _ in 0..5 {
+        assert_eq!(log_in(&mut world, b"wrong"), Some(RejectReason::WrongPassword));
+    }
+    assert_eq!(log_in(&mut world, b"right"), Some(RejectReason::HeldOff));
+    world.now += Duration::from_secs(1);
+    assert_eq!(log_in(&mut world, b"right"), None);
+}
+
+#[test]
+fn too_many_handshakes_of_one_nas_wait_where_they_are() {
+    let mut world = World::new();
+    let begin = |world: &mut World| {
+        let Heard::Challenge { eap, state } = world.ask(NAS_ADDRESS, &identity_of(3), None, None, false) else { panic!("no challenge") };
+        let hello = response(eap[1], &[kind::TTLS, 0, 22, 3, 1, 0, 1, 1]);
+        (world.ask_on(&hello, &state), hello, state)
+    };
+    let late = loop {
+        match begin(&mut world) {
+            (Heard::Nothing, hello, state) => break (hello, state),
+            (Heard::Reject { why, .. }, ..) => assert_eq!(why, RejectReason::BrokenEap, "half a word of TLS"),
+            (other, ..) => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(world.ask_on(&late.0, &late.1), Heard::Nothing, "the NAS asks again too early");
+    assert!(matches!(world.ask("10.1.4.21:1024", &identity_of(3), None, None, false), Heard::Challenge { .. }));
+    world.now += Duration::from_secs(1);
+    assert_ne!(world.ask_on(&late.0, &late.1), Heard::Nothing, "and a second later it goes on");
+}
+
+#[test]
+fn a_station_that_begins_anew_has_given_up_what_it_began() {
+    let (mut sessions, now, station) =
+        (Sessions::default(), Duration::from_secs(1000), |of: u8| Place { nas: [10, 0, 0, of].into(), station: (*b"02-00").into() });
+    let mut begin = |place: Place, name: &[u8], number: u8| {
+        let mut session = Session::begin(place, name.into(), &[2, 1, 0, 4], now);
+        session.state = [number; STATE_BYTES];
+        sessions.keep(session, now);
+        (sessions.len(), sessions.of_station.len())
+    };
+    assert_eq!(begin(station(1), b"ada", 1), (1, 1));
+    assert_eq!(begin(station(1), b"ada", 2), (1, 1), "the same once more");
+    assert_eq!(begin(station(1), b"eve", 3), (2, 2), "another name");
+    assert_eq!(begin(station(2), b"ada", 4), (3, 3), "another NAS");
+    let unnamed = Place { station: Box::default(), ..station(1) };
+    assert_eq!((begin(unnamed.clone(), b"ada", 5), begin(unnamed, b"ada", 6)), ((4, 3), (5, 3)), "nobody knows which station");
+    assert!(sessions.take(&[1; STATE_BYTES], [10, 0, 0, 1].into()).is_none() && sessions.take(&[2; STATE_BYTES], [10, 0, 0, 1].into()).is_some());
+    sessions.expire(now + SILENCE_LIMIT + Duration::from_secs(1));
+    assert!(sessions.is_empty() && sessions.of_station.is_empty() && sessions.of_nas.is_empty());
+}
+
+#[test]
 fn nobody_fills_the_table_for_others() {
     let (mut sessions, now) = (Sessions::default(), Duration::from_secs(1000));
     let begun = |sessions: &mut Sessions, nas: [u8; 4], number: u64| {
-        let mut session = Session::begin(nas.into(), Box::default(), &[2, 1, 0, 4], now);
+        let mut session = Session::begin(Place { nas: nas.into(), station: Box::default() }, Box::default(), &[2, 1, 0, 4], now);
         session.state[..8].copy_from_slice(&number.to_be_bytes());
         session.state[8..12].copy_from_slice(&nas);
         sessions.keep(session, now);
