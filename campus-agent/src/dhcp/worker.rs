@@ -32,7 +32,7 @@ pub(super) struct Worker {
     pub(super) desk: Desk,
     pub(super) whereabouts: watch::Receiver<Whereabouts>,
     /// The time that leases run by.
-    pub(super) lease_clock: TrustedClock,
+    pub(super) lease_clock: Arc<TrustedClock>,
     /// The time that people are told.
     pub(super) clock: Arc<TrustedClock>,
     pub(super) spool: Spool,

@@ -13,7 +13,7 @@ use super::lend::Lender;
 use super::message::Message;
 use super::strangers::{Note, Strangers};
 use crate::snapshot::View;
-use crate::words::{NodeId, UnixMillis};
+use crate::words::{DomainName, NodeId, UnixMillis};
 use ipnet::Ipv4Net;
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -40,6 +40,16 @@ pub struct Desk {
     in_use: BTreeMap<Ipv4Addr, UnixMillis>,
     /// Records can be written.
     lends: bool,
+    names: NamesOfOthers,
+}
+
+/// Whether a name is somebody's already: what only DNS knows.
+struct NamesOfOthers(Box<dyn Fn(&DomainName) -> bool + Send>);
+
+impl std::fmt::Debug for NamesOfOthers {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("NamesOfOthers")
+    }
 }
 
 impl Desk {
@@ -55,7 +65,14 @@ impl Desk {
             exhausted: BTreeMap::new(),
             in_use: BTreeMap::new(),
             lends: true,
+            names: NamesOfOthers(Box::new(|_| false)),
         }
+    }
+
+    /// The same, which gives no machine a name that is another's by this.
+    pub fn with_names_of_others(mut self, is_taken: impl Fn(&DomainName) -> bool + Send + 'static) -> Self {
+        self.names = NamesOfOthers(Box::new(is_taken));
+        self
     }
 
     /// Answers one packet. The reply, if any, is left in `out`. Where [`Desk::take_record`] then gives a record, the reply must not go
@@ -93,6 +110,11 @@ impl Desk {
     /// What must be on disk before the reply goes out.
     pub fn take_record(&mut self) -> Option<Lease> {
         self.record.take()
+    }
+
+    /// Whether a client can be called so now.
+    pub(super) fn is_free(&self, name: &DomainName, client: &[u8], now: UnixMillis) -> bool {
+        !self.leases.is_named(name, client, now) && !(self.names.0)(name)
     }
 
     /// What is to be told upwards.

@@ -1,6 +1,7 @@
 use super::base::{Base, Damaged, KeyAndValue};
 use super::row::{RowRef, Rows, RowsError, Table};
 use super::{Change, Feed};
+use super::beside::Beside;
 use crate::words::{Epoch, Generation};
 use foldhash::fast::FixedState;
 use std::collections::BTreeMap;
@@ -20,6 +21,7 @@ pub struct View {
     /// Of the tables that keep their order.
     ordered: Ordered,
     row_count: u64,
+    beside: Beside,
 }
 
 type Overlay = imbl::GenericHashMap<OverlayKey, Option<Arc<[u8]>>, FixedState, imbl::shared_ptr::DefaultSharedPtr>;
@@ -58,6 +60,7 @@ impl View {
             overlay: Overlay::with_hasher(FixedState::default()),
             ordered: Ordered::new(),
             base,
+            beside: Beside::default(),
         }
     }
 
@@ -181,6 +184,16 @@ impl View {
     /// How many rows stand in the overlay: what a new base would fold in.
     pub fn overlay_len(&self) -> usize {
         self.overlay.len() + self.ordered.len()
+    }
+
+    /// What this box itself knows, beside what was signed; it is part of no digest, and of none of the rows above.
+    pub fn beside(&self) -> &Beside {
+        &self.beside
+    }
+
+    /// The same with this beside it.
+    pub fn with_beside(&self, beside: Beside) -> Self {
+        Self { beside, ..self.clone() }
     }
 
     pub(super) fn at(mut self, epoch: Epoch, generation: Generation) -> Self {

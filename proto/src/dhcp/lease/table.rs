@@ -1,6 +1,6 @@
 use super::record::{Lease, LeaseState};
 use crate::dhcp::policy::Share;
-use crate::words::UnixMillis;
+use crate::words::{DomainName, UnixMillis};
 use ipnet::Ipv4Net;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::Ipv4Addr;
@@ -31,6 +31,8 @@ pub struct Ground<'a> {
 #[derive(Debug, Default)]
 pub struct Leases {
     pools: BTreeMap<Ipv4Net, Pool>,
+    /// Under which name an address was lent last; what of it still holds its lease says.
+    names: HashMap<DomainName, Ipv4Addr>,
     /// Two of the subnets overlap: one was cut anew, and some of its leases are not yet where they belong.
     is_mixed: bool,
     /// Before this an address of which nothing is known is lent to nobody.
@@ -84,6 +86,7 @@ impl Leases {
     /// Takes a record of the log back, in the order in which they were written.
     pub fn restore(&mut self, lease: Lease) {
         self.know(lease.net);
+        self.note_name(&lease);
         self.pools.entry(lease.net).or_default().put(lease);
     }
 
@@ -135,6 +138,25 @@ impl Leases {
         pool.slots.get(pool.of_client.get(client)?)?.lease.as_ref().filter(|lease| lease.client == client)
     }
 
+    /// Whether another client has this name now.
+    pub fn is_named(&self, name: &DomainName, but: &[u8], now: UnixMillis) -> bool {
+        let Some(address) = self.names.get(name) else { return false };
+        let slots = self.pools.iter().filter(|(net, _)| net.contains(address)).filter_map(|(_, pool)| pool.slots.get(address));
+        let mut leases = slots.filter_map(|slot| slot.lease.as_ref());
+        leases.any(|lease| lease.name.as_ref() == Some(name) && lease.client != but && lease.state == LeaseState::Active && lease.until > now)
+    }
+
+    /// An address has one name, or none.
+    fn note_name(&mut self, lease: &Lease) {
+        let before = self.of_address(lease.net, lease.address).and_then(|before| before.name.clone());
+        if let Some(before) = before.filter(|before| Some(before) != lease.name.as_ref() && self.names.get(before) == Some(&lease.address)) {
+            self.names.remove(&before);
+        }
+        if let Some(name) = &lease.name {
+            self.names.insert(name.clone(), lease.address);
+        }
+    }
+
     /// The address that a client is offered, held for it for a while: the one it had, the one it asks for, one that nobody had, the one
     /// that nobody has had for longest. `None` where there is none.
     pub fn offer(&mut self, ground: &Ground<'_>, client: &[u8], wish: Option<Ipv4Addr>, now: UnixMillis) -> Option<Ipv4Addr> {
@@ -161,6 +183,7 @@ impl Leases {
         let is_same = |known: &&Lease| known.client == lease.client && known.state == LeaseState::Active && lease.state == LeaseState::Active;
         let told = self.of_address(lease.net, lease.address).filter(is_same).map(|known| known.until);
         let lease = Lease { until: told.map_or(lease.until, |told| told.max(lease.until)), ..lease };
+        self.note_name(&lease);
         self.pools.entry(lease.net).or_default().put(lease.clone());
         lease
     }
@@ -187,7 +210,7 @@ impl Leases {
 
     fn end(&mut self, net: Ipv4Net, client: &[u8], address: Ipv4Addr, (state, until): (LeaseState, UnixMillis), at: UnixMillis) -> Option<Lease> {
         let lease = self.of_address(net, address).filter(|lease| lease.client == client && lease.state == LeaseState::Active)?;
-        let ended = Lease { state, at, until, told: at, ..lease.clone() };
+        let ended = Lease { state, at, until, told: at, name: None, ..lease.clone() };
         Some(self.grant(ended))
     }
 }
