@@ -50,8 +50,16 @@ impl Committer {
     pub(super) fn start(log: LeaseLog, names: Names, delivery: Delivery, counters: Arc<Counters>, spool: Spool) -> io::Result<Self> {
         let (jobs, waiting) = sync_channel(QUEUE_LIMIT);
         let is_failing = Arc::new(AtomicBool::new(false));
-        let writer =
-            Writer { log, names, delivery, counters: Arc::clone(&counters), spool, is_failing: Arc::clone(&is_failing), is_told: false, is_compacting_told: false };
+        let writer = Writer {
+            log,
+            names,
+            delivery,
+            counters: Arc::clone(&counters),
+            spool,
+            is_failing: Arc::clone(&is_failing),
+            is_told: false,
+            is_compacting_told: false,
+        };
         std::thread::Builder::new().name("leases".to_owned()).spawn(move || writer.run(&waiting))?;
         Ok(Self { jobs, counters, is_failing, tried: UnixMillis(0) })
     }

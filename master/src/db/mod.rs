@@ -33,6 +33,7 @@ pub mod holders;
 pub mod holds;
 pub mod hosts;
 pub mod leases;
+pub mod machines;
 pub mod moves;
 pub mod nas;
 pub mod nodes;

@@ -4,7 +4,7 @@
 
 use super::network_sessions::{NetworkSession, from_mac};
 use super::whohad::{WhoHad, who_had};
-use super::{Host, Problem, Refusal, Sight, boot, host_by_name, numbers, organisation, records, zones};
+use super::{Host, Problem, Refusal, Sight, boot, host_by_name, machines, numbers, organisation, records, zones};
 use crate::db::{DbError, holders, hosts, subnets, timeline};
 use holdfast_proto::words::{DomainName, HostName, Mac, Subnet};
 use serde::Serialize;
@@ -37,7 +37,7 @@ pub struct Explained {
 /// One thing that is known.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct Fact {
-    /// What it is about: `dns`, `boot`, `subnet`, `host`, `before`, `session`, `seen`, `report`, `call`.
+    /// What it is about: `dns`, `boot`, `address`, `subnet`, `host`, `before`, `session`, `seen`, `report`, `call`.
     #[schema(value_type = String)]
     pub about: &'static str,
     /// A sentence.
@@ -146,7 +146,7 @@ impl Notes<'_> {
         let mut db = self.pool.acquire().await.map_err(DbError::from)?;
         let names = holders::hosts_with_mac(&mut db, &mac.to_string()).await?;
         if names.is_empty() {
-            self.add("boot", format!("no host has the hardware address {mac}: BOOTP and DHCP have no entry for it and do not answer it"));
+            self.add("boot", format!("no host has the hardware address {mac}: BOOTP and DHCP have no entry for it, and it gets at most an address on loan"));
             let last = holders::last_with_mac(&mut db, &mac.to_string()).await?.filter(|_| self.sees_all());
             if let Some((host, ordinal, at)) = last {
                 let name = holders::name_of(&mut db, host, ordinal).await?.unwrap_or_else(|| "a host that is gone".to_owned());
@@ -154,7 +154,12 @@ impl Notes<'_> {
             }
         }
         let sessions = if self.sees_all() { from_mac(&mut db, mac, SESSIONS_TOLD as i64).await? } else { vec![] };
+        let registered = holders::subnets_with_mac(&mut db, &mac.to_string()).await?;
+        let why = if self.sees_all() { machines::why(&mut db, mac, &registered).await? } else { vec![] };
         drop(db);
+        for says in why {
+            self.add("address", says);
+        }
         for name in names {
             self.host(&name).await?;
         }

@@ -8,15 +8,17 @@
 use super::answer::{Decided, Outcome, Peer, Reason, decide};
 use super::code;
 use super::cover::Sightings;
+use super::ended::{self, ENDED};
 use super::lease::{Lease, Leases};
 use super::lend::Lender;
 use super::message::Message;
 use super::strangers::{Note, Strangers};
+use super::table::subnet_of_key;
 use crate::snapshot::View;
-use crate::words::{DomainName, NodeId, UnixMillis};
+use crate::words::{DomainName, Epoch, Generation, NodeId, UnixMillis};
 use ipnet::Ipv4Net;
-use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 
 /// How often it is told that a share has no address left, or that an address is in use by somebody else, in milliseconds.
@@ -41,6 +43,9 @@ pub struct Desk {
     /// Records can be written.
     lends: bool,
     names: NamesOfOthers,
+    /// The generation whose orders were heeded, and those that were: one that stays in the rows ends no later lease.
+    heeded: Option<(Epoch, Generation)>,
+    ended: BTreeSet<(Ipv4Addr, Vec<u8>)>,
 }
 
 /// Whether a name is somebody's already: what only DNS knows.
@@ -66,6 +71,8 @@ impl Desk {
             in_use: BTreeMap::new(),
             lends: true,
             names: NamesOfOthers(Box::new(|_| false)),
+            heeded: None,
+            ended: BTreeSet::new(),
         }
     }
 
@@ -95,6 +102,28 @@ impl Desk {
             self.tell_in_use(address, &request, now);
         }
         outcome.unwrap_or_else(Outcome::Silent)
+    }
+
+    /// Ends the leases that the rows say are to end: the records for the disk. Costs nothing while the rows are the same; while records
+    /// cannot be written nothing is ended.
+    pub fn heed(&mut self, view: &View, now: UnixMillis) -> Vec<Lease> {
+        let at = (view.epoch(), view.generation());
+        if self.heeded == Some(at) || !self.lends {
+            return Vec::new();
+        }
+        self.heeded = Some(at);
+        let nets: Vec<Ipv4Net> = view.iter(ENDED).filter_map(|row| subnet_of_key(row.ok()?.0)).collect();
+        let orders: Vec<(Ipv4Net, (Ipv4Addr, Vec<u8>))> =
+            nets.into_iter().flat_map(|net| ended::of(view, net).unwrap_or_default().into_iter().map(move |order| (net, order))).collect();
+        self.ended.retain(|known| orders.iter().any(|(_, order)| order == known));
+        let mut records = Vec::new();
+        for (net, order) in orders {
+            if self.ended.insert(order.clone()) {
+                self.leases.know(net);
+                records.extend(self.leases.withdraw(net, &order.1, order.0, now));
+            }
+        }
+        records
     }
 
     /// Whether records can be written. Where they cannot, nothing new is offered: a client that took such an offer would wait for

@@ -13,6 +13,7 @@ pub mod code;
 mod compose;
 pub mod cover;
 pub mod desk;
+pub mod ended;
 pub mod lease;
 mod lend;
 pub mod message;

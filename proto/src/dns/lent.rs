@@ -4,8 +4,8 @@
 //! carries its ancestors: a resolver that was told that one of them does not exist would not ask for what is below.
 
 use super::reply::Stop;
-use super::zones::{NODE, Node, NodeRef, Place, RrSet};
 use super::rtype;
+use super::zones::{NODE, Node, NodeRef, Place, RrSet};
 use crate::lent::{LENT, LentName, lent_parts};
 use crate::snapshot::{Beside, View};
 use crate::words::{DomainName, NodeId};
@@ -39,7 +39,8 @@ pub fn is_taken(view: &View, own: NodeId, name: &DomainName) -> bool {
 
 /// The rows of a name and of its address: what they are, by owner, without those that only lie above.
 pub fn nodes_of(lent: &LentName) -> [(DomainName, Vec<u8>); 2] {
-    let node = |rtype, rdata: Vec<u8>| Node { place: Place::Inside, apex_labels: 0, rrsets: vec![RrSet { rtype, ttl: lent.ttl, rdatas: vec![rdata] }] }.encode();
+    let node =
+        |rtype, rdata: Vec<u8>| Node { place: Place::Inside, apex_labels: 0, rrsets: vec![RrSet { rtype, ttl: lent.ttl, rdatas: vec![rdata] }] }.encode();
     let reverse = DomainName::reverse_of(IpAddr::V4(lent.address));
     [(lent.name.clone(), node(rtype::A, lent.address.octets().to_vec())), (reverse, node(rtype::PTR, lent.name.wire().to_vec()))]
 }

@@ -1,7 +1,7 @@
 use super::base::{Base, Damaged, KeyAndValue};
+use super::beside::Beside;
 use super::row::{RowRef, Rows, RowsError, Table};
 use super::{Change, Feed};
-use super::beside::Beside;
 use crate::words::{Epoch, Generation};
 use foldhash::fast::FixedState;
 use std::collections::BTreeMap;

@@ -167,7 +167,19 @@ fn policy() -> PolicyRow {
 fn lease() -> Lease {
     let (at, until) = (UnixMillis(1_799_999_000_000), UnixMillis(1_800_001_000_000));
     let client = [&[61, 1][..], &MAC].concat();
-    Lease { state: LeaseState::Active, net: net(), address: HOST, at, until, client, htype: 1, chaddr: MAC.to_vec(), host_name: b"pc".to_vec(), told: at, name: None }
+    Lease {
+        state: LeaseState::Active,
+        net: net(),
+        address: HOST,
+        at,
+        until,
+        client,
+        htype: 1,
+        chaddr: MAC.to_vec(),
+        host_name: b"pc".to_vec(),
+        told: at,
+        name: None,
+    }
 }
 
 fn compose(changes: Vec<Change>) -> View {

@@ -20,6 +20,8 @@ pub enum LeaseState {
     Released = 1,
     /// Somebody else uses it, says a client; until then it is lent to nobody.
     Declined = 2,
+    /// An administrator ended it. Its client may not know and use it until then; so long it is lent to nobody.
+    Withdrawn = 3,
 }
 
 /// One address and its client; also the record of the log.
@@ -80,7 +82,7 @@ impl Lease {
         if *version != WITHOUT_TOLD {
             (told, rest) = rest.split_first_chunk().ok_or(RecordError)?;
         }
-        let state = [LeaseState::Active, LeaseState::Released, LeaseState::Declined].get(usize::from(*state)).copied();
+        let state = [LeaseState::Active, LeaseState::Released, LeaseState::Declined, LeaseState::Withdrawn].get(usize::from(*state)).copied();
         let address = Ipv4Addr::new(*a, *b, *c, *d);
         let client = take(&mut rest)?;
         let (htype, mut rest) = rest.split_first().ok_or(RecordError)?;

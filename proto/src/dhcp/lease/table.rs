@@ -65,8 +65,9 @@ struct Slot {
 }
 
 impl Slot {
-    fn is_declined(&self) -> bool {
-        self.lease.as_ref().is_some_and(|lease| lease.state == LeaseState::Declined)
+    /// Nobody is to have it, its last client neither.
+    fn is_barred(&self) -> bool {
+        self.lease.as_ref().is_some_and(|lease| matches!(lease.state, LeaseState::Declined | LeaseState::Withdrawn))
     }
 }
 
@@ -208,6 +209,13 @@ impl Leases {
         self.end(net, client, address, (LeaseState::Declined, UnixMillis(now.0.saturating_add(DECLINED_FOR_MS))), now)
     }
 
+    /// An administrator ends a client's lease: it is renewed no more, and the address is nobody's until the client can no longer believe
+    /// that it has it. `None` where the client has no such lease.
+    pub fn withdraw(&mut self, net: Ipv4Net, client: &[u8], address: Ipv4Addr, now: UnixMillis) -> Option<Lease> {
+        let until = self.of_address(net, address)?.until;
+        if until <= now { None } else { self.end(net, client, address, (LeaseState::Withdrawn, until), now) }
+    }
+
     fn end(&mut self, net: Ipv4Net, client: &[u8], address: Ipv4Addr, (state, until): (LeaseState, UnixMillis), at: UnixMillis) -> Option<Lease> {
         let lease = self.of_address(net, address).filter(|lease| lease.client == client && lease.state == LeaseState::Active)?;
         let ended = Lease { state, at, until, told: at, name: None, ..lease.clone() };
@@ -218,12 +226,12 @@ impl Leases {
 impl Pool {
     fn put(&mut self, lease: Lease) {
         let guard = match lease.state {
-            LeaseState::Active => GUARD_LEAST_MS.max(lease.until.0.saturating_sub(lease.at.0) / GUARD_SHARE),
+            LeaseState::Active | LeaseState::Withdrawn => GUARD_LEAST_MS.max(lease.until.0.saturating_sub(lease.at.0) / GUARD_SHARE),
             LeaseState::Released | LeaseState::Declined => 0,
         };
         let (address, free_at) = (lease.address, UnixMillis(lease.until.0.saturating_add(guard)));
         self.forget(address);
-        if lease.state != LeaseState::Declined {
+        if !matches!(lease.state, LeaseState::Declined | LeaseState::Withdrawn) {
             self.of_client.insert(lease.client.clone(), address);
         }
         self.free_at.insert((free_at, address));
@@ -250,7 +258,7 @@ impl Pool {
         match self.slots.get(&address) {
             // It is held already, and for longer.
             Some(slot) if slot.client == client && slot.free_at > until => return,
-            Some(slot) if slot.client == client && !slot.is_declined() => self.set_free_at(address, until),
+            Some(slot) if slot.client == client && !slot.is_barred() => self.set_free_at(address, until),
             // What was known of it is no more: the address is promised to somebody else, or its quarantine is over.
             _ => {
                 self.forget(address);
@@ -278,7 +286,7 @@ impl Pool {
 
     /// Of an address of which nothing is known it is certain, or not, that nobody has it.
     fn is_open_to(&self, address: Ipv4Addr, client: &[u8], now: UnixMillis, is_certain: bool) -> bool {
-        self.slots.get(&address).map_or(is_certain, |slot| slot.free_at <= now || (slot.client == client && !slot.is_declined()))
+        self.slots.get(&address).map_or(is_certain, |slot| slot.free_at <= now || (slot.client == client && !slot.is_barred()))
     }
 
     fn fresh_one(&mut self, ground: &Ground<'_>) -> Option<Ipv4Addr> {

@@ -75,6 +75,26 @@ fn the_record_is_golden() {
 }
 
 #[test]
+fn a_lease_that_was_ended_for_its_client_is_nobodys_until_it_would_have_ended() {
+    let (mut leases, shares) = (Leases::default(), [share(10, 11)]);
+    let ground = Ground { net: net(), shares: &shares, taken: &[] };
+    take(&mut leases, &shares, 1, None, START);
+    assert_eq!(leases.withdraw(net(), &[2], address(10), UnixMillis(START)), None, "another's");
+    let ended = leases.withdraw(net(), &[1], address(10), UnixMillis(START + 1)).unwrap();
+    assert_eq!((ended.state, ended.until), (LeaseState::Withdrawn, UnixMillis(START + HOUR_MS)));
+    assert_eq!(Lease::decode(&ended.encode()), Ok(ended.clone()));
+    assert_eq!(leases.withdraw(net(), &[1], address(10), UnixMillis(START + 2)), None, "once");
+    let mut restarted = Leases::default();
+    restarted.restore(ended);
+    for leases in [&mut leases, &mut restarted] {
+        assert!(!leases.is_open_to(&ground, &[1], address(10), UnixMillis(START + 2)), "its client is refused");
+        assert_eq!(take(leases, &shares, 1, Some(address(10)), START + 2), Some(11), "and gets another one");
+        assert_eq!(take(leases, &shares, 2, None, START + HOUR_MS), None, "the client may have a slow clock");
+        assert_eq!(take(leases, &shares, 2, None, START + HOUR_MS + HOUR_MS / 100), Some(10));
+    }
+}
+
+#[test]
 fn a_name_is_its_clients_while_the_lease_runs() {
     let mut leases = Leases::default();
     let name: crate::words::DomainName = "pc7.dyn".parse().unwrap();
