@@ -173,9 +173,14 @@ pub(super) fn outbox_key(feed: Feed, table: Table, key: &[u8]) -> Option<OutboxK
     Some(OutboxKey { subject: subject.to_owned(), key })
 }
 
-/// Whether a row differs between generations with the same data: serials rise, and data keys are wrapped anew.
+/// Whether a table says what agents do, so that nobody can enter it again.
+pub(super) fn is_agents(feed: Feed, table: Table) -> bool {
+    feed.kind == Kind::Zone && table == LENT
+}
+
+/// Whether a row differs between generations with the same data: serials rise, data keys are wrapped anew, and leases come and go.
 pub(super) fn is_aside(feed: Feed, table: Table) -> bool {
-    table == WRAPPED_KEYS || (feed.kind == Kind::Zone && table == ZONE)
+    table == WRAPPED_KEYS || (feed.kind == Kind::Zone && table == ZONE) || is_agents(feed, table)
 }
 
 /// Whether a row differs only in the data key of its secret: whether the secret is another one nobody can tell from outside.
