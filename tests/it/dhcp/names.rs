@@ -83,14 +83,14 @@ fn a_leased_machine_is_found_by_name_at_once_cut_off_or_not_and_over_a_cold_boot
 fn a_name_that_is_a_hosts_is_no_machines_and_the_zone_stays_while_it_is_used() {
     let Some(lab) = two_campuses("names of hosts and of leased machines") else { return };
     let (network, admin) = (lab.network(), named_pool(&lab));
+    let refused = admin.holdfast(&["zone", "del", ZONE]).unwrap_err().to_string();
+    assert!(refused.contains("--lease-zone none"), "{refused}");
     admin.holdfast(&["host", "add", "printer.dyn.uni.example", "--address", "10.1.4.99", "--wait"]).unwrap();
     let host = Some(network.at(Place::Host(NORTH)));
     network.replace_machine(Place::Host(NORTH), "02:00:00:00:aa:01").unwrap();
     let lease = udhcpc(host, 5, &["-x", "hostname:printer"]).unwrap().expect("a lease");
     assert!(lease.word("hostname").starts_with("dhcp-10-1-6-"), "{:?}", lease.words);
     assert_eq!(asked(network, NORTH, "printer.dyn.uni.example").1.len(), 1);
-    let refused = admin.holdfast(&["zone", "del", ZONE]).unwrap_err().to_string();
-    assert!(refused.contains("--lease-zone none"), "{refused}");
     let refused = admin.holdfast(&["subnet", "set", "10.1.4.0/22", "--lease-zone", "dyn.elsewhere.example"]).unwrap_err().to_string();
     assert!(refused.contains("there is no zone dyn.elsewhere.example"), "{refused}");
     admin.holdfast(&["subnet", "set", "10.1.4.0/22", "--lease-zone", "none", "--wait"]).unwrap();
