@@ -3,8 +3,9 @@
 use super::{
     Failure,
     arguments::{Output, Wish},
-    client::{Client, encode},
-    organisation::change,
+    client::{Client, Question, encode},
+    host::wish_query,
+    print,
     space::all,
 };
 use clap::Subcommand;
@@ -46,7 +47,11 @@ pub(super) fn lease(client: &Client, output: Output, command: LeaseCommand) -> R
             let query = subnet.map(|subnet| ("subnet", subnet)).into_iter().collect();
             all(client, output, "/leases", query, &COLUMNS)
         }
-        LeaseCommand::Release { ip, wish } => change(client, output, Method::POST, &format!("/leases/{}/release", encode(&ip)), None, &wish),
+        LeaseCommand::Release { ip, wish } => {
+            let path = format!("/leases/{}/release", encode(&ip));
+            let answer = client.ask(Method::POST, Question { path: &path, query: wish_query(&wish), ..Question::default() })?;
+            print::result(output, &answer.body, print::written)
+        }
         LeaseCommand::History { ip, mac } => {
             let query = [("ip", ip), ("mac", mac)].into_iter().filter_map(|(name, text)| Some((name, text?))).collect();
             all(client, output, "/leases/history", query, &COLUMNS)
