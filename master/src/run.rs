@@ -98,7 +98,7 @@ pub async fn serve(config: Config, metrics: PrometheusHandle) -> anyhow::Result<
     let (tasks_stop, stopped) = watch::channel(false);
     let mut tasks = JoinSet::new();
     tasks.spawn(control::pulse(keys.clone(), published.latest.clone(), now, pulse));
-    let (noting, lines) = (pool.clone(), connected.clone());
+    let (noting, lines, gone) = (pool.clone(), connected.clone(), connected.clone());
     tasks.spawn(async move { match ledger.write(noting, lines).await {} });
     let served = served_reader(pool.clone(), connected.clone(), published.latest, &mut tasks);
     let (away, looking) = follow_database(pool.clone());
@@ -107,7 +107,7 @@ pub async fn serve(config: Config, metrics: PrometheusHandle) -> anyhow::Result<
         away,
         pool: pool.clone(),
         served,
-        boxes: Some(Boxes { keys: keys.clone(), lines: Arc::new(move || connected.nodes()) }),
+        boxes: Some(Boxes { keys: keys.clone(), lines: Arc::new(move || connected.nodes()), gone_since: Arc::new(move |node| gone.gone_since(node)) }),
         halt: halt_reader(published.halt),
         snapshots,
         auditor: auditor.clone(),

@@ -1,6 +1,6 @@
 //! Who may do what, tried on every path into the master: single requests, imports, rollbacks, forms; and who comes in at all.
 
-mod door;
+pub mod door;
 mod roles;
 
 use door::{House, Who, area, code, host};

@@ -18,6 +18,7 @@ mod house;
 mod masters;
 mod openapi;
 mod organisation;
+mod pages;
 mod publisher;
 mod reports;
 mod resolver;

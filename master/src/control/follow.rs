@@ -3,7 +3,7 @@ use super::canary::Gate;
 use super::gate::News;
 use super::line::{Line, Output, accounting_ack, leases_ack, report_ack};
 use crate::db::{DbError, nodes};
-use chrono::Utc;
+use chrono::{DateTime, Utc};
 use holdfast_proto::control::control_server::Control as ControlService;
 use holdfast_proto::control::{Accounting, FromAgent, FromMaster, Leases, Report, TrustUpdate, from_agent, from_master};
 use holdfast_proto::snapshot::{Feed, Sealed};
@@ -26,6 +26,8 @@ const DATABASE_PATIENCE: Duration = Duration::from_secs(1);
 #[derive(Debug, Clone, Default)]
 pub struct Connected {
     lines: Arc<Mutex<BTreeMap<NodeId, u64>>>,
+    /// When lines ended that nobody holds any more.
+    gone: Arc<Mutex<BTreeMap<NodeId, DateTime<Utc>>>>,
     /// Counts lines. No number comes a second time: an old line that lingers must not be taken for a new one.
     numbers: Arc<AtomicU64>,
     /// Counts acknowledgements: whoever waits for an agent to serve something waits for this.
@@ -38,6 +40,11 @@ impl Connected {
     /// The agents with a line.
     pub fn nodes(&self) -> Vec<NodeId> {
         self.lines.lock().unwrap_or_else(PoisonError::into_inner).keys().copied().collect()
+    }
+
+    /// Since when an agent has no line. Nothing while it has one, and of one that had none since this master started.
+    pub fn gone_since(&self, node: NodeId) -> Option<DateTime<Utc>> {
+        self.gone.lock().unwrap_or_else(PoisonError::into_inner).get(&node).copied()
     }
 
     /// Moves whenever an agent acknowledged something.
@@ -54,6 +61,7 @@ impl Connected {
         let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
         let number = self.numbers.fetch_add(1, Ordering::Relaxed) + 1;
         lines.insert(node, number);
+        self.gone.lock().unwrap_or_else(PoisonError::into_inner).remove(&node);
         metrics::gauge!("holdfast_agents_connected").set(lines.len() as f64);
         Place { connected: self.clone(), node, number }
     }
@@ -75,6 +83,7 @@ impl Drop for Place {
         let mut lines = self.connected.lines.lock().unwrap_or_else(PoisonError::into_inner);
         if lines.get(&self.node) == Some(&self.number) {
             lines.remove(&self.node);
+            self.connected.gone.lock().unwrap_or_else(PoisonError::into_inner).insert(self.node, Utc::now());
         }
         metrics::gauge!("holdfast_agents_connected").set(lines.len() as f64);
     }

@@ -229,6 +229,35 @@ pub async fn with_lines(db: impl PgExecutor<'_>, name: Option<&str>) -> Result<V
     Ok(rows.fetch_all(db).await?)
 }
 
+/// An agent as the strip of campuses shows it.
+#[derive(Debug, Clone)]
+pub struct StandingRow {
+    /// Its identity.
+    pub id: Uuid,
+    /// Its name.
+    pub name: String,
+    /// The campus it serves.
+    pub campus: Option<String>,
+    /// The newest generation of the zone feed that it serves.
+    pub applied: Option<i64>,
+}
+
+/// Every agent that is in, by campus and name.
+pub async fn standing(db: impl PgExecutor<'_>) -> Result<Vec<StandingRow>, DbError> {
+    let zone = Feed::ZONE;
+    let rows = query_as!(
+        StandingRow,
+        r#"select n.id, n.name, c.name as "campus?", (select max(s.generation) from publish.served s
+             where s.node_id = n.id and (s.kind, s.family, s.cut) = ($1, $2, $3)) as applied
+           from publish.node n left join org.campus c on c.id = n.campus_id
+           where n.role = 'agent' and n.revoked_at is null order by c.name nulls last, n.name"#,
+        zone.kind as i16,
+        zone.scope.family as i16,
+        zone.scope.cut as i32
+    );
+    Ok(rows.fetch_all(db).await?)
+}
+
 /// How far a box has a feed.
 #[derive(Debug, Clone)]
 pub struct PositionRow {

@@ -30,6 +30,7 @@ use crate::feed::Feed;
 use crate::keys::Keys;
 use crate::snapshots::Snapshots;
 use axum::{Router, extract::State, middleware, response::IntoResponse, routing::get};
+use chrono::{DateTime, Utc};
 use holdfast_proto::snapshot::DataKey;
 use holdfast_proto::words::NodeId;
 use http::{StatusCode, header};
@@ -44,6 +45,8 @@ pub struct Boxes {
     pub keys: watch::Receiver<Arc<Keys>>,
     /// Which boxes hold a line now.
     pub lines: Arc<dyn Fn() -> Vec<NodeId> + Send + Sync>,
+    /// Since when a box without a line has none, where that is known.
+    pub gone_since: Arc<dyn Fn(NodeId) -> Option<DateTime<Utc>> + Send + Sync>,
 }
 
 /// What the doors need to know.

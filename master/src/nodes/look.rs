@@ -1,6 +1,7 @@
 //! The boxes as people see them.
 
 use super::NodeError;
+pub use crate::db::nodes::StandingRow as Standing;
 use crate::db::nodes::{self as db, NodeLineRow};
 use crate::keys::{Keys, ceremony::authority_name};
 use chrono::{DateTime, Utc};
@@ -76,6 +77,11 @@ pub struct CertificateObject {
     /// What it is good for now.
     #[schema(value_type = String)]
     pub state: &'static str,
+}
+
+/// Every agent that is in, by campus, with how far it has the zone feed.
+pub async fn standing(pool: &PgPool) -> Result<Vec<Standing>, NodeError> {
+    Ok(db::standing(pool).await?)
 }
 
 /// Every box, by name.

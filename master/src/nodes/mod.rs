@@ -9,7 +9,7 @@ mod revoked;
 mod token;
 mod worklist;
 
-pub use look::{CertificateObject, NodeObject, NodePosition, certificates, list, show};
+pub use look::{CertificateObject, NodeObject, NodePosition, Standing, certificates, list, show, standing};
 pub use revoked::{Revoked, follow};
 pub use token::{NewToken, TokenError, issue_token, secret_hash};
 pub use worklist::{Exposed, WorkList, await_rotation, revoke};

@@ -56,7 +56,7 @@ struct Said {
 async fn account(app: &App, visitor: &Visitor, said: Said) -> Result<Response, Refused> {
     let session = if let Via::Session { id, .. } = visitor.via { Some(id) } else { None };
     page(AccountPage {
-        frame: Frame::of(app, visitor),
+        frame: Frame::of(app, visitor, "account").await?,
         session,
         second_factor: factors::totp(&app.pool, visitor.id).await?.is_some_and(|totp| totp.confirmed),
         recovery_left: factors::recovery_left(&app.pool, visitor.id).await?,

@@ -1,6 +1,13 @@
 //! Adding, editing and deleting a host: preview first, then save; what was changed after a preview is previewed again.
 
-use super::{Frame, Person, Refused, effects, form::HostForm, hosts::find, page};
+use super::{
+    Frame, Person, Refused,
+    ask::{Pairs, given},
+    effects,
+    form::HostForm,
+    hosts::find,
+    page,
+};
 use crate::{
     http::{App, FieldError, Problem, api::read_draft, session::Visitor},
     inventory::{self, Applied, Edit, Effects, Host, HostDraft, Version},
@@ -8,13 +15,10 @@ use crate::{
 use askama::Template;
 use axum::{
     Form,
-    extract::{Path, State},
+    extract::{Path, Query, State},
     response::{IntoResponse, Redirect, Response},
 };
 use http::StatusCode;
-
-/// The fields of a form, in order.
-type Pairs = Vec<(String, String)>;
 
 #[derive(Template)]
 #[template(path = "edit.html")]
@@ -32,11 +36,11 @@ pub(super) struct EditPage {
 }
 
 impl EditPage {
-    fn new(app: &App, visitor: &Visitor, host: Option<&Host>, form: HostForm) -> Self {
+    async fn new(app: &App, visitor: &Visitor, host: Option<&Host>, form: HostForm) -> Result<Self, Refused> {
         let old_name = host.map(|host| host.draft.name.to_string());
         let place = old_name.as_ref().map_or_else(|| "/hosts".to_owned(), |name| format!("/hosts/{name}"));
-        Self {
-            frame: Frame::of(app, visitor),
+        Ok(Self {
+            frame: Frame::of(app, visitor, "hosts").await?,
             action: if host.is_some() { format!("{place}/edit") } else { "/hosts/new".into() },
             back: place,
             old_name,
@@ -46,7 +50,7 @@ impl EditPage {
             loose: vec![],
             effects: None,
             previewed: String::new(),
-        }
+        })
     }
 
     fn with_errors(mut self, errors: Vec<FieldError>) -> Result<Response, Refused> {
@@ -67,13 +71,30 @@ fn stamp(host: &Host) -> String {
     format!("{}-{}", host.id.simple(), host.version.0)
 }
 
-pub(super) async fn new_form(State(app): State<App>, Person(visitor): Person) -> Result<Response, Refused> {
-    page(EditPage::new(&app, &visitor, None, HostForm::empty()))
+/// Where a new host is to be: an address that somebody picked.
+#[derive(Debug, Default, serde::Deserialize)]
+pub(super) struct Picked {
+    #[serde(default)]
+    address: String,
+    #[serde(default)]
+    mac: String,
+    /// A host that it shall be like.
+    like: Option<String>,
+}
+
+pub(super) async fn new_form(State(app): State<App>, Person(visitor): Person, Query(picked): Query<Picked>) -> Result<Response, Refused> {
+    let mut form = match &picked.like {
+        Some(name) => HostForm::like(&find(&app, &visitor, name).await?.draft),
+        None => HostForm::empty(),
+    };
+    form.interfaces[0].addresses = picked.address;
+    form.interfaces[0].mac = picked.mac;
+    page(EditPage::new(&app, &visitor, None, form).await?)
 }
 
 pub(super) async fn edit_form(State(app): State<App>, Person(visitor): Person, Path(name): Path<String>) -> Result<Response, Refused> {
     let host = find(&app, &visitor, &name).await?;
-    page(EditPage::new(&app, &visitor, Some(&host), HostForm::of(&host.draft)))
+    page(EditPage::new(&app, &visitor, Some(&host), HostForm::of(&host.draft)).await?)
 }
 
 pub(super) async fn new_step(State(app): State<App>, Person(visitor): Person, Form(pairs): Form<Pairs>) -> Result<Response, Refused> {
@@ -97,12 +118,12 @@ async fn step(app: &App, visitor: &Visitor, host: Option<&Host>, pairs: &Pairs) 
     let mut form = HostForm::from_pairs(pairs);
     if given(pairs, "step") == "more" {
         form.interfaces.push(super::form::InterfaceForm::default());
-        return page(EditPage::new(app, visitor, host, form));
+        return page(EditPage::new(app, visitor, host, form).await?);
     }
     let is_save = given(pairs, "step") == "save" && given(pairs, "previewed") == form.fingerprint();
     let draft = read_draft::<HostDraft>(form.to_json(host.map(|host| &host.draft)), &["name"]);
     let reason = form.reason.clone();
-    let edited = EditPage::new(app, visitor, host, form);
+    let edited = EditPage::new(app, visitor, host, form).await?;
     let draft = match draft {
         Ok(draft) => draft,
         Err(problem) => return edited.with_errors(problem.errors),
@@ -131,10 +152,6 @@ fn refused(edited: EditPage, problem: Problem) -> Result<Response, Refused> {
     if problem.errors.is_empty() { Err(problem.into()) } else { edited.with_errors(problem.errors) }
 }
 
-fn given<'a>(pairs: &'a Pairs, name: &str) -> &'a str {
-    pairs.iter().find(|(given, _)| given == name).map_or("", |(_, value)| value)
-}
-
 #[derive(Template)]
 #[template(path = "delete.html")]
 struct DeletePage {
@@ -152,7 +169,7 @@ pub(super) async fn delete_form(State(app): State<App>, Person(visitor): Person,
         Ok(found) => (Some(effects::render(&found)?), None),
         Err(problem) => (None, Some(problem)),
     };
-    page(DeletePage { frame: Frame::of(&app, &visitor), name: host.draft.name.to_string(), version: stamp(&host), effects, problem })
+    page(DeletePage { frame: Frame::of(&app, &visitor, "hosts").await?, name: host.draft.name.to_string(), version: stamp(&host), effects, problem })
 }
 
 pub(super) async fn delete(State(app): State<App>, Person(visitor): Person, Path(name): Path<String>, Form(pairs): Form<Pairs>) -> Result<Response, Refused> {
@@ -168,7 +185,13 @@ pub(super) async fn delete(State(app): State<App>, Person(visitor): Person, Path
     match applied.map_err(Problem::from) {
         Ok(applied) => Ok(Redirect::to(&format!("/hosts?gone={name}&change={}", applied.change_set)).into_response()),
         Err(problem) => {
-            let again = DeletePage { frame: Frame::of(&app, &visitor), name: name.to_string(), version: stamp(&host), effects: None, problem: Some(problem) };
+            let again = DeletePage {
+                frame: Frame::of(&app, &visitor, "hosts").await?,
+                name: name.to_string(),
+                version: stamp(&host),
+                effects: None,
+                problem: Some(problem),
+            };
             Ok((StatusCode::UNPROCESSABLE_ENTITY, page(again)?).into_response())
         }
     }

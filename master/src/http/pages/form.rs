@@ -58,6 +58,15 @@ impl HostForm {
         form
     }
 
+    /// The form of a host like this one: all but what only one host can have.
+    pub(super) fn like(draft: &HostDraft) -> Self {
+        let mut form = Self { name: String::new(), aliases: String::new(), ..Self::of(draft) };
+        for interface in &mut form.interfaces {
+            (interface.addresses, interface.mac) = Default::default();
+        }
+        form
+    }
+
     /// Reads what a browser sends. Fields that the form does not have are ignored: they are buttons.
     pub(super) fn from_pairs(pairs: &[(String, String)]) -> Self {
         let mut form = Self::default();
@@ -191,7 +200,7 @@ fn is_at(pointer: &str, place: &str) -> bool {
     pointer.strip_prefix(place).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
-fn words(text: &str) -> Vec<&str> {
+pub(super) fn words(text: &str) -> Vec<&str> {
     text.split([' ', ',', ';', '\t', '\r', '\n']).filter(|word| !word.is_empty()).collect()
 }
 

@@ -17,6 +17,7 @@ use axum::{
 };
 use chrono::{DateTime, Utc};
 use holdfast_proto::words::HostName;
+use http::header;
 use serde::Deserialize;
 use uuid::Uuid;
 
@@ -56,14 +57,14 @@ pub(super) async fn list(State(app): State<App>, Person(visitor): Person, Query(
         None => None,
     };
     let next = found.next.as_deref().map(seal_cursor);
-    page(HostsPage { frame: Frame::of(&app, &visitor), search, hosts: found.hosts, paged, next, gone: given.gone, follow })
+    page(HostsPage { frame: Frame::of(&app, &visitor, "hosts").await?, search, hosts: found.hosts, paged, next, gone: given.gone, follow })
 }
 
-fn addresses(host: &Host) -> Vec<String> {
+pub(super) fn addresses(host: &Host) -> Vec<String> {
     host.draft.interfaces.iter().flat_map(|interface| &interface.addresses).map(ToString::to_string).collect()
 }
 
-fn macs(host: &Host) -> Vec<String> {
+pub(super) fn macs(host: &Host) -> Vec<String> {
     host.draft.interfaces.iter().filter_map(|interface| interface.mac).map(|mac| mac.to_string()).collect()
 }
 
@@ -95,12 +96,70 @@ pub(super) async fn show(
         Some(change_set) => Some(follow(&app, change_set).await?),
         None => None,
     };
-    page(HostPage { frame: Frame::of(&app, &visitor), host, history, saved: given.saved.is_some(), follow })
+    page(HostPage { frame: Frame::of(&app, &visitor, "hosts").await?, host, history, saved: given.saved.is_some(), follow })
 }
 
 fn facts(host: &Host) -> [(&'static str, &str); 5] {
     let draft = &host.draft;
     [("Location", &draft.location), ("Contact", &draft.contact), ("Machine", &draft.hardware), ("System", &draft.os), ("Comment", &draft.comment)]
+}
+
+/// More hosts than this are for the API and its pages.
+const CSV_LIMIT: usize = 200_000;
+
+/// The hosts of a search as CSV (RFC 4180): one line for each interface.
+pub(super) async fn csv(State(app): State<App>, Person(visitor): Person, Query(given): Query<ListQuery>) -> Result<Response, Refused> {
+    let (sight, search) = (visitor.sight()?, Some(given.search.trim().to_owned()).filter(|text| !text.is_empty()));
+    let mut lines = csv::Writer::from_writer(Vec::new());
+    lines.write_record(["name", "addresses", "mac", "location", "contact", "department", "hardware", "os", "comment"]).map_err(Problem::internal)?;
+    let (mut cursor, mut count) = (None, 0);
+    loop {
+        let found = inventory::host_list(&app.pool, &sight, &HostQuery { search: search.clone(), cursor, limit: 1000, names_only: false }).await?;
+        for host in &found.hosts {
+            for line in csv_lines(host) {
+                lines.write_record(line).map_err(Problem::internal)?;
+            }
+        }
+        count += found.hosts.len();
+        cursor = found.next;
+        if cursor.is_none() || count >= CSV_LIMIT {
+            break;
+        }
+    }
+    let text = lines.into_inner().map_err(Problem::internal)?;
+    Ok(([(header::CONTENT_TYPE, "text/csv; charset=utf-8"), (header::CONTENT_DISPOSITION, "attachment; filename=\"hosts.csv\"")], text).into_response())
+}
+
+fn csv_lines(host: &Host) -> Vec<[String; 9]> {
+    let draft = &host.draft;
+    let line = |addresses: String, mac: String| {
+        let department = draft.department.clone().unwrap_or_default();
+        [
+            draft.name.to_string(),
+            addresses,
+            mac,
+            draft.location.clone(),
+            draft.contact.clone(),
+            department,
+            draft.hardware.clone(),
+            draft.os.clone(),
+            draft.comment.clone(),
+        ]
+        .map(inert)
+    };
+    if draft.interfaces.is_empty() {
+        return vec![line(String::new(), String::new())];
+    }
+    let of = |interface: &crate::inventory::InterfaceDraft| {
+        let addresses: Vec<String> = interface.addresses.iter().map(ToString::to_string).collect();
+        line(addresses.join(" "), interface.mac.map(|mac| mac.to_string()).unwrap_or_default())
+    };
+    draft.interfaces.iter().map(of).collect()
+}
+
+/// A spreadsheet takes what begins so for a formula; in quotes of its own it is text.
+fn inert(text: String) -> String {
+    if text.starts_with(['=', '+', '-', '@', '\t', '\r']) { format!("'{text}") } else { text }
 }
 
 fn hexadecimal(bytes: &[u8]) -> String {
@@ -148,8 +207,23 @@ struct FollowPart {
     done: bool,
 }
 
-async fn follow(app: &App, change_set: Uuid) -> Result<String, Refused> {
+pub(super) async fn follow(app: &App, change_set: Uuid) -> Result<String, Refused> {
     let part = ServedPart::new(app.served.now(change_set).await);
     let done = part.done;
     Ok(FollowPart { change_set, served: part.render()?, done }.render()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::inventory::{HostDraft, Version};
+
+    #[test]
+    fn a_spreadsheet_takes_no_text_for_a_formula() {
+        let mut draft = HostDraft::simple("www.uni.example".parse().unwrap(), None, "10.1.4.7".parse().unwrap());
+        draft.comment = "=HYPERLINK(\"x\")".into();
+        let host = Host { id: Uuid::nil(), version: Version(1), created_at: Utc::now(), updated_at: Utc::now(), draft };
+        let lines = csv_lines(&host);
+        assert_eq!((lines.len(), lines[0][1].as_str(), lines[0][8].as_str()), (1, "10.1.4.7", "'=HYPERLINK(\"x\")"));
+    }
 }

@@ -101,7 +101,7 @@ struct PasswordPage {
 }
 
 pub(super) async fn password_form(State(app): State<App>, Person(visitor): Person) -> Result<Response, Refused> {
-    page(PasswordPage { frame: Frame::of(&app, &visitor), must_change: visitor.must_change, old_problem: None, new_problem: None })
+    page(PasswordPage { frame: Frame::of(&app, &visitor, "account").await?, must_change: visitor.must_change, old_problem: None, new_problem: None })
 }
 
 #[derive(Deserialize)]
@@ -126,7 +126,7 @@ pub(super) async fn change_password(
         Err(problem) if problem.status() == StatusCode::UNPROCESSABLE_ENTITY => {
             let of = |pointer: &str| problem.errors.iter().find(|error| error.pointer == pointer).map(|error| sentence(&error.detail));
             let (old_problem, new_problem) = (of("/old"), of("/new"));
-            let again = page(PasswordPage { frame: Frame::of(&app, &visitor), must_change: visitor.must_change, old_problem, new_problem })?;
+            let again = page(PasswordPage { frame: Frame::of(&app, &visitor, "account").await?, must_change: visitor.must_change, old_problem, new_problem })?;
             Ok((StatusCode::UNPROCESSABLE_ENTITY, again).into_response())
         }
         Err(problem) => Err(problem.into()),

@@ -68,7 +68,7 @@ pub(super) async fn list(State(app): State<App>, Person(visitor): Person, Query(
     visitor.sees_all("who was on the network")?;
     let below = asked.cursor.as_deref().map(open_place).transpose()?;
     let (sessions, next) = network_sessions(&app.pool, &asked.query()?, below, PAGE_LENGTH).await?;
-    page(SessionsPage { frame: Frame::of(&app, &visitor), asked, sessions, next: next.map(seal_place) })
+    page(SessionsPage { frame: Frame::of(&app, &visitor, "nas").await?, asked, sessions, next: next.map(seal_place) })
 }
 
 /// Octets as people read them.

@@ -51,6 +51,11 @@ fn in_words(edit: &Edit) -> String {
     }
 }
 
+/// Whether findings of this check have a cure that is beyond doubt.
+pub fn has_cure(code: &str) -> bool {
+    matches!(code, "HF-102" | "HF-201" | "HF-307")
+}
+
 /// What cures a finding; none where that takes a person.
 async fn edits(pool: &PgPool, code: &str, object: &str) -> Result<Vec<Edit>, DbError> {
     match code {

@@ -13,7 +13,7 @@ mod names;
 
 pub use crate::db::findings::{Counts, FindingFilter, FindingRow, Severity};
 pub use catalogue::{CATALOGUE, Check};
-pub use fix::{Fixed, fix};
+pub use fix::{Fixed, fix, has_cure};
 
 use super::{Problem, Refusal};
 use crate::db::findings::{self, NewFinding};
