@@ -130,10 +130,51 @@ create index unknown_machine_by_last on ipam.unknown_machine (last_seen desc);
 create table ipam.lease_end (
   ip inet primary key,
   subnet_id bigint not null constraint lease_end_of_subnet references ipam.subnet (id) on delete cascade,
-  node_id uuid not null constraint lease_end_of_node references publish.node (id),
+  -- Not node_id: that is the number of a name, where it is looked at what a change touched.
+  agent_id uuid not null constraint lease_end_of_agent references publish.node (id),
   client text not null
 );
 call change.keep_record_of('ipam.lease_end', 'ip');
+
+-- As before, and: a lease that is ended lies where its address does.
+create or replace function change.places_of(set_id uuid) returns setof change.place language sql stable as $$
+  with image as (
+    select c.table_name, c.key, c.host_id, v.image from change.change c, lateral (values (c.before), (c.after)) v (image)
+    where c.change_set = set_id and v.image is not null)
+  select i.table_name, i.key, coalesce(i.image ->> 'name', i.image ->> 'apex'), null::inet, null::text,
+         (select d.name from org.department d where d.id = (i.image ->> 'department_id')::bigint)
+    from image i where i.table_name in ('dns.node', 'dns.zone')
+  union all
+  select i.table_name, i.key, n.name, null, null, d.name from image i
+    left join dns.node n on n.id = (i.image ->> 'node_id')::bigint left join org.department d on d.id = (i.image ->> 'department_id')::bigint
+    where i.table_name in ('dns.record', 'ipam.host')
+  union all
+  -- Whatever is a host's lies where the host has its name and its addresses.
+  select i.table_name, i.key, n.name, a.ip, c.name, d.name from image i
+    join ipam.host h on h.id = i.host_id join dns.node n on n.id = h.node_id
+    left join ipam.address a on a.host_id = h.id left join ipam.subnet s on s.id = a.subnet_id
+    left join org.campus c on c.id = s.campus_id left join org.department d on d.id = h.department_id
+    where i.host_id is not null
+  union all
+  select i.table_name, i.key, null, (i.image ->> 'ip')::inet, c.name, d.name from image i
+    left join ipam.subnet s on s.id = (i.image ->> 'subnet_id')::bigint left join org.campus c on c.id = s.campus_id
+    left join org.department d on d.id = s.department_id
+    where i.table_name in ('ipam.address', 'ipam.lease_end')
+  union all
+  select i.table_name, i.key, null, (i.image ->> 'network')::inet, c.name, d.name from image i
+    left join org.campus c on c.id = (i.image ->> 'campus_id')::bigint left join org.department d on d.id = (i.image ->> 'department_id')::bigint
+    where i.table_name = 'ipam.subnet'
+  union all
+  select i.table_name, i.key, null, (i.image ->> 'prefix')::inet, null, null from image i where i.table_name = 'access.nas'
+  union all
+  select i.table_name, i.key, null, null, i.image ->> 'name', null from image i where i.table_name = 'org.campus'
+  union all
+  select i.table_name, i.key, null, null, null, i.image ->> 'name' from image i where i.table_name = 'org.department'
+  union all
+  select i.table_name, i.key, null, null, null, null from image i
+    where i.host_id is null and i.table_name <> 'publish.node'
+      and i.table_name not in ('ipam.lease_end', 'dns.node', 'dns.zone', 'dns.record', 'ipam.subnet', 'access.nas', 'org.campus', 'org.department')
+$$;
 
 create function publish.on_lease_end() returns trigger language plpgsql as $$
 begin
@@ -152,4 +193,4 @@ call publish.watch('ipam.lease_end', 'publish.on_lease_end');
 -- Those of which nothing is left to be done.
 create view ipam.done_lease_end as
   select e.ip from ipam.lease_end e where not exists (
-    select from ipam.lease l where l.ip = e.ip and l.client = e.client and l.node_id = e.node_id and l.state = 'active' and l.until > now());
+    select from ipam.lease l where l.ip = e.ip and l.client = e.client and l.node_id = e.agent_id and l.state = 'active' and l.until > now());

@@ -7,7 +7,7 @@ use crate::store::{Finding, Follower, Following, Identity};
 use holdfast_proto::dns::lent::is_taken;
 use holdfast_proto::lent::NAMING;
 use holdfast_proto::snapshot::{Feed, Reader};
-use holdfast_proto::words::{DomainName, NodeId};
+use holdfast_proto::words::{DomainName, Generation, NodeId};
 use std::convert::Infallible;
 use std::sync::{Arc, OnceLock};
 
@@ -38,7 +38,13 @@ impl Process {
             let _ = found.set(reader);
             match follow(follower, spool).await {}
         });
-        move |name| zone.get().is_some_and(|zone| is_taken(&zone.current(), node, name))
+        // While the zones are not open, or cannot be, every name may be somebody's: a machine without a name gets one at its next renewal.
+        move |name| {
+            zone.get().is_none_or(|zone| {
+                let zone = zone.current();
+                zone.generation() == Generation(0) || is_taken(&zone, node, name)
+            })
+        }
     }
 }
 

@@ -223,7 +223,7 @@ pub async fn endable(db: &mut PgConnection, ip: IpAddr) -> Result<Option<Endable
 /// Has its agent end a lease.
 pub async fn end(db: &mut PgConnection, ip: IpAddr, row: &EndableRow) -> Result<(), DbError> {
     query!(
-        "insert into ipam.lease_end (ip, subnet_id, node_id, client) values ($1::text::inet, $2, $3, $4)
+        "insert into ipam.lease_end (ip, subnet_id, agent_id, client) values ($1::text::inet, $2, $3, $4)
          on conflict (ip) do update set (subnet_id, node_id, client) = (excluded.subnet_id, excluded.node_id, excluded.client)",
         ip.to_string(),
         row.subnet,

@@ -121,9 +121,9 @@ impl View {
     }
 
     fn rows_from(&self, table: Table) -> impl Iterator<Item = Result<RowRef<'_>, Damaged>> {
-        let overlay: BTreeMap<(Table, &[u8]), Option<&[u8]>> = self.changed_rows().collect();
-        let overlay = overlay.into_iter().filter(move |((changed, _), _)| *changed >= table);
-        let mut overlay = overlay.collect::<Vec<_>>().into_iter().peekable();
+        // What lies before the table is not even sorted: whoever looks into one of the last tables pays for nothing else.
+        let overlay: BTreeMap<(Table, &[u8]), Option<&[u8]>> = self.changed_rows().filter(|((changed, _), _)| *changed >= table).collect();
+        let mut overlay = overlay.into_iter().peekable();
         let mut base = self.base.rows_from(table, b"").peekable();
         let merged = std::iter::from_fn(move || {
             let base_key = match base.peek() {

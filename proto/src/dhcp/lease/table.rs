@@ -212,8 +212,10 @@ impl Leases {
     /// An administrator ends a client's lease: it is renewed no more, and the address is nobody's until the client can no longer believe
     /// that it has it. `None` where the client has no such lease.
     pub fn withdraw(&mut self, net: Ipv4Net, client: &[u8], address: Ipv4Addr, now: UnixMillis) -> Option<Lease> {
-        let until = self.of_address(net, address)?.until;
-        if until <= now { None } else { self.end(net, client, address, (LeaseState::Withdrawn, until), now) }
+        let lease = self.of_address(net, address)?;
+        // By the lease that the client has, not by what is left of it: that long its clock may be behind.
+        let until = UnixMillis(lease.until.0.saturating_add(guard(lease)));
+        if lease.until <= now { None } else { self.end(net, client, address, (LeaseState::Withdrawn, until), now) }
     }
 
     fn end(&mut self, net: Ipv4Net, client: &[u8], address: Ipv4Addr, (state, until): (LeaseState, UnixMillis), at: UnixMillis) -> Option<Lease> {
@@ -223,10 +225,17 @@ impl Leases {
     }
 }
 
+/// How long after its end the client may still go by a lease.
+fn guard(lease: &Lease) -> u64 {
+    GUARD_LEAST_MS.max(lease.until.0.saturating_sub(lease.at.0) / GUARD_SHARE)
+}
+
 impl Pool {
     fn put(&mut self, lease: Lease) {
         let guard = match lease.state {
-            LeaseState::Active | LeaseState::Withdrawn => GUARD_LEAST_MS.max(lease.until.0.saturating_sub(lease.at.0) / GUARD_SHARE),
+            LeaseState::Active => guard(&lease),
+            // It is within its end already.
+            LeaseState::Withdrawn => 0,
             LeaseState::Released | LeaseState::Declined => 0,
         };
         let (address, free_at) = (lease.address, UnixMillis(lease.until.0.saturating_add(guard)));
