@@ -82,9 +82,7 @@ fn a_leased_machine_is_found_by_name_at_once_cut_off_or_not_and_over_a_cold_boot
 
     lab.network().plug_in(Cable::Uplink(NORTH)).unwrap();
     eventually("the other campus hears of it", || is(lab.network(), SOUTH, "bob-pc.pool.uni.example", &bobs));
-    machine(&lab, 1);
-    // It gives its address back at its end (-R).
-    udhcpc(host(&lab), 5, &["-R", "-x", "hostname:ann-pc"]).unwrap().expect("its lease again");
+    admin.holdfast(&["lease", "release", &address]).unwrap();
     eventually("a name goes with its lease", || is_gone(lab.network(), NORTH, "ann-pc.pool.uni.example"));
     eventually("everywhere", || is_gone(lab.network(), SOUTH, "ann-pc.pool.uni.example"));
 }
