@@ -6,6 +6,7 @@
 pub mod config;
 pub mod dhcp;
 pub mod dns;
+pub mod names;
 pub mod peer;
 pub mod radius;
 pub mod reports;

@@ -2,6 +2,7 @@
 
 mod clients;
 mod cover;
+mod names;
 mod pools;
 mod simulation;
 

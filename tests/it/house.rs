@@ -20,8 +20,9 @@ proto          lib        ->
 proto          words      ->
 proto          snapshot   -> words
 proto          control    -> words snapshot net::clock net::tls
-proto          dns        -> words snapshot
-proto          dhcp       -> words snapshot
+proto          lent       -> words snapshot
+proto          dns        -> words snapshot lent
+proto          dhcp       -> words snapshot lent
 proto          radius     -> words snapshot
 proto          syslog     -> words
 proto          probe      -> words snapshot dns dhcp radius
@@ -66,10 +67,11 @@ campus-agent   uplink     -> store reports proto::control proto::net proto::snap
 campus-agent   store      -> proto::net proto::snapshot
 campus-agent   peer       -> reports proto::net proto::probe proto::radius proto::snapshot
 campus-agent   reports    -> store proto::net proto::control proto::syslog
+campus-agent   names      -> store proto::snapshot proto::lent proto::dns
 campus-agent   status     -> store reports uplink proto::net proto::snapshot
 campus-agent   dns        -> store reports proto::net proto::snapshot proto::dns
 campus-agent   resolver   -> store reports names::engine proto::net proto::snapshot proto::dns proto::dhcp
-campus-agent   dhcp       -> store reports proto::net proto::snapshot proto::dhcp
+campus-agent   dhcp       -> store reports proto::net proto::snapshot proto::dhcp proto::lent
 campus-agent   radius     -> store reports proto::net proto::snapshot proto::radius
 ";
 

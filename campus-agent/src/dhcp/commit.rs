@@ -2,10 +2,12 @@
 //!
 //! Why it exists: a disk takes longer for one lease than the wire for a hundred clients. Those whose answer needs no record do not
 //! wait, and what gathers while the disk is busy is its next batch: one fdatasync for all of it. What it refuses: to send a reply
-//! whose record the disk did not take; its client asks again, and meanwhile everything else is answered.
+//! whose record the disk did not take; its client asks again, and meanwhile everything else is answered. Between the two the names
+//! of the clients are told to this box's DNS ([`Names`]), so that whoever hears of its address has its name already.
 
 use super::counters::Counters;
 use super::delivery::{Delivery, Reply};
+use super::names::Names;
 use crate::reports::Spool;
 use crate::store::LeaseLog;
 use holdfast_proto::dhcp::lease::Lease;
@@ -14,7 +16,8 @@ use std::collections::HashSet;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
+use std::time::Duration;
 
 /// What waits for the disk; more than this comes only while the disk fails, and those clients ask again.
 const QUEUE_LIMIT: usize = 4096;
@@ -24,10 +27,12 @@ const BATCH_LIMIT: usize = 1024;
 const TRIED_EVERY_MS: u64 = 5000;
 /// How long after its end a lease is still known, so that its client gets the same address: a term, in milliseconds.
 const REMEMBERED_FOR_MS: u64 = 120 * 86_400_000;
+/// How soon it is seen that a lease has ended, and its name with it.
+const TICK: Duration = Duration::from_millis(500);
 
 /// A record, and the reply that waits for it.
 struct Job {
-    record: Vec<u8>,
+    lease: Lease,
     reply: Option<Reply>,
     now: UnixMillis,
 }
@@ -42,11 +47,19 @@ pub(super) struct Committer {
 }
 
 impl Committer {
-    pub(super) fn start(log: LeaseLog, delivery: Delivery, counters: Arc<Counters>, spool: Spool) -> io::Result<Self> {
+    pub(super) fn start(log: LeaseLog, names: Names, delivery: Delivery, counters: Arc<Counters>, spool: Spool) -> io::Result<Self> {
         let (jobs, waiting) = sync_channel(QUEUE_LIMIT);
         let is_failing = Arc::new(AtomicBool::new(false));
-        let writer =
-            Writer { log, delivery, counters: Arc::clone(&counters), spool, is_failing: Arc::clone(&is_failing), is_told: false, is_compacting_told: false };
+        let writer = Writer {
+            log,
+            names,
+            delivery,
+            counters: Arc::clone(&counters),
+            spool,
+            is_failing: Arc::clone(&is_failing),
+            is_told: false,
+            is_compacting_told: false,
+        };
         std::thread::Builder::new().name("leases".to_owned()).spawn(move || writer.run(&waiting))?;
         Ok(Self { jobs, counters, is_failing, tried: UnixMillis(0) })
     }
@@ -65,7 +78,7 @@ impl Committer {
 
     /// Writes a record, then sends its reply. Never waits.
     pub(super) fn commit(&self, record: &Lease, reply: Option<Reply>, now: UnixMillis) {
-        if let Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) = self.jobs.try_send(Job { record: record.encode(), reply, now }) {
+        if let Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) = self.jobs.try_send(Job { lease: record.clone(), reply, now }) {
             self.counters.not_durable(1);
             self.is_failing.store(true, Ordering::Relaxed);
         }
@@ -74,6 +87,7 @@ impl Committer {
 
 struct Writer {
     log: LeaseLog,
+    names: Names,
     delivery: Delivery,
     counters: Arc<Counters>,
     spool: Spool,
@@ -86,21 +100,33 @@ impl Writer {
     /// Ends when nobody can send it anything more, and all that was sent is written.
     fn run(mut self, waiting: &Receiver<Job>) {
         let mut room = Vec::new();
-        while let Ok(first) = waiting.recv() {
-            let now = first.now;
-            let jobs = [first].into_iter().chain(waiting.try_iter().take(BATCH_LIMIT - 1));
-            let (records, replies): (Vec<_>, Vec<_>) = jobs.map(|job| (job.record, job.reply)).unzip();
-            let count = records.len();
-            let written = self.log.append(records);
-            self.tell(&written);
-            if written.is_ok() {
-                self.counters.committed(count);
-                self.delivery.send(&mut replies.into_iter().flatten().collect(), &mut room);
-                room.clear();
-                self.compact(now);
-            } else {
-                self.counters.not_durable(count);
+        loop {
+            match waiting.recv_timeout(TICK) {
+                Ok(first) => self.write([first].into_iter().chain(waiting.try_iter().take(BATCH_LIMIT - 1)), &mut room),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return,
             }
+            self.names.tend();
+        }
+    }
+
+    fn write(&mut self, jobs: impl Iterator<Item = Job>, room: &mut Vec<Vec<u8>>) {
+        let (mut leases, mut replies, mut now) = (Vec::new(), Vec::new(), UnixMillis(0));
+        for job in jobs {
+            now = now.max(job.now);
+            leases.push(job.lease);
+            replies.extend(job.reply);
+        }
+        let written = self.log.append(leases.iter().map(Lease::encode).collect());
+        self.tell(&written);
+        if written.is_ok() {
+            self.counters.committed(leases.len());
+            self.names.take(&leases);
+            self.delivery.send(&mut replies, room);
+            room.clear();
+            self.compact(now);
+        } else {
+            self.counters.not_durable(leases.len());
         }
     }
 

@@ -4,12 +4,13 @@
 //! client that cannot be reached are counted, and the next packet is waited for. How: the wildcard address is bound once,
 //! before there is a carrier or an address, so that a broadcast comes once however many interfaces there are; a thread of its
 //! own ([`worker`]) takes all that has come, answers it from one view, and sends all replies ([`delivery`]); those that promise a
-//! lease go by way of the disk ([`commit`]). [`whereabouts`] says whom this agent stands in for, [`notes`] tells what it saw.
+//! lease go by way of the disk ([`commit`]), and where their clients get names, by way of this box's DNS ([`names`]). [`whereabouts`] says whom this agent stands in for, [`notes`] tells what it saw.
 
 mod commit;
 mod counters;
 mod delivery;
 mod interfaces;
+mod names;
 mod notes;
 mod whereabouts;
 mod worker;
@@ -26,7 +27,8 @@ use holdfast_proto::dhcp::{Desk, SERVER_PORT};
 use holdfast_proto::net::clock::TrustedClock;
 use holdfast_proto::net::datagrams::Datagrams;
 use holdfast_proto::snapshot::Reader;
-use holdfast_proto::words::{NodeId, UnixMillis};
+use holdfast_proto::words::{DomainName, NodeId, UnixMillis};
+use names::Names;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -57,8 +59,10 @@ impl Default for Settings {
     }
 }
 
+/// Whether a name is another's already.
+pub type NamesOfOthers = Box<dyn Fn(&DomainName) -> bool + Send>;
+
 /// What the service serves from, and whom it tells.
-#[derive(Debug)]
 pub struct Surroundings {
     /// The bootptab feed.
     pub bootptab: Reader,
@@ -72,6 +76,8 @@ pub struct Surroundings {
     pub spool: Spool,
     /// The time by which leases end.
     pub clock: Arc<TrustedClock>,
+    /// What only DNS knows.
+    pub names_of_others: NamesOfOthers,
 }
 
 /// The port could not be taken.
@@ -124,22 +130,26 @@ impl Service {
         }
     }
 
-    fn worker(self, Surroundings { bootptab, node, state_dir, whereabouts, spool, clock }: Surroundings) -> Worker {
+    fn worker(self, surroundings: Surroundings) -> Worker {
+        let Surroundings { bootptab, node, state_dir, whereabouts, spool, clock, names_of_others } = surroundings;
         let counters = Arc::new(Counters::register());
         let delivery = Delivery::new(Arc::clone(&self.socket), self.replies_to_source, Arc::clone(&counters));
         let opened = LeaseLog::open(&state_dir).and_then(|(log, found)| {
-            let committer = Committer::start(log, delivery.clone(), Arc::clone(&counters), spool.clone())?;
-            Ok((committer, restored(found, clock.now(), &spool)))
+            let (leases, lease_clock) = restored(found, clock.now(), &spool);
+            let lease_clock = Arc::new(lease_clock);
+            let names = Names::begin(leases.iter(), Arc::clone(&lease_clock), state_dir.clone(), spool.clone());
+            let committer = Committer::start(log, names, delivery.clone(), Arc::clone(&counters), spool.clone())?;
+            Ok((committer, (leases, lease_clock)))
         });
         let (committer, desk, lease_clock) = match opened {
-            Ok((committer, (leases, lease_clock))) => (Some(committer), Desk::new(Some(node), leases), lease_clock),
+            Ok((committer, (leases, lease_clock))) => (Some(committer), Desk::new(Some(node), leases).with_names_of_others(names_of_others), lease_clock),
             Err(error) => {
                 // What was lent is not known, so nothing may be.
                 spool.raise(
                     "lease_log_failed",
                     format!("the lease log in {} cannot be read, so no address is lent: {error}; reserved hosts are served", state_dir.display()),
                 );
-                (None, Desk::new(None, Leases::default()), TrustedClock::new(clock.now()))
+                (None, Desk::new(None, Leases::default()), Arc::new(TrustedClock::new(clock.now())))
             }
         };
         Worker {

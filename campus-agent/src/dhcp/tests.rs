@@ -80,7 +80,7 @@ fn surroundings(state_dir: &Path, bootptab: Reader) -> Surroundings {
     let spool = Spool::open(state_dir, "dhcp", Arc::clone(&clock));
     // A sender that is gone leaves what it said.
     let whereabouts = watch::channel(Whereabouts::default()).1;
-    Surroundings { bootptab, node: NODE, state_dir: state_dir.to_owned(), whereabouts, spool, clock }
+    Surroundings { bootptab, node: NODE, state_dir: state_dir.to_owned(), whereabouts, spool, clock, names_of_others: Box::new(|_| false) }
 }
 
 /// The subnet with a share of one address.

@@ -32,7 +32,7 @@ pub(super) struct Worker {
     pub(super) desk: Desk,
     pub(super) whereabouts: watch::Receiver<Whereabouts>,
     /// The time that leases run by.
-    pub(super) lease_clock: TrustedClock,
+    pub(super) lease_clock: Arc<TrustedClock>,
     /// The time that people are told.
     pub(super) clock: Arc<TrustedClock>,
     pub(super) spool: Spool,
@@ -69,6 +69,11 @@ impl Worker {
         let late_ms = self.clock.now().0.saturating_sub(now.0);
         let whereabouts = self.whereabouts.borrow().clone();
         tools.interfaces.refresh();
+        for record in self.desk.heed(&view, now) {
+            if let Some(committer) = &self.committer {
+                committer.commit(&Lease { told: UnixMillis(now.0 + late_ms), ..record }, None, now);
+            }
+        }
         for (packet, arrival) in inbox.iter() {
             self.counters.asked(Kind::of(packet));
             let mut out = tools.room.pop().unwrap_or_default();

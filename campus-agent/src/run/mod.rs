@@ -6,6 +6,7 @@
 //!
 //! Nothing up to "ready" waits for anything but this box's own disk: no carrier, no address, no clock, no name, no master.
 
+mod lent;
 mod port;
 mod service;
 mod supervisor;

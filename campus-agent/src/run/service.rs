@@ -15,7 +15,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use tokio::sync::watch;
 
-/// Answers names until SIGTERM, from the zone snapshot alone.
+/// Answers names until SIGTERM, from the zone snapshot and the names log alone.
 pub async fn dns(config: Config, metrics: PrometheusHandle) -> anyhow::Result<()> {
     let mut process = Process::begin("dns", config, metrics)?;
     // A card that cannot be read costs the box its label, and nothing else.
@@ -27,7 +27,8 @@ pub async fn dns(config: Config, metrics: PrometheusHandle) -> anyhow::Result<()
     }
     // Bound first: whoever reads what this process serves may ask it.
     let port = Port::new("DNS", &process.spool, move || DnsServer::bind(&settings, &name));
-    let (zone, stop, run_dir) = (process.follow(Feed::ZONE), process.stopped(), process.folders.run.clone());
+    let zone = process.follow(Feed::ZONE);
+    let (zone, stop, run_dir) = (process.with_names(zone), process.stopped(), process.folders.run.clone());
     process.tasks.spawn(async move { port.bound().await.serve(zone, run_dir, stop).await });
     process.serve().await
 }
@@ -41,6 +42,7 @@ pub async fn resolver(config: Config, metrics: PrometheusHandle) -> anyhow::Resu
     let (authorities, clock) = (process.trusts.newest().draft().authorities.clone(), Arc::clone(&process.clock));
     let port = Port::new("the resolver", &process.spool, move || ResolverServer::bind(&settings, &authorities, Arc::clone(&clock)));
     let [zone, bootptab, roster] = [Feed::ZONE, Feed::BOOTPTAB, Feed::TRUST].map(|feed| process.follow(feed));
+    let zone = process.with_names(zone);
     let (stop, run_dir, spool) = (process.stopped(), process.folders.run.clone(), process.spool.clone());
     let surroundings = resolver_service::Surroundings { zone, bootptab, roster, node, run_dir, spool };
     process.tasks.spawn(async move {
@@ -75,7 +77,8 @@ fn dhcp_surroundings(process: &mut Process) -> anyhow::Result<Surroundings> {
     process.tasks.spawn(async move { match peer::keep_asking_dhcp(peers, asked, silent).await {} });
     process.tasks.spawn(async move { match dhcp_service::keep_up(node, roster, is_silent, whereabouts).await {} });
     let (state_dir, spool, clock) = (process.folders.state.clone(), process.spool.clone(), Arc::clone(&process.clock));
-    Ok(Surroundings { bootptab, node, state_dir, whereabouts: found, spool, clock })
+    let names_of_others = Box::new(process.names_of_others(node, bootptab.clone()));
+    Ok(Surroundings { bootptab, node, state_dir, whereabouts: found, spool, clock, names_of_others })
 }
 
 /// Answers RADIUS until SIGTERM, from the auth snapshots and the key that opens their secrets.

@@ -13,6 +13,7 @@ use super::boot::BootCommand;
 use super::check::{CheckCommand, CheckWish};
 use super::declared::{ApplyWish, PlanWish};
 use super::lease::LeaseCommand;
+use super::machine::MachineCommand;
 use super::moves::MoveCommand;
 use super::nas::NasCommand;
 use super::organisation::{ClassCommand, ContactCommand, DepartmentCommand, ExternalCommand, MailboxCommand};
@@ -107,6 +108,11 @@ pub(super) enum Command {
     Lease {
         #[command(subcommand)]
         command: LeaseCommand,
+    },
+    /// Machines that asked for an address and that nobody registered.
+    Machine {
+        #[command(subcommand)]
+        command: MachineCommand,
     },
     /// Containers: networks that subnets are cut from.
     Container {

@@ -92,6 +92,9 @@ pub(super) struct SubnetFields {
     /// How long an address of its dynamic pools is lent, in seconds.
     #[arg(long, value_name = "SECONDS")]
     pub pool_lease: Option<u32>,
+    /// The zone of ours under which machines that have its addresses on loan get names; "none": they get none.
+    #[arg(long, value_name = "ZONE")]
+    pub lease_zone: Option<String>,
 }
 
 /// What of a zone is changed.
@@ -160,13 +163,14 @@ fn show(client: &Client, output: Output, name: &str) -> Result<(), Failure> {
 
 /// Changes a subnet; what is not given stays as it is.
 pub(super) fn set_subnet(client: &Client, output: Output, network: &str, fields: SubnetFields, wish: &Wish) -> Result<(), Failure> {
-    let SubnetFields { gateway, domain, dns_server, department, vlan, unknown_machines, cover_after, pool_lease } = fields;
+    let SubnetFields { gateway, domain, dns_server, department, vlan, unknown_machines, cover_after, pool_lease, lease_zone } = fields;
     let texts = [("gateway", gateway), ("domain", domain), ("department", department), ("unknown_machines", unknown_machines)];
     let mut body: Map<String, Value> = texts.into_iter().filter_map(|(field, text)| Some((field.to_owned(), text?.into()))).collect();
     let times = [("cover_after_secs", cover_after.map(u32::from)), ("pool_lease_secs", pool_lease)];
     body.extend(times.into_iter().filter_map(|(field, secs)| Some((field.to_owned(), secs?.into()))));
     body.extend((!dns_server.is_empty()).then(|| ("dns_servers".to_owned(), dns_server.into())));
     body.extend(vlan.map(|vlan| ("vlan".to_owned(), if vlan == 0 { Value::Null } else { vlan.into() })));
+    body.extend(lease_zone.map(|zone| ("lease_zone".to_owned(), if zone == "none" { Value::Null } else { zone.into() })));
     let path = format!("/subnets/{}", network.split('/').map(encode).collect::<Vec<_>>().join("/"));
     change(client, output, Method::PATCH, &path, Some(&Value::Object(body)), wish)
 }

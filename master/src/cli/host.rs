@@ -41,7 +41,7 @@ fn add(client: &Client, output: Output, name: String, next: Option<&str>, fields
 }
 
 /// The names and addresses of what was made, one host or several.
-fn given(made: &Value) -> String {
+pub(super) fn given(made: &Value) -> String {
     let hosts = made.as_array().map_or(std::slice::from_ref(made), Vec::as_slice).iter().filter(|host| host.is_object());
     let addresses = |host: &Value| interfaces(host).iter().map(|part| print::cell(&part["addresses"])).collect::<Vec<_>>().join(" ");
     hosts.map(|host| format!("{} {}", print::cell(&host["name"]), addresses(host)).trim_end().to_owned() + "\n").collect()

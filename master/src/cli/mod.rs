@@ -15,6 +15,7 @@ mod explain;
 mod host;
 mod import;
 mod lease;
+mod machine;
 mod moves;
 mod nas;
 mod network;
@@ -96,6 +97,7 @@ fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Ip { command } => space::ip(&client, output, command),
         Command::Pool { command } => space::pool(&client, output, command),
         Command::Lease { command } => lease::lease(&client, output, command),
+        Command::Machine { command } => machine::run(&client, output, command),
         Command::Container { command } => space::container(&client, output, command),
         Command::Family { command } => space::family(&client, output, command),
         Command::Move { command } => moves::run(&client, output, command),

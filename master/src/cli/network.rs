@@ -45,6 +45,7 @@ fn show_subnet(client: &Client, output: Output, network: &str) -> Result<(), Fai
             "unknown_machines",
             "cover_after_secs",
             "pool_lease_secs",
+            "lease_zone",
         ];
         let numbers = ["total", "used", "free", "quarantined", "excluded"];
         let rows = fields.iter().chain(&numbers).map(|field| vec![(*field).to_owned(), print::cell(&subnet[*field])]);

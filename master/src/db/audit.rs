@@ -73,14 +73,16 @@ pub async fn machines(db: &mut PgConnection, after: &str, limit: i64) -> Result<
     Ok(sql.fetch_all(db).await?)
 }
 
-/// The keys of all zones, subnets and NASs: few.
+/// The keys of all zones, subnets and NASs, and of what is lent: few.
 pub async fn others(db: &mut PgConnection) -> Result<Vec<OutboxKey>, DbError> {
     let sql = query_as!(
         OutboxKey,
         r#"select 'zone' as "subject!", apex as "key!" from dns.zone
            union all select 'name', apex from dns.zone
            union all select 'subnet', network::text from ipam.subnet where family(network) = 4
-           union all select 'nas', prefix::text from access.nas"#
+           union all select 'nas', prefix::text from access.nas
+           union all select 'lent', name from ipam.lent_name
+           union select 'lent', r from ipam.lent_name n cross join lateral dns.reverse_names(n.ip) r"#
     );
     Ok(sql.fetch_all(db).await?)
 }

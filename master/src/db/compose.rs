@@ -161,13 +161,20 @@ pub struct PolicyFacts {
     pub lease_secs: u32,
     /// First address, last address and agent of everything that is lent, by address.
     pub shares: Vec<(Ipv4Addr, Ipv4Addr, NodeId)>,
+    /// Under which zone of ours its machines get names.
+    pub lease_zone: Option<DomainName>,
+    /// Leases that are to end: their addresses, and their clients in hexadecimal.
+    pub ended: Vec<(Ipv4Addr, String)>,
 }
 
 /// The policies of the subnets with these networks.
 pub async fn policies(db: &mut PgConnection, networks: &[String]) -> Result<Vec<PolicyFacts>, DbError> {
     let rows = query!(
         r#"select s.network::text as "network!", s.unknown_machines, s.cover_after_secs, s.pool_lease_secs,
-             coalesce(h.firsts, '{}') as "firsts!", coalesce(h.lasts, '{}') as "lasts!", coalesce(h.nodes, '{}') as "nodes!"
+             coalesce(h.firsts, '{}') as "firsts!", coalesce(h.lasts, '{}') as "lasts!", coalesce(h.nodes, '{}') as "nodes!",
+             (select z.apex from dns.zone z where z.apex = s.lease_zone and z.primaries = '[]') as lease_zone,
+             array(select host(e.ip) from ipam.lease_end e where e.subnet_id = s.id order by e.ip) as "ended!",
+             array(select e.client from ipam.lease_end e where e.subnet_id = s.id order by e.ip) as "ended_clients!"
            from ipam.subnet s cross join lateral (
              select array_agg(host(h.first) order by h.first) as firsts, array_agg(host(h.last) order by h.first) as lasts, array_agg(h.node_id order by h.first) as nodes
              from ipam.share h where h.given_up is null
@@ -179,7 +186,10 @@ pub async fn policies(db: &mut PgConnection, networks: &[String]) -> Result<Vec<
     .await?;
     let rows = rows.into_iter().map(|row| {
         let shares = row.firsts.iter().zip(&row.lasts).zip(&row.nodes);
+        let ended = row.ended.iter().zip(row.ended_clients);
         Ok(PolicyFacts {
+            lease_zone: row.lease_zone.as_deref().map(word).transpose()?,
+            ended: ended.map(|(ip, client)| Ok((word(ip)?, client))).collect::<Result<_, DbError>>()?,
             network: word(&row.network)?,
             unknown_machines: row.unknown_machines,
             cover_after_secs: number(i64::from(row.cover_after_secs))?,

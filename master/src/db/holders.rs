@@ -2,7 +2,7 @@
 
 use super::{DbError, word};
 use chrono::{DateTime, Utc};
-use holdfast_proto::words::HostName;
+use holdfast_proto::words::{HostName, Subnet};
 use serde_json::Value;
 use sqlx::{PgConnection, query, query_as, query_scalar};
 use std::net::IpAddr;
@@ -72,6 +72,16 @@ pub async fn hosts_with_mac(db: &mut PgConnection, mac: &str) -> Result<Vec<Host
         mac
     );
     sql.fetch_all(db).await?.iter().map(|name| word(name)).collect()
+}
+
+/// The subnets that a hardware address is registered on, by network.
+pub async fn subnets_with_mac(db: &mut PgConnection, mac: &str) -> Result<Vec<Subnet>, DbError> {
+    let sql = query_scalar!(
+        r#"select distinct s.network::text as "network!" from ipam.iface i join ipam.link l on l.iface_id = i.id join ipam.subnet s on s.id = l.subnet_id
+           where i.mac = $1::text::macaddr order by 1"#,
+        mac
+    );
+    sql.fetch_all(db).await?.iter().map(|network| word(network)).collect()
 }
 
 /// The host that had a hardware address last and has it no more, and when that ended.

@@ -54,6 +54,7 @@ pub mod subnets;
 pub mod timeline;
 pub mod transfers;
 pub mod undo;
+pub mod unknown;
 pub mod webhooks;
 pub mod zones;
 

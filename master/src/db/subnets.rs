@@ -41,6 +41,8 @@ pub struct SubnetRow {
     pub cover_after_secs: u16,
     /// How long an address of its dynamic pools is lent, in seconds.
     pub pool_lease_secs: u32,
+    /// Under which zone machines that have its addresses on loan get names.
+    pub lease_zone: Option<DomainName>,
     /// How often it was changed.
     pub version: i64,
     /// How many addresses are in use.
@@ -52,7 +54,7 @@ pub async fn all(db: &mut PgConnection) -> Result<Vec<SubnetRow>, DbError> {
     let rows = query!(
         r#"select s.id, s.network::text as "network!", s.campus_id, c.name as campus, host(s.gateway) as gateway, s.domain,
              array(select host(d) from unnest(s.dns_servers) d) as "dns_servers!", s.options, s.version, s.vlan, s.classes, s.preference,
-             s.quarantine_secs, s.unknown_machines, s.cover_after_secs, s.pool_lease_secs,
+             s.quarantine_secs, s.unknown_machines, s.cover_after_secs, s.pool_lease_secs, s.lease_zone,
              d.name as "department?", (select n.used from ipam.subnet_numbers n where n.id = s.id) as "used!"
            from ipam.subnet s join org.campus c on c.id = s.campus_id left join org.department d on d.id = s.department_id order by s.network"#
     )
@@ -76,6 +78,7 @@ pub async fn all(db: &mut PgConnection) -> Result<Vec<SubnetRow>, DbError> {
             unknown_machines: row.unknown_machines,
             cover_after_secs: number(i64::from(row.cover_after_secs))?,
             pool_lease_secs: number(row.pool_lease_secs)?,
+            lease_zone: row.lease_zone.as_deref().map(word).transpose()?,
             version: row.version,
             used: row.used,
         })
@@ -100,8 +103,8 @@ pub async fn insert(db: &mut PgConnection, row: &SubnetRow) -> Result<(), DbErro
     let servers: Vec<String> = row.dns_servers.iter().map(IpAddr::to_string).collect();
     query!(
         "insert into ipam.subnet (campus_id, network, gateway, domain, dns_servers, options, vlan, classes, preference, quarantine_secs, department_id,
-           unknown_machines, cover_after_secs, pool_lease_secs)
-         values ($1, $2::text::cidr, $3::text::inet, $4, $5::text[]::inet[], $6, $7, $8, $9, $10, (select id from org.department where name = $11), $12, $13, $14)",
+           unknown_machines, cover_after_secs, pool_lease_secs, lease_zone)
+         values ($1, $2::text::cidr, $3::text::inet, $4, $5::text[]::inet[], $6, $7, $8, $9, $10, (select id from org.department where name = $11), $12, $13, $14, $15)",
         row.campus_id,
         row.network.to_string(),
         row.gateway.map(|gateway| gateway.to_string()),
@@ -115,7 +118,8 @@ pub async fn insert(db: &mut PgConnection, row: &SubnetRow) -> Result<(), DbErro
         row.department,
         row.unknown_machines,
         i32::from(row.cover_after_secs),
-        i64::from(row.pool_lease_secs)
+        i64::from(row.pool_lease_secs),
+        row.lease_zone.as_ref().map(DomainName::without_dot)
     )
     .execute(db)
     .await?;
@@ -128,7 +132,7 @@ pub async fn update(db: &mut PgConnection, row: &SubnetRow) -> Result<i64, DbErr
     let sql = query_scalar!(
         "update ipam.subnet set campus_id = $2, network = $3::text::cidr, gateway = $4::text::inet, domain = $5, dns_servers = $6::text[]::inet[],
            options = $7, vlan = $8, classes = $9, preference = $10, quarantine_secs = $11, department_id = (select id from org.department where name = $12),
-           unknown_machines = $13, cover_after_secs = $14, pool_lease_secs = $15, version = version + 1 where id = $1 returning version",
+           unknown_machines = $13, cover_after_secs = $14, pool_lease_secs = $15, lease_zone = $16, version = version + 1 where id = $1 returning version",
         row.id,
         row.campus_id,
         row.network.to_string(),
@@ -143,7 +147,8 @@ pub async fn update(db: &mut PgConnection, row: &SubnetRow) -> Result<i64, DbErr
         row.department,
         row.unknown_machines,
         i32::from(row.cover_after_secs),
-        i64::from(row.pool_lease_secs)
+        i64::from(row.pool_lease_secs),
+        row.lease_zone.as_ref().map(DomainName::without_dot)
     );
     Ok(sql.fetch_one(db).await?)
 }

@@ -35,6 +35,7 @@ pub const TABLES: &[Table] = &[
     Table { name: "ipam.subnet", key: "id" },
     Table { name: "ipam.pool", key: "id" },
     Table { name: "ipam.quarantine", key: "ip" },
+    Table { name: "ipam.lease_end", key: "ip" },
     Table { name: "ipam.family", key: "id" },
     Table { name: "ipam.host", key: "id" },
     Table { name: "ipam.other_address", key: "id" },

@@ -295,6 +295,10 @@ pub struct SubnetDraft {
     /// How long an address of its dynamic pools is lent, in seconds; an hour where nothing is said.
     #[serde(default = "SubnetDraft::pool_lease_default")]
     pub pool_lease_secs: u32,
+    /// The zone of ours under which machines that have its addresses on loan get names; none without it.
+    #[serde(default)]
+    #[schema(value_type = Option<String>)]
+    pub lease_zone: Option<DomainName>,
 }
 
 /// What becomes of machines that nobody registered.

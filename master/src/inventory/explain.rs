@@ -4,9 +4,9 @@
 
 use super::network_sessions::{NetworkSession, from_mac};
 use super::whohad::{WhoHad, who_had};
-use super::{Host, Problem, Refusal, Sight, boot, host_by_name, numbers, organisation, records, zones};
+use super::{Host, Problem, Refusal, Sight, boot, host_by_name, machines, numbers, organisation, records, zones};
 use crate::db::nas::{self, NasLine};
-use crate::db::{DbError, holders, hosts, machines, subnets, timeline};
+use crate::db::{DbError, holders, hosts, machines as on_networks, subnets, timeline};
 use holdfast_proto::radius::Machine;
 use holdfast_proto::words::{DomainName, HostName, Mac, Subnet};
 use serde::Serialize;
@@ -39,7 +39,7 @@ pub struct Explained {
 /// One thing that is known.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct Fact {
-    /// What it is about: `dns`, `boot`, `subnet`, `host`, `before`, `session`, `seen`, `report`, `call`, `network`.
+    /// What it is about: `dns`, `boot`, `address`, `subnet`, `host`, `before`, `session`, `seen`, `report`, `call`, `network`.
     #[schema(value_type = String)]
     pub about: &'static str,
     /// A sentence.
@@ -148,7 +148,7 @@ impl Notes<'_> {
         let mut db = self.pool.acquire().await.map_err(DbError::from)?;
         let names = holders::hosts_with_mac(&mut db, &mac.to_string()).await?;
         if names.is_empty() {
-            self.add("boot", format!("no host has the hardware address {mac}: BOOTP and DHCP have no entry for it and do not answer it"));
+            self.add("boot", format!("no host has the hardware address {mac}: BOOTP and DHCP have no entry for it, and it gets at most an address on loan"));
             let last = holders::last_with_mac(&mut db, &mac.to_string()).await?.filter(|_| self.sees_all());
             if let Some((host, ordinal, at)) = last {
                 let name = holders::name_of(&mut db, host, ordinal).await?.unwrap_or_else(|| "a host that is gone".to_owned());
@@ -156,7 +156,12 @@ impl Notes<'_> {
             }
         }
         let sessions = if self.sees_all() { from_mac(&mut db, mac, SESSIONS_TOLD as i64).await? } else { vec![] };
+        let registered = holders::subnets_with_mac(&mut db, &mac.to_string()).await?;
+        let why = if self.sees_all() { machines::why(&mut db, mac, &registered).await? } else { vec![] };
         drop(db);
+        for says in why {
+            self.add("address", says);
+        }
         let is_known = !names.is_empty();
         for name in names {
             self.host(&name).await?;
@@ -175,7 +180,7 @@ impl Notes<'_> {
         }
         let mut db = self.pool.acquire().await.map_err(DbError::from)?;
         let asking: Vec<NasLine> = nas::all(&mut db).await?.into_iter().filter(|nas| nas.rights.mac_authentication).collect();
-        let machine = machines::of(&mut db, &[mac.to_string()]).await?.pop();
+        let machine = on_networks::of(&mut db, &[mac.to_string()]).await?.pop();
         let machine = machine.map(|facts| Machine { vlan: facts.vlan, places: facts.places });
         drop(db);
         for nas in &asking {

@@ -6,7 +6,7 @@
 
 use super::drafts::BREAK_GLASS;
 use super::wanted::{NextFree, Wanted};
-use super::{Actor, Authority, Edit, Problem, Refusal, Sight, SpaceEdit, Version, change, commit, grants_of, hosts, read, shares};
+use super::{Actor, Authority, Edit, Problem, Refusal, Sight, SpaceEdit, Version, change, commit, grants_of, hosts, leases, read, shares};
 use crate::db::access::principal_by_name;
 use crate::db::moves::{self, PlannedRow};
 use crate::db::{DbError, changes, quarantine};
@@ -234,7 +234,7 @@ pub async fn tend_once(pool: &PgPool) -> Result<usize, DbError> {
     while quarantine::release_due(&mut db, None, RELEASED_AT_ONCE).await? == i64::from(RELEASED_AT_ONCE) {}
     let due = moves::list(&mut db, None, true).await?;
     drop(db);
-    let (mut made, mut failed) = (usize::from(shares::tend(pool).await?), None);
+    let (mut made, mut failed) = (usize::from(shares::tend(pool).await?) + usize::from(leases::tend(pool).await?), None);
     for row in due {
         // One that cannot be made now must not keep the others waiting.
         match tend_move(pool, &row).await {

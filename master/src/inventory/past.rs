@@ -83,6 +83,7 @@ pub async fn subnets_at(pool: &PgPool, at: Moment) -> Result<Vec<SubnetObject>, 
             unknown_machines: column::<Option<String>>(&row, "unknown_machines")?.map_or_else(UnknownMachines::default, |text| UnknownMachines::of(&text)),
             cover_after_secs: column::<Option<u16>>(&row, "cover_after_secs")?.unwrap_or_else(SubnetDraft::cover_default),
             pool_lease_secs: column::<Option<u32>>(&row, "pool_lease_secs")?.unwrap_or_else(SubnetDraft::pool_lease_default),
+            lease_zone: optional(&row, "lease_zone")?,
         };
         let numbers = SubnetNumbers::Then { used: used(id) };
         subnets.push(SubnetObject { version: Version(column(&row, "version")?), numbers, draft });

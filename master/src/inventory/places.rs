@@ -9,6 +9,7 @@ use crate::db::departments;
 use crate::db::pools;
 use crate::db::responsibility::{self, ObjectId};
 use crate::db::subnets::{self, SubnetRow};
+use crate::db::zones;
 use holdfast_proto::words::Subnet;
 use sqlx::PgConnection;
 
@@ -58,7 +59,8 @@ fn check_campus(draft: &CampusDraft, all: &[CampusRow], own: Option<i64>) -> Res
 /// Adds a subnet.
 pub(super) async fn add_subnet(db: &mut PgConnection, draft: &SubnetDraft) -> Result<Version, Refusal> {
     let (campuses, all) = (campuses::all(db).await?, subnets::all(db).await?);
-    let row = check_subnet(draft, &campuses, &all, None, check_department(db, draft.department.as_deref()).await?)?;
+    let wrong = wrong_references(db, draft).await?;
+    let row = check_subnet(draft, &campuses, &all, None, wrong)?;
     subnets::insert(db, &row).await?;
     Ok(Version(1))
 }
@@ -67,8 +69,8 @@ pub(super) async fn add_subnet(db: &mut PgConnection, draft: &SubnetDraft) -> Re
 pub(super) async fn set_subnet(db: &mut PgConnection, network: Subnet, draft: &SubnetDraft) -> Result<Version, Refusal> {
     let all = subnets::all(db).await?;
     let own = existing_subnet(&all, network)?;
-    let department = check_department(db, draft.department.as_deref()).await?;
-    let row = check_subnet(draft, &campuses::all(db).await?, &all, Some(own), department)?;
+    let wrong = wrong_references(db, draft).await?;
+    let row = check_subnet(draft, &campuses::all(db).await?, &all, Some(own), wrong)?;
     let version = subnets::update(db, &row).await?;
     shares::settle(db, &[row.id]).await?;
     Ok(Version(version))
@@ -86,6 +88,27 @@ pub(super) async fn delete_subnet(db: &mut PgConnection, network: Subnet) -> Res
     responsibility::delete_of(db, ObjectId::Subnet(own.id)).await?;
     defaults::delete(db, Level::Subnet, &network.to_string()).await?;
     Ok(subnets::delete(db, own.id).await?)
+}
+
+/// What a subnet names that is not there: its department, and the zone for names of leased machines.
+async fn wrong_references(db: &mut PgConnection, draft: &SubnetDraft) -> Result<Vec<Problem>, Refusal> {
+    let department = check_department(db, draft.department.as_deref()).await?;
+    Ok(department.into_iter().chain(wrong_lease_zone(db, draft).await?).collect())
+}
+
+/// Agents name leased machines by themselves, so the zone must be ours, and what it holds is not its primary's to say.
+async fn wrong_lease_zone(db: &mut PgConnection, draft: &SubnetDraft) -> Result<Option<Problem>, Refusal> {
+    let Some(apex) = &draft.lease_zone else { return Ok(None) };
+    let wrong = |kind, detail| Ok(Some(Problem::new(kind, "/lease_zone", detail)));
+    let zone = zones::all(db).await?.into_iter().find(|zone| zone.apex == *apex);
+    match zone {
+        _ if !draft.network.net().addr().is_ipv4() => wrong("no-leases", format!("nothing is lent on {}: only IPv4 addresses are", draft.network)),
+        None => wrong("no-such-zone", format!("there is no zone {}: add it first, or name the zone around it", apex.without_dot())),
+        Some(zone) if zone.source.is_copy() => {
+            wrong("zone-is-copy", format!("{} is a copy of another server's zone: give leased machines a zone of our own", apex.without_dot()))
+        }
+        Some(_) => Ok(None),
+    }
 }
 
 /// The problem of a department that is not there.
@@ -106,9 +129,8 @@ fn check_subnet(
     campuses: &[CampusRow],
     all: &[SubnetRow],
     own: Option<&SubnetRow>,
-    department: Option<Problem>,
+    mut problems: Vec<Problem>,
 ) -> Result<SubnetRow, Refusal> {
-    let mut problems: Vec<Problem> = department.into_iter().collect();
     let mut add = |kind, pointer: String, detail: String| problems.push(Problem::new(kind, pointer, detail));
     let campus = campuses.iter().find(|campus| campus.name == draft.campus);
     if campus.is_none() {
@@ -154,6 +176,7 @@ fn check_subnet(
         unknown_machines: draft.unknown_machines.text().to_owned(),
         cover_after_secs: draft.cover_after_secs,
         pool_lease_secs: draft.pool_lease_secs,
+        lease_zone: draft.lease_zone.clone(),
         version: own.map_or(1, |own| own.version),
         used: 0,
     })
@@ -173,9 +196,9 @@ mod tests {
         let campus = CampusRow { id: 1, name: "north".to_owned(), service_address: None, backup: None };
         let draft = |text: &str| serde_json::from_str::<SubnetDraft>(text).unwrap();
         let good = draft(r#"{"network": "10.1.4.0/22", "campus": "north", "gateway": "10.1.4.1"}"#);
-        let row = check_subnet(&good, std::slice::from_ref(&campus), &[], None, None).unwrap();
+        let row = check_subnet(&good, std::slice::from_ref(&campus), &[], None, vec![]).unwrap();
         let bad = draft(r#"{"network": "10.1.0.0/16", "campus": "nowhere", "gateway": "10.2.0.1", "options": [{"code": 255}]}"#);
-        let Err(Refusal::Invalid(problems)) = check_subnet(&bad, &[campus], &[row], None, None) else { panic!("it was taken") };
+        let Err(Refusal::Invalid(problems)) = check_subnet(&bad, &[campus], &[row], None, vec![]) else { panic!("it was taken") };
         let kinds: Vec<_> = problems.iter().map(|problem| problem.kind).collect();
         assert_eq!(kinds, ["no-such-campus", "subnet-overlap", "gateway-outside-subnet", "no-such-option"]);
         assert!(problems[1].detail.contains("10.1.4.0/22 of campus north"));

@@ -250,6 +250,7 @@ pub async fn subnets(pool: &PgPool, sight: &Sight) -> Result<Vec<SubnetObject>, 
             unknown_machines: UnknownMachines::of(&row.unknown_machines),
             cover_after_secs: row.cover_after_secs,
             pool_lease_secs: row.pool_lease_secs,
+            lease_zone: row.lease_zone,
         },
     };
     Ok(rows.map(object).collect())

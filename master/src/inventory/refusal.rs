@@ -67,6 +67,7 @@ const CONSTRAINTS: &[(&str, &str, &str)] = &[
         "address-may-be-lent",
         "the address was in a pool until now, and a machine may still have it on loan: `holdfast pool shares` tells until when",
     ),
+    ("subnet_lease_zone", "zone-in-use", "a subnet gives names of leased machines in the zone: `holdfast subnet set NETWORK --lease-zone none` first"),
     ("campus_backup", "campus-in-use", "the campus stands in for another one: name another there first"),
     ("campus_is_not_its_own_backup", "own-backup", "a campus cannot stand in for itself: name another one"),
     ("address_in_quarantine", "address-in-quarantine", "the address was given back in this moment and waits in quarantine"),

@@ -5,7 +5,7 @@ use super::families::FamilyDraft;
 use super::moves::MoveDraft;
 use super::places::{existing_subnet, refuse};
 use super::wanted::Range;
-use super::{Problem, Refusal, Version, families, moves, places, quarantine, shares};
+use super::{Problem, Refusal, Version, families, leases, moves, places, quarantine, shares};
 use crate::db::pools::{self, PoolRow};
 use crate::db::{free, subnets};
 use chrono::{DateTime, Utc};
@@ -38,6 +38,8 @@ pub enum SpaceEdit {
     },
     /// A quarantined address is free at once. The reason of the change set says why.
     Release(IpAddr),
+    /// The lease of an address is to end.
+    EndLease(IpAddr),
     /// A host moves to another subnet now.
     Move {
         /// The host.
@@ -76,6 +78,7 @@ impl SpaceEdit {
             Self::ContainerAdd(_) | Self::ContainerDelete(_) => "containers",
             Self::SubnetNext { .. } => "subnets",
             Self::Release(_) => "the quarantine",
+            Self::EndLease(_) => "leases",
             Self::Move { .. } | Self::PlanMove { .. } | Self::CarryOut(_) | Self::GiveUp(..) | Self::CancelMove(_) => "hosts",
             Self::FamilyAdd(_) | Self::FamilyDelete(_) => "families of addresses",
         }
@@ -144,6 +147,7 @@ pub(super) async fn make(db: &mut PgConnection, edit: SpaceEdit) -> Result<Optio
         SpaceEdit::ContainerDelete(network) => delete_container(db, network).await,
         SpaceEdit::SubnetNext { container, length, draft } => return add_next_subnet(db, container, length, draft).await.map(Some),
         SpaceEdit::Release(ip) => quarantine::release(db, ip).await,
+        SpaceEdit::EndLease(ip) => leases::end(db, ip).await,
         SpaceEdit::Move { name, to } => return moves::make(db, &name, &to).await.map(Some),
         SpaceEdit::PlanMove { id, name, to, at } => moves::plan(db, id, &name, &to, at).await,
         SpaceEdit::CarryOut(id) => moves::carry_out(db, id).await,

@@ -9,15 +9,19 @@ use crate::db::changes::OutboxKey;
 use crate::db::compose::{self as facts, NasFacts, PolicyFacts, ReservationFacts, SubnetFacts};
 use crate::db::defaults::BootDefaults;
 use crate::db::facts::{NameFacts, RecordFact};
+use crate::db::leases::{self, LentFacts};
 use crate::db::machines::{self, MachineFacts};
 use crate::db::zones::{Source, ZoneIndex, ZoneRow as ZoneFacts};
 use crate::db::{self, DbError};
+use holdfast_proto::dhcp::ended::{self, ENDED};
 use holdfast_proto::dhcp::policy::{POLICY, PolicyRow, Share, Unknown};
 use holdfast_proto::dhcp::table::{self as dhcp, Reservation, SubnetRow};
+use holdfast_proto::dns::lent::{node_between, nodes_of};
 use holdfast_proto::dns::{DENIAL, NODE, Node, Place, RrSet, ZONE, ZoneRow, denial_key, rtype};
+use holdfast_proto::lent::{LENT, LentName, NAMING, Naming, lent_value};
 use holdfast_proto::radius::{MACHINE, Machine, NAS, Nas, NasMachines, NasRights, nas_key};
 use holdfast_proto::snapshot::{Change, EncryptedField, Feed};
-use holdfast_proto::words::{DomainName, Mac, Serial, Subnet};
+use holdfast_proto::words::{DomainName, Mac, NodeId, Serial, Subnet};
 use ipnet::{IpNet, Ipv4Net};
 use sqlx::PgConnection;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -68,6 +72,7 @@ pub async fn compose(db: &mut PgConnection, zones: &ZoneIndex, keys: &[OutboxKey
     rows.extend(reservation_rows(db, &keys.reservations).await?);
     rows.extend(nas_rows(db, &keys.nas).await?);
     rows.extend(machine_rows(db, &keys.machines).await?);
+    rows.extend(lent_rows(db, keys.lent).await?);
     Ok(rows)
 }
 
@@ -112,6 +117,7 @@ struct Keys {
     reservations: BTreeSet<(Subnet, Mac)>,
     nas: BTreeSet<Subnet>,
     machines: BTreeSet<Mac>,
+    lent: BTreeSet<DomainName>,
 }
 
 impl Keys {
@@ -130,6 +136,7 @@ impl Keys {
             "subnet" => self.subnets.insert(parsed(key)?),
             "nas" => self.nas.insert(parsed(key)?),
             "machine" => self.machines.insert(parsed(key)?),
+            "lent" => self.lent.insert(parsed(key)?),
             "reservation" => {
                 let (network, mac) = key.split_once(' ')?;
                 self.reservations.insert((parsed(network)?, parsed(mac)?))
@@ -216,10 +223,46 @@ async fn subnet_rows(db: &mut PgConnection, networks: &BTreeSet<Subnet>) -> Resu
     });
     let policies: HashMap<Subnet, PolicyFacts> = facts::policies(db, &texts).await?.into_iter().map(|facts| (facts.network, facts)).collect();
     let policies = networks.iter().filter_map(|network| {
-        let value = policies.get(network).map(policy).filter(|row| *row != PolicyRow::default()).map(|row| row.encode());
-        Some(bootptab_row(Change { table: POLICY, key: dhcp::subnet_key(v4(network)?).to_vec(), value }))
+        let (key, facts) = (dhcp::subnet_key(v4(network)?).to_vec(), policies.get(network));
+        let policy = facts.map(policy).filter(|row| *row != PolicyRow::default()).map(|row| row.encode());
+        let naming = facts.and_then(|facts| facts.lease_zone.clone()).map(|zone| Naming { zone }.encode());
+        let ended = facts.filter(|facts| !facts.ended.is_empty()).map(ended);
+        let rows = [(POLICY, policy), (NAMING, naming), (ENDED, ended)];
+        Some(rows.map(|(table, value)| bootptab_row(Change { table, key: key.clone(), value })))
     });
-    Ok(rows.chain(policies).collect())
+    Ok(rows.chain(policies.flatten()).collect())
+}
+
+/// The leases of a subnet that are to end.
+fn ended(facts: &PolicyFacts) -> Vec<u8> {
+    let leases: Vec<(Ipv4Addr, Vec<u8>)> = facts.ended.iter().filter_map(|(ip, client)| Some((*ip, hex::decode(client).ok()?))).collect();
+    ended::encode(&leases)
+}
+
+async fn lent_rows(db: &mut PgConnection, names: BTreeSet<DomainName>) -> Result<Vec<ComposedRow>, ComposeError> {
+    let names: Vec<DomainName> = names.into_iter().collect();
+    let found = if names.is_empty() { vec![] } else { leases::lent_at(db, &names).await? };
+    let rows = names.iter().zip(&found).map(|(name, facts)| {
+        let change = Change { table: LENT, key: name.wire().to_vec(), value: lent(name, facts) };
+        // Secondaries are told of no names that come and go with every laptop, so no serial rises.
+        ComposedRow { feed: Feed::ZONE, change, zone: None }
+    });
+    Ok(rows.collect())
+}
+
+/// The row of a name of a leased machine, of its address, or of what lies above that; `None` where nothing is lent there.
+fn lent(owner: &DomainName, facts: &LentFacts) -> Option<Vec<u8>> {
+    let lent = match (&facts.forward, &facts.reverse) {
+        (Some((agent, address, ttl)), _) => Some((*agent, LentName { address: *address, name: owner.clone(), ttl: *ttl })),
+        (None, Some((agent, name, ttl))) => match owner.reversed_address()? {
+            IpAddr::V4(address) => Some((*agent, LentName { address, name: name.clone(), ttl: *ttl })),
+            IpAddr::V6(_) => None,
+        },
+        (None, None) => None,
+    };
+    let node = |(agent, lent)| nodes_of(&lent).into_iter().find(|(name, _)| name == owner).map(|(_, node)| lent_value(agent, &node));
+    // What lies above is no agent's in particular.
+    lent.and_then(node).or_else(|| facts.is_between.then(|| lent_value(NodeId([0; 16]), &node_between())))
 }
 
 /// How agents treat a subnet's machines. Where nothing is lent, nobody needs to know for how long.
@@ -414,5 +457,21 @@ mod tests {
         let sorted = Keys::sort(&keys).unwrap();
         assert_eq!((sorted.names.len(), sorted.reservations.len()), (1, 1));
         assert!(Keys::sort(&[key("lease", "x")]).is_err());
+    }
+
+    #[test]
+    fn what_is_lent_is_a_row_of_its_own_and_what_lies_above_it_is_nobodys() {
+        let name = |text: &str| text.parse::<DomainName>().unwrap();
+        let agent = NodeId([7; 16]);
+        let nothing = LentFacts { forward: None, reverse: None, is_between: false };
+        let lent_name = LentName { address: Ipv4Addr::new(10, 1, 6, 100), name: name("pc7.dyn.uni.example"), ttl: 200 };
+        let [(_, forward), (_, reverse)] = nodes_of(&lent_name);
+        let facts = LentFacts { forward: Some((agent, lent_name.address, 200)), ..nothing.clone() };
+        assert_eq!(lent(&lent_name.name, &facts), Some(lent_value(agent, &forward)));
+        let facts = LentFacts { reverse: Some((agent, lent_name.name.clone(), 200)), is_between: true, ..nothing.clone() };
+        assert_eq!(lent(&name("100.6.1.10.in-addr.arpa"), &facts), Some(lent_value(agent, &reverse)));
+        let above = LentFacts { is_between: true, ..nothing.clone() };
+        assert_eq!(lent(&name("6.1.10.in-addr.arpa"), &above), Some(lent_value(NodeId([0; 16]), &node_between())));
+        assert_eq!(lent(&lent_name.name, &nothing), None);
     }
 }

@@ -175,7 +175,7 @@ fn of_its(kind: Kind, group: &[u8], total: u64) -> String {
 /// The subjects of the outbox whose rows are of a feed.
 pub fn subjects(feed: Feed) -> &'static [&'static str] {
     match feed {
-        Feed::ZONE => &["name", "zone"],
+        Feed::ZONE => &["name", "zone", "lent"],
         Feed::BOOTPTAB => &["subnet", "reservation"],
         Feed::ACCESS => &["nas", "machine"],
         _ => &[],

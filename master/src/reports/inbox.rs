@@ -40,6 +40,10 @@ impl Inbox {
             Ok(new) => {
                 if new {
                     tell(name, &row);
+                    if let Err(error) = self.note_machine(node, &row.event, &row.detail).await {
+                        // The report itself is safe; the machine is told of again while it asks.
+                        tracing::error!(event = "database_failed", %error, "an unknown machine could not be noted");
+                    }
                 }
                 true
             }

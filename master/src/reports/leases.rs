@@ -11,6 +11,8 @@ use std::net::IpAddr;
 const AHEAD_LIMIT: TimeDelta = TimeDelta::minutes(5);
 /// What saw an address in use.
 const SOURCE: &str = "lease";
+/// What is told of a box that speaks of addresses which it has no share of.
+const FOREIGN: &str = "lease_of_others";
 
 impl Inbox {
     /// Stores what an agent lends; gives whether that is safe now, so that the agent may go on.
@@ -18,8 +20,17 @@ impl Inbox {
         // One that this build cannot read must not keep the others.
         let said: Vec<SaidRow> = records.iter().filter_map(|record| Some(said(&Lease::decode(record).ok()?))).collect();
         match self.put_leases(node, &said).await {
-            Ok(()) => {
+            Ok(foreign) => {
                 metrics::counter!("holdfast_agent_leases_total").increment(said.len() as u64);
+                if foreign > 0 {
+                    metrics::counter!("holdfast_agent_leases_foreign_total").increment(foreign);
+                    tracing::warn!(
+                        event = FOREIGN,
+                        agent = name,
+                        foreign,
+                        "an agent speaks of leases of addresses that it has no share of: they are kept apart"
+                    );
+                }
                 true
             }
             Err(error) => {
@@ -29,13 +40,21 @@ impl Inbox {
         }
     }
 
-    async fn put_leases(&self, node: NodeId, said: &[SaidRow]) -> Result<(), DbError> {
+    /// What is none of the sender's addresses is kept apart: a box that was broken into must not say who had another's. Gives how many
+    /// of these there were.
+    async fn put_leases(&self, node: NodeId, said: &[SaidRow]) -> Result<u64, DbError> {
         let mut tx = self.pool.begin().await?;
-        leases::put(&mut tx, node, said).await?;
-        let seen = said.iter().filter(|row| row.state == "active");
+        let own = leases::lent_by(&mut tx, node, said).await?;
+        let (own, foreign): (Vec<SaidRow>, Vec<SaidRow>) = said.iter().cloned().partition(|row| own.contains(&row.ip));
+        leases::put(&mut tx, node, &own).await?;
+        let seen = own.iter().filter(|row| row.state == "active");
         let seen: Vec<Sighting> = seen.map(|row| Sighting { ip: row.ip, seen_at: row.at, source: SOURCE.to_owned() }).collect();
         sightings::put(&mut tx, &seen).await?;
-        Ok(tx.commit().await?)
+        if !foreign.is_empty() {
+            leases::put_foreign(&mut tx, node, &foreign, FOREIGN).await?;
+        }
+        tx.commit().await?;
+        Ok(foreign.len() as u64)
     }
 }
 
@@ -51,10 +70,12 @@ fn said(lease: &Lease) -> SaidRow {
         host_name: String::from_utf8_lossy(&lease.host_name).chars().filter(|letter| !letter.is_control()).collect(),
         state: match lease.state {
             LeaseState::Active => "active",
-            LeaseState::Released => "released",
+            // To people both are: nobody has it by right.
+            LeaseState::Released | LeaseState::Withdrawn => "released",
             LeaseState::Declined => "declined",
         },
         at,
         until: at.checked_add_signed(lasts).unwrap_or(at),
+        name: lease.name.as_ref().map(|name| name.without_dot()),
     }
 }

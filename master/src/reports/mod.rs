@@ -4,6 +4,7 @@
 mod accounting;
 mod inbox;
 mod leases;
+mod machines;
 mod retention;
 mod syslog;
 

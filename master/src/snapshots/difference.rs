@@ -26,7 +26,8 @@ pub struct Difference {
     pub keys: Vec<OutboxKey>,
 }
 
-/// Compares these feeds of `states` with the hostname database. Wrapped data keys are not made from it and are left out.
+/// Compares these feeds of `states` with the hostname database. Wrapped data keys are not made from it and are left out, as is what agents
+/// lend, of which a database that was put back knows nothing that counts.
 pub async fn differences(db: &mut PgConnection, states: &Latest, feeds: &[Feed]) -> Result<BTreeMap<Feed, Difference>, PastError> {
     let zones = ZoneIndex::new(zones::all(db).await?);
     let mut found: BTreeMap<Feed, Difference> = feeds.iter().map(|feed| (*feed, Difference::default())).collect();
@@ -34,6 +35,9 @@ pub async fn differences(db: &mut PgConnection, states: &Latest, feeds: &[Feed])
     let mut add = |rows: Vec<ComposedRow>| {
         for ComposedRow { feed, change, .. } in rows {
             let place = (change.table, change.key);
+            if tell::is_agents(feed, place.0) {
+                continue;
+            }
             if let Some(difference) = found.get_mut(&feed).filter(|_| seen.insert(hasher.hash_one((feed, &place)))) {
                 difference.compare(states, feed, &place, change.value.as_deref());
             }
@@ -41,7 +45,7 @@ pub async fn differences(db: &mut PgConnection, states: &Latest, feeds: &[Feed])
     };
     every_row(db, &zones, &mut add).await?;
     for (feed, difference) in &mut found {
-        for table in tell::table_ids(*feed).filter(|table| !tell::is_wrapped_key(*table)) {
+        for table in tell::table_ids(*feed).filter(|table| !tell::is_wrapped_key(*table) && !tell::is_agents(*feed, *table)) {
             for (key, _) in states.state(*feed).view().iter(table).flatten() {
                 let place = (table, key.to_vec());
                 if !seen.contains(&hasher.hash_one((*feed, &place))) {

@@ -3,9 +3,11 @@
 use super::TableCount;
 use crate::db::changes::OutboxKey;
 use crate::inventory::present;
+use holdfast_proto::dhcp::ended::{self, ENDED};
 use holdfast_proto::dhcp::policy::{POLICY, PolicyRow};
 use holdfast_proto::dhcp::table as dhcp;
 use holdfast_proto::dns::{NODE, Node, ZONE, ZoneRow};
+use holdfast_proto::lent::{LENT, NAMING, Naming, lent_parts};
 use holdfast_proto::radius::{ACCOUNT, MACHINE, Machine, NAS, Nas};
 use holdfast_proto::snapshot::{Feed, Kind, Table, View, WRAPPED_KEYS};
 use holdfast_proto::words::{DomainName, Mac};
@@ -19,7 +21,12 @@ pub(super) fn lines(feed: Feed, table: Table, key: &[u8], value: &[u8], with_ttl
         (Kind::Zone, ZONE) => ZoneRow::decode(value).ok().map(|row| vec![format!("{} with serial {}", what(feed, table, key), row.serial)]),
         (Kind::Bootptab, dhcp::SUBNET) => subnet(key, value),
         (Kind::Bootptab, dhcp::RESERVATION) => reservation(key, value),
+        (Kind::Zone, LENT) => {
+            lent_parts(value).and_then(|(_, value)| node(key, value, with_ttl)).map(|lines| lines.into_iter().map(|line| format!("lent: {line}")).collect())
+        }
         (Kind::Bootptab, POLICY) => policy(key, value),
+        (Kind::Bootptab, NAMING) => Naming::decode(value).map(|naming| vec![format!("{} are in {}", what(feed, table, key), naming.zone)]),
+        (Kind::Bootptab, ENDED) => ended::decode(value).ok().map(|ended| ended.iter().map(|(ip, _)| format!("the lease of {ip} is to end")).collect()),
         (Kind::Auth, NAS) => Nas::decode(value).ok().map(|nas| vec![nas_line(key, &nas)]),
         (Kind::Auth, MACHINE) => Machine::decode(value).ok().map(|machine| vec![machine_line(&what(feed, table, key), &machine)]),
         _ => Some(vec![what(feed, table, key)]),
@@ -31,10 +38,13 @@ pub(super) fn lines(feed: Feed, table: Table, key: &[u8], value: &[u8], with_ttl
 pub(super) fn what(feed: Feed, table: Table, key: &[u8]) -> String {
     let known = match (feed.kind, table) {
         (Kind::Zone, NODE) => DomainName::from_wire(key).map(|name| name.to_string()),
+        (Kind::Zone, LENT) => DomainName::from_wire(key).map(|name| format!("lent name {name}")),
         (Kind::Zone, ZONE) => DomainName::from_wire(key).map(|name| format!("zone {name}")),
         (Kind::Bootptab, dhcp::SUBNET) => net(key).map(|net| format!("subnet {net}")),
         (Kind::Bootptab, dhcp::RESERVATION) => place(key).map(|(net, hardware)| format!("boot {hardware} in {net}")),
         (Kind::Bootptab, POLICY) => net(key).map(|net| format!("policy of {net}")),
+        (Kind::Bootptab, NAMING) => net(key).map(|net| format!("names of leased machines of {net}")),
+        (Kind::Bootptab, ENDED) => net(key).map(|net| format!("leases to end in {net}")),
         (Kind::Auth, NAS) => nas_net(key).map(|net| format!("NAS at {net}")),
         (Kind::Auth, MACHINE) => mac(key).map(|mac| format!("machine {mac}")),
         (Kind::Auth, ACCOUNT) => std::str::from_utf8(key).ok().map(|name| format!("account {name}")),
@@ -134,8 +144,10 @@ fn nas_net(key: &[u8]) -> Option<String> {
 /// The tables of a feed, as people call their rows.
 fn tables(feed: Feed) -> &'static [(Table, &'static str)] {
     match feed {
-        Feed::ZONE => &[(ZONE, "zones"), (NODE, "names")],
-        Feed::BOOTPTAB => &[(dhcp::SUBNET, "subnets"), (dhcp::RESERVATION, "boot entries"), (POLICY, "policies")],
+        Feed::ZONE => &[(ZONE, "zones"), (NODE, "names"), (LENT, "names of leased machines")],
+        Feed::BOOTPTAB => {
+            &[(dhcp::SUBNET, "subnets"), (dhcp::RESERVATION, "boot entries"), (POLICY, "policies"), (NAMING, "namings"), (ENDED, "ends of leases")]
+        }
         Feed::PEOPLE => &[(ACCOUNT, "accounts"), (WRAPPED_KEYS, "wrapped data keys")],
         Feed::ACCESS => &[(NAS, "NASs"), (MACHINE, "machines"), (WRAPPED_KEYS, "wrapped data keys")],
         _ => &[],
@@ -171,7 +183,8 @@ pub(super) fn outbox_key(feed: Feed, table: Table, key: &[u8]) -> Option<OutboxK
     let (subject, key) = match (feed.kind, table) {
         (Kind::Zone, NODE) => ("name", name()?),
         (Kind::Zone, ZONE) => ("zone", name()?),
-        (Kind::Bootptab, dhcp::SUBNET | POLICY) => ("subnet", net(key)?.to_string()),
+        (Kind::Zone, LENT) => ("lent", name()?),
+        (Kind::Bootptab, dhcp::SUBNET | POLICY | NAMING | ENDED) => ("subnet", net(key)?.to_string()),
         (Kind::Bootptab, dhcp::RESERVATION) => ("reservation", place(key).map(|(net, hardware)| format!("{net} {hardware}"))?),
         (Kind::Auth, NAS) => ("nas", nas_net(key)?),
         (Kind::Auth, MACHINE) => ("machine", mac(key)?.to_string()),
@@ -180,9 +193,14 @@ pub(super) fn outbox_key(feed: Feed, table: Table, key: &[u8]) -> Option<OutboxK
     Some(OutboxKey { subject: subject.to_owned(), key })
 }
 
-/// Whether a row differs between generations with the same data: serials rise, and data keys are wrapped anew.
+/// Whether a table says what agents do, so that nobody can enter it again.
+pub(super) fn is_agents(feed: Feed, table: Table) -> bool {
+    feed.kind == Kind::Zone && table == LENT
+}
+
+/// Whether a row differs between generations with the same data: serials rise, data keys are wrapped anew, and leases come and go.
 pub(super) fn is_aside(feed: Feed, table: Table) -> bool {
-    table == WRAPPED_KEYS || (feed.kind == Kind::Zone && table == ZONE)
+    table == WRAPPED_KEYS || (feed.kind == Kind::Zone && table == ZONE) || is_agents(feed, table)
 }
 
 /// Whether a row differs only in the data key of its secret: whether the secret is another one nobody can tell from outside.

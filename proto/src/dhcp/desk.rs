@@ -8,15 +8,17 @@
 use super::answer::{Decided, Outcome, Peer, Reason, decide};
 use super::code;
 use super::cover::Sightings;
+use super::ended::{self, ENDED};
 use super::lease::{Lease, Leases};
 use super::lend::Lender;
 use super::message::Message;
 use super::strangers::{Note, Strangers};
+use super::table::subnet_of_key;
 use crate::snapshot::View;
-use crate::words::{NodeId, UnixMillis};
+use crate::words::{DomainName, Epoch, Generation, NodeId, UnixMillis};
 use ipnet::Ipv4Net;
-use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 
 /// How often it is told that a share has no address left, or that an address is in use by somebody else, in milliseconds.
@@ -40,6 +42,19 @@ pub struct Desk {
     in_use: BTreeMap<Ipv4Addr, UnixMillis>,
     /// Records can be written.
     lends: bool,
+    names: NamesOfOthers,
+    /// The generation whose orders were heeded, and those that were: one that stays in the rows ends no later lease.
+    heeded: Option<(Epoch, Generation)>,
+    ended: BTreeSet<(Ipv4Addr, Vec<u8>)>,
+}
+
+/// Whether a name is somebody's already: what only DNS knows.
+struct NamesOfOthers(Box<dyn Fn(&DomainName) -> bool + Send>);
+
+impl std::fmt::Debug for NamesOfOthers {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("NamesOfOthers")
+    }
 }
 
 impl Desk {
@@ -55,7 +70,16 @@ impl Desk {
             exhausted: BTreeMap::new(),
             in_use: BTreeMap::new(),
             lends: true,
+            names: NamesOfOthers(Box::new(|_| false)),
+            heeded: None,
+            ended: BTreeSet::new(),
         }
+    }
+
+    /// The same, which gives no machine a name that is another's by this.
+    pub fn with_names_of_others(mut self, is_taken: impl Fn(&DomainName) -> bool + Send + 'static) -> Self {
+        self.names = NamesOfOthers(Box::new(is_taken));
+        self
     }
 
     /// Answers one packet. The reply, if any, is left in `out`. Where [`Desk::take_record`] then gives a record, the reply must not go
@@ -80,6 +104,28 @@ impl Desk {
         outcome.unwrap_or_else(Outcome::Silent)
     }
 
+    /// Ends the leases that the rows say are to end: the records for the disk. Costs nothing while the rows are the same; while records
+    /// cannot be written nothing is ended.
+    pub fn heed(&mut self, view: &View, now: UnixMillis) -> Vec<Lease> {
+        let at = (view.epoch(), view.generation());
+        if self.heeded == Some(at) || !self.lends {
+            return Vec::new();
+        }
+        self.heeded = Some(at);
+        let nets: Vec<Ipv4Net> = view.iter(ENDED).filter_map(|row| subnet_of_key(row.ok()?.0)).collect();
+        let orders: Vec<(Ipv4Net, (Ipv4Addr, Vec<u8>))> =
+            nets.into_iter().flat_map(|net| ended::of(view, net).unwrap_or_default().into_iter().map(move |order| (net, order))).collect();
+        self.ended.retain(|known| orders.iter().any(|(_, order)| order == known));
+        let mut records = Vec::new();
+        for (net, order) in orders {
+            if self.ended.insert(order.clone()) {
+                self.leases.know(net);
+                records.extend(self.leases.withdraw(net, &order.1, order.0, now));
+            }
+        }
+        records
+    }
+
     /// Whether records can be written. Where they cannot, nothing new is offered: a client that took such an offer would wait for
     /// an answer in vain, and other agents would leave it to us.
     pub fn set_lending(&mut self, lends: bool) {
@@ -93,6 +139,11 @@ impl Desk {
     /// What must be on disk before the reply goes out.
     pub fn take_record(&mut self) -> Option<Lease> {
         self.record.take()
+    }
+
+    /// Whether a client can be called so now.
+    pub(super) fn is_free(&self, name: &DomainName, client: &[u8], now: UnixMillis) -> bool {
+        !self.leases.is_named(name, client, now) && !(self.names.0)(name)
     }
 
     /// What is to be told upwards.

@@ -10,11 +10,13 @@ use super::compose::{Composer, DEFAULT_LEASE_SECS};
 use super::desk::Desk;
 use super::lease::{Ground, Lease, LeaseState, client_of};
 use super::message::Message;
+use super::names::{Wish, generated, wish, within};
 use super::place::{Place, Stand};
 use super::policy::{PolicyRef, Share, Unknown};
-use super::table::ReservationRef;
+use super::table::{ReservationRef, option_bytes, subnet_key};
+use crate::lent::Naming;
 use crate::snapshot::View;
-use crate::words::UnixMillis;
+use crate::words::{DomainName, UnixMillis};
 use std::net::Ipv4Addr;
 
 /// How long an address is lent on a subnet in quarantine, in seconds: so soon a machine that was registered asks again.
@@ -38,9 +40,11 @@ struct Terms<'a> {
     shares: Vec<Share>,
     taken: Vec<Ipv4Addr>,
     client: Vec<u8>,
+    /// Where machines get names, where they do.
+    zone: Option<DomainName>,
 }
 
-impl Lender<'_, '_> {
+impl<'a> Lender<'_, 'a> {
     pub(super) fn answer(mut self, out: &mut Vec<u8>) -> Result<Outcome, Reason> {
         let policy = PolicyRef::of(self.view, self.stand.net)?;
         let kind = self.request.kind();
@@ -53,12 +57,13 @@ impl Lender<'_, '_> {
         let client = client_of(self.request).filter(|_| is_lent).ok_or(Reason::UnknownHost)?;
         let node = self.desk.node();
         let shares = policy.shares().filter(|share| Some(share.owner) == node).collect();
-        let terms = Terms { policy, shares, taken: self.taken(), client };
+        let zone = Naming::of(self.view, &subnet_key(self.stand.net))?.map(|naming| naming.zone);
+        let terms = Terms { policy, shares, taken: self.taken(), client, zone };
         self.desk.leases.know(self.stand.net);
         match kind {
             Kind::Discover => self.offer(&terms, out),
             Kind::Request => self.request(&terms, out),
-            Kind::Inform => self.reply(&terms, Kind::Ack, Ipv4Addr::UNSPECIFIED, out),
+            Kind::Inform => self.reply(&terms, Kind::Ack, Ipv4Addr::UNSPECIFIED, None, out),
             Kind::Release => self.release(&terms),
             Kind::Decline => self.decline(&terms),
             _ => Err(Reason::Unsupported),
@@ -86,7 +91,8 @@ impl Lender<'_, '_> {
             self.desk.tell_exhausted(self.stand.net, self.now);
             return Err(Reason::NoFreeAddress);
         };
-        self.reply(terms, Kind::Offer, address, out)
+        let name = self.name(terms, address);
+        self.reply(terms, Kind::Offer, address, name.as_ref(), out)
     }
 
     fn request(&mut self, terms: &Terms<'_>, out: &mut Vec<u8>) -> Result<Outcome, Reason> {
@@ -124,7 +130,8 @@ impl Lender<'_, '_> {
     }
 
     fn grant(&mut self, terms: &Terms<'_>, address: Ipv4Addr, out: &mut Vec<u8>) -> Result<Outcome, Reason> {
-        let outcome = self.reply(terms, Kind::Ack, address, out)?;
+        let name = self.name(terms, address);
+        let outcome = self.reply(terms, Kind::Ack, address, name.as_ref(), out)?;
         let until = UnixMillis(self.now.0.saturating_add(u64::from(self.lease_secs(terms)) * 1000));
         let host_name = self.request.options.bytes(code::HOST_NAME).filter(|byte| *byte != 0).take(63).collect();
         self.desk.record = Some(self.desk.leases.grant(Lease {
@@ -138,12 +145,30 @@ impl Lender<'_, '_> {
             chaddr: self.request.chaddr.to_vec(),
             host_name,
             told: self.now,
+            name,
         }));
         Ok(outcome)
     }
 
+    /// What DNS calls the client while it has the address: what it calls itself, where that is clean and nobody else's, what it was called
+    /// before, where it does not say, else something after the address.
+    fn name(&self, terms: &Terms<'_>, address: Ipv4Addr) -> Option<DomainName> {
+        let zone = terms.zone.as_ref()?;
+        let wished = match wish(self.request) {
+            Wish::Nothing => return None,
+            Wish::Label(label) => within(&label, zone),
+            Wish::Open => self.named_before(terms, address).filter(|name| name.parent().as_ref() == Some(zone)),
+        };
+        let is_free = |name: &DomainName| self.desk.is_free(name, &terms.client, self.now);
+        wished.filter(is_free).or_else(|| within(&generated(address), zone).filter(is_free))
+    }
+
+    fn named_before(&self, terms: &Terms<'_>, address: Ipv4Addr) -> Option<DomainName> {
+        self.desk.leases.of_address(self.stand.net, address).filter(|lease| lease.client == terms.client)?.name.clone()
+    }
+
     fn refuse(&mut self, out: &mut Vec<u8>) -> Result<Outcome, Reason> {
-        let place = self.place(Ipv4Addr::UNSPECIFIED);
+        let place = self.place(ReservationRef::bare(Ipv4Addr::UNSPECIFIED));
         answer_to(self.request, &place, self.peer, |composer| {
             composer.nak(out);
             Kind::Nak
@@ -166,8 +191,11 @@ impl Lender<'_, '_> {
         Err(Reason::Declined)
     }
 
-    fn reply(&mut self, terms: &Terms<'_>, kind: Kind, address: Ipv4Addr, out: &mut Vec<u8>) -> Result<Outcome, Reason> {
-        let (place, lease_secs) = (self.place(address), self.lease_secs(terms));
+    /// A machine with a name is told it whole: label (12), domain (15), and both where it asks with option 81.
+    fn reply(&mut self, terms: &Terms<'_>, kind: Kind, address: Ipv4Addr, name: Option<&DomainName>, out: &mut Vec<u8>) -> Result<Outcome, Reason> {
+        let host_name = name.map(DomainName::without_dot).unwrap_or_default();
+        let domain = name.and(terms.zone.as_ref()).map_or(vec![], |zone| option_bytes(code::DOMAIN_NAME, zone.without_dot().as_bytes()));
+        let (place, lease_secs) = (self.place(ReservationRef::named(address, &host_name, &domain)), self.lease_secs(terms));
         answer_to(self.request, &place, self.peer, |composer| {
             Composer { lease_secs: Some(lease_secs), ..composer }.dhcp(kind, out);
             kind
@@ -175,8 +203,11 @@ impl Lender<'_, '_> {
     }
 
     /// What a machine without a reservation is told: its subnet's options.
-    fn place(&self, address: Ipv4Addr) -> Place<'_> {
-        Place { net: self.stand.net, subnet: self.stand.subnet, reservation: ReservationRef::bare(address) }
+    fn place<'r>(&self, reservation: ReservationRef<'r>) -> Place<'r>
+    where
+        'a: 'r,
+    {
+        Place { net: self.stand.net, subnet: self.stand.subnet, reservation }
     }
 
     /// The subnet's, or less where the client wishes so or the subnet is in quarantine.

@@ -218,6 +218,12 @@ impl<'a> ReservationRef<'a> {
         Self { address, host_name: "", send_host_name: false, next_server: None, server_name: "", boot_file: "", wait_secs: 0, options }
     }
 
+    /// The same for one that has a name in DNS, with the options that go with it.
+    pub(super) fn named(address: Ipv4Addr, host_name: &'a str, options: &'a [u8]) -> Self {
+        let options = OptionsRef::read(options).unwrap_or(OptionsRef(&[]));
+        Self { host_name, send_host_name: !host_name.is_empty(), options, ..Self::bare(address) }
+    }
+
     /// Reads a value in place.
     pub fn read(value: &'a [u8]) -> Result<Self, RowError> {
         let mut rest = Fields(value);
@@ -287,6 +293,13 @@ impl<'a> Fields<'a> {
         let data = if len == TAKEN_AWAY { None } else { Some(self.bytes(len)?) };
         Ok(Some((code, data)))
     }
+}
+
+/// One option as it stands in a row.
+pub(super) fn option_bytes(code: u8, data: &[u8]) -> Vec<u8> {
+    let mut out = Vec::new();
+    put_options([(code, Some(data))].into_iter(), &mut out);
+    out
 }
 
 /// Lengths take four bytes, so that whatever a caller gives is encoded whole and the limit of a row speaks for itself.

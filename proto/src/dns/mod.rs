@@ -9,6 +9,7 @@ mod cookie;
 mod denial;
 mod edns;
 mod follow;
+pub mod lent;
 mod limit;
 mod message;
 mod name;

@@ -1,7 +1,9 @@
 //! What a view has for a name: RFC 1034 section 4.3.2, with wildcards (RFC 4592) and DNAME (RFC 6672).
 //!
-//! An existing name costs one probe; a missing one a probe per label up to its closest encloser, and one for the wildcard.
+//! An existing name costs one probe; a missing one a probe per label up to its closest encloser, one for the wildcard, and one among
+//! the names of leased machines, which fill the gaps between ours and hide none.
 
+use super::lent::lent_node;
 use super::name::Name;
 use super::reply::Stop;
 use super::{NODE, NodeRef, Place, rtype};
@@ -23,7 +25,7 @@ pub(super) enum Found<'v> {
 
 pub(super) fn find<'v>(view: &'v View, name: &Name, qtype: u16) -> Result<Found<'v>, Stop> {
     let labels = name.labels();
-    let Some((row, node)) = node_at(view, name.ancestor(labels))? else { return find_encloser(view, name) };
+    let Some((row, node)) = node_at(view, name.ancestor(labels))? else { return find_lent(view, name, find_encloser(view, name)?) };
     match node.place {
         Place::Inside => here(name, row, node),
         Place::Apex if qtype == rtype::DS => Ok(Found::Here { row, node, apex_labels: parent_zone(view, name)?.unwrap_or(labels), wildcard_below: None }),
@@ -42,6 +44,13 @@ fn here<'v>(name: &Name, row: &'v [u8], node: NodeRef<'v>) -> Result<Found<'v>, 
 /// The apex of a node that has this many labels; it never has more than the node.
 pub(super) fn checked_apex(node: NodeRef<'_>, labels: usize) -> Result<usize, Stop> {
     Some(usize::from(node.apex_labels)).filter(|apex_labels| *apex_labels <= labels).ok_or(Stop::Damaged)
+}
+
+/// A name that is missing, or that a wildcard stands for, may be a leased machine's.
+fn find_lent<'v>(view: &'v View, name: &Name, found: Found<'v>) -> Result<Found<'v>, Stop> {
+    let (Found::Missing { apex_labels, .. } | Found::Here { apex_labels, .. }) = found else { return Ok(found) };
+    let lent = lent_node(view, name.ancestor(name.labels()))?;
+    Ok(lent.map_or(found, |(row, node)| Found::Here { row, node, apex_labels, wildcard_below: None }))
 }
 
 /// For a name without a row: its closest encloser decides (RFC 4592 section 3.3.1).

@@ -18,6 +18,7 @@
 
 mod audit_head;
 mod base;
+mod beside;
 mod buckets;
 mod crypt;
 mod feed;
@@ -36,6 +37,7 @@ mod view;
 
 pub use audit_head::AuditHead;
 pub use base::{BLOCK_BYTES, Base, BaseError, BlockMark, BlockSource, Builder, Damaged, Head, HeadError};
+pub use beside::Beside;
 pub use buckets::{BUCKETS, BucketError, Buckets, Difference, MARKS_BYTES, Tally};
 pub use crypt::{DataKey, DataKeyRing, EncryptedField, FieldError, HpkePrivate, HpkePublic, KeyId, WRAPPED_KEYS, is_addressed_to, wrapped_key_row};
 pub use feed::{Family, Feed, Kind, Scope};

@@ -1,4 +1,5 @@
 use super::base::{Base, Damaged, KeyAndValue};
+use super::beside::Beside;
 use super::row::{RowRef, Rows, RowsError, Table};
 use super::{Change, Feed};
 use crate::words::{Epoch, Generation};
@@ -20,6 +21,7 @@ pub struct View {
     /// Of the tables that keep their order.
     ordered: Ordered,
     row_count: u64,
+    beside: Beside,
 }
 
 type Overlay = imbl::GenericHashMap<OverlayKey, Option<Arc<[u8]>>, FixedState, imbl::shared_ptr::DefaultSharedPtr>;
@@ -58,6 +60,7 @@ impl View {
             overlay: Overlay::with_hasher(FixedState::default()),
             ordered: Ordered::new(),
             base,
+            beside: Beside::default(),
         }
     }
 
@@ -118,9 +121,9 @@ impl View {
     }
 
     fn rows_from(&self, table: Table) -> impl Iterator<Item = Result<RowRef<'_>, Damaged>> {
-        let overlay: BTreeMap<(Table, &[u8]), Option<&[u8]>> = self.changed_rows().collect();
-        let overlay = overlay.into_iter().filter(move |((changed, _), _)| *changed >= table);
-        let mut overlay = overlay.collect::<Vec<_>>().into_iter().peekable();
+        // What lies before the table is not even sorted: whoever looks into one of the last tables pays for nothing else.
+        let overlay: BTreeMap<(Table, &[u8]), Option<&[u8]>> = self.changed_rows().filter(|((changed, _), _)| *changed >= table).collect();
+        let mut overlay = overlay.into_iter().peekable();
         let mut base = self.base.rows_from(table, b"").peekable();
         let merged = std::iter::from_fn(move || {
             let base_key = match base.peek() {
@@ -181,6 +184,16 @@ impl View {
     /// How many rows stand in the overlay: what a new base would fold in.
     pub fn overlay_len(&self) -> usize {
         self.overlay.len() + self.ordered.len()
+    }
+
+    /// What this box itself knows, beside what was signed; it is part of no digest, and of none of the rows above.
+    pub fn beside(&self) -> &Beside {
+        &self.beside
+    }
+
+    /// The same with this beside it.
+    pub fn with_beside(&self, beside: Beside) -> Self {
+        Self { beside, ..self.clone() }
     }
 
     pub(super) fn at(mut self, epoch: Epoch, generation: Generation) -> Self {

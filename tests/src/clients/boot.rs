@@ -88,12 +88,22 @@ pub fn udhcpc(from: From<'_>, tries: u32, args: &[&str]) -> Result<Option<Lease>
 
 /// Takes a lease with ISC's `dhclient`, a second witness, within `limit_s` seconds; it gives up after the first round.
 pub fn dhclient(from: From<'_>, limit_s: u32) -> Result<Option<Lease>> {
+    dhclient_with(from, limit_s, "")
+}
+
+/// The same of a machine that says what it calls itself, and asks for what it is called.
+pub fn dhclient_named(from: From<'_>, limit_s: u32, host_name: &str) -> Result<Option<Lease>> {
+    let asks = "request subnet-mask, routers, host-name, domain-name, domain-name-servers;\n";
+    dhclient_with(from, limit_s, &format!("send host-name \"{host_name}\";\n{asks}"))
+}
+
+fn dhclient_with(from: From<'_>, limit_s: u32, settings: &str) -> Result<Option<Lease>> {
     let folder = Folder::new("dhclient")?;
     let told = folder.path().join("lease");
     // Its appearing is the sign that it is whole, so it appears by a rename.
     let script = format!("#!/bin/sh\n[ \"$reason\" = BOUND ] && env > '{0}.new' && mv '{0}.new' '{0}'\nexit 0\n", told.display());
     let script = folder.script("script", &script)?;
-    let conf = folder.write("conf", &format!("timeout {limit_s};\ninitial-interval 1;\nbackoff-cutoff 2;\n"))?;
+    let conf = folder.write("conf", &format!("timeout {limit_s};\ninitial-interval 1;\nbackoff-cutoff 2;\n{settings}"))?;
     let (leases, pid) = (folder.path().join("leases"), folder.path().join("pid"));
     let mut client = command(from, "timeout");
     client.args([&format!("{}", limit_s + 2), "dhclient", "-d", "-1", "-v", "-cf"]).arg(conf).arg("-sf").arg(script);

@@ -13,7 +13,7 @@ mod eapol;
 mod radius;
 pub mod relay;
 
-pub use boot::{BootpReply, Lease, bootptest, dhclient, dhcping, udhcpc};
+pub use boot::{BootpReply, Lease, bootptest, dhclient, dhclient_named, dhcping, udhcpc};
 pub use dhcrelay::Dhcrelay;
 pub use dig::{Dig, DigAnswer, Record};
 pub use eapol::{EapolTest, eapol_test};

@@ -1,16 +1,19 @@
 //! BOOTP and DHCP packets, and the rows that answer them.
 //!
 //! The first byte chooses what the rest is: a packet (three kinds of arrival), a subnet's row, a reservation's row, a row and a
-//! packet that is answered from it, a policy's row, a record of the lease log, or a packet for a desk that lends.
+//! packet that is answered from it, a policy's row, a record of the lease log or of the names log, leases that are to end, or a packet for
+//! a desk that lends.
 
+use holdfast_proto::dhcp::ended;
 use holdfast_proto::dhcp::lease::{Lease, LeaseState, Leases};
 use holdfast_proto::dhcp::message::{HEADER_BYTES, Message, OPTIONS_COOKIE};
 use holdfast_proto::dhcp::policy::{POLICY, PolicyRow, Share};
 use holdfast_proto::dhcp::reply::{LONGEST_REPLY_BYTES, SHORTEST_REPLY_BYTES};
 use holdfast_proto::dhcp::table::{RESERVATION, Reservation, SUBNET, SubnetRow, reservation_key, subnet_key};
 use holdfast_proto::dhcp::{Desk, Destination, Kind, Outcome, Peer, Standing, answer};
+use holdfast_proto::lent::{LentName, NAMING, NameRecord, Naming};
 use holdfast_proto::snapshot::{Change, Feed, State, View};
-use holdfast_proto::words::{NodeId, UnixMillis};
+use holdfast_proto::words::{DomainName, HostName, NodeId, UnixMillis};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::OnceLock;
 
@@ -29,19 +32,23 @@ pub fn seeds() -> Vec<Vec<u8>> {
     let framed = [&(row.len() as u16).to_be_bytes()[..], &row, &packets[1]].concat();
     let lent = packets.iter().map(|packet| tag(8, packet));
     let rows = [tag(3, &subnet().encode()), tag(4, &row), tag(5, &framed), tag(6, &policy().encode()), tag(7, &lease().encode())];
-    tagged.chain(rows).chain(lent).collect()
+    let name = NameRecord::Put(LentName { address: HOST, name: "pc7.dyn.uni.example".parse().expect("a name"), ttl: 200 });
+    let more = [tag(9, &name.encode()), tag(9, &NameRecord::All(3).encode()), tag(10, &ended::encode(&[(HOST, vec![0, 1, 2])]))];
+    tagged.chain(rows).chain(lent).chain(more).collect()
 }
 
 /// Takes any bytes; a reply must be whole, within its limits and for the one who asked.
 pub fn target(bytes: &[u8]) {
     let Some((reader, body)) = bytes.split_first() else { return };
-    match reader % 9 {
+    match reader % 11 {
         arrival @ 0..=2 => ask(view(), body, ARRIVALS[usize::from(arrival)]),
         3 => read_subnet(body),
         4 => read_reservation(body),
         5 => ask_of_row(body),
         6 => read_policy(body),
         7 => read_lease(body),
+        9 => read_name(body),
+        10 => read_ended(body),
         _ => lend(body),
     }
 }
@@ -58,10 +65,24 @@ fn read_lease(bytes: &[u8]) {
     }
 }
 
-/// A desk that lends: a promise has a record, and the address is in its own share.
+fn read_name(bytes: &[u8]) {
+    if let Some(record) = NameRecord::decode(bytes) {
+        assert_eq!(record.encode(), bytes, "a record of the names log has one encoding");
+    }
+}
+
+fn read_ended(bytes: &[u8]) {
+    if let Ok(leases) = ended::decode(bytes) {
+        assert_eq!(ended::encode(&leases), bytes, "leases that are to end have one encoding");
+    }
+}
+
+/// A desk that lends: a promise has a record, the address is in its own share, and its client's name is a host's name in the zone.
 fn lend(packet: &[u8]) {
     let policy = Change::put(POLICY, subnet_key(net()), policy().encode());
-    let view = compose(vec![Change::put(SUBNET, subnet_key(net()), subnet().encode()), policy]);
+    let zone: DomainName = "dyn.uni.example".parse().expect("a name");
+    let naming = Change::put(NAMING, subnet_key(net()), Naming { zone: zone.clone() }.encode());
+    let view = compose(vec![Change::put(SUBNET, subnet_key(net()), subnet().encode()), policy, naming]);
     let mut leases = Leases::default();
     leases.restore(lease());
     let (mut desk, mut out) = (Desk::new(Some(NODE), leases), Vec::new());
@@ -74,7 +95,10 @@ fn lend(packet: &[u8]) {
     let is_own = given.is_unspecified() || policy_of_shares().iter().any(|share| share.owner == NODE && share.contains(given));
     assert!(is_own, "{given} is not to be lent");
     let is_promise = kind == Kind::Ack && !given.is_unspecified();
-    assert_eq!(desk.take_record().is_some_and(|record| record.address == given), is_promise, "a promise has a record");
+    let record = desk.take_record();
+    assert_eq!(record.as_ref().is_some_and(|record| record.address == given), is_promise, "a promise has a record");
+    let name = record.and_then(|record| record.name);
+    assert!(name.is_none_or(|name| name.parent() == Some(zone) && HostName::try_from(name).is_ok()), "a name is a host's, in its zone");
 }
 
 fn tag(reader: usize, body: &[u8]) -> Vec<u8> {
@@ -167,7 +191,19 @@ fn policy() -> PolicyRow {
 fn lease() -> Lease {
     let (at, until) = (UnixMillis(1_799_999_000_000), UnixMillis(1_800_001_000_000));
     let client = [&[61, 1][..], &MAC].concat();
-    Lease { state: LeaseState::Active, net: net(), address: HOST, at, until, client, htype: 1, chaddr: MAC.to_vec(), host_name: b"pc".to_vec(), told: at }
+    Lease {
+        state: LeaseState::Active,
+        net: net(),
+        address: HOST,
+        at,
+        until,
+        client,
+        htype: 1,
+        chaddr: MAC.to_vec(),
+        host_name: b"pc".to_vec(),
+        told: at,
+        name: None,
+    }
 }
 
 fn compose(changes: Vec<Change>) -> View {

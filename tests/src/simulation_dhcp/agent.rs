@@ -4,9 +4,11 @@ use super::packet::RELAY;
 use crate::simulation::Dice;
 use holdfast_proto::dhcp::lease::{Lease, LeaseState, Leases};
 use holdfast_proto::dhcp::message::Message;
-use holdfast_proto::dhcp::{Desk, Kind, Outcome, Peer, Standing};
+use holdfast_proto::dhcp::{Board, Desk, Kind, Outcome, Peer, Standing};
+use holdfast_proto::lent::NameRecord;
 use holdfast_proto::snapshot::View;
-use holdfast_proto::words::{NodeId, UnixMillis};
+use holdfast_proto::words::{DomainName, NodeId, UnixMillis};
+use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
@@ -98,6 +100,29 @@ impl Agent {
         }
         self.desk = Desk::new(Some(self.number), leases);
         self.is_up = true;
+    }
+
+    /// A name that two of its clients have at once, or that its DNS does not tell as its leases have it.
+    pub fn wrong_name(&self, now_ms: u64) -> Option<String> {
+        let now = self.clock(now_ms);
+        let running = || self.desk.leases().iter().filter(|lease| lease.state == LeaseState::Active && lease.until > now);
+        let mut named = BTreeMap::new();
+        for lease in running() {
+            let Some(name) = lease.name.clone() else { continue };
+            let other = named.insert(name.clone(), lease.address);
+            let is_one = other.is_none_or(|other| running().any(|lease| lease.address == other && self.is_same(lease, &name)));
+            if !is_one {
+                return Some(format!("{name} is the name of {} and of {}", lease.address, other.unwrap_or(lease.address)));
+            }
+        }
+        let told = Board::of(self.desk.leases().iter(), now).all();
+        let wrong = told.into_iter().find(|record| matches!(record, NameRecord::Put(lent) if !named.contains_key(&lent.name)));
+        wrong.map(|record| format!("{record:?} is told and nobody's"))
+    }
+
+    /// Whether a client that has moved left this name behind: it has the newer lease, too.
+    fn is_same(&self, left: &Lease, name: &DomainName) -> bool {
+        self.desk.leases().iter().filter(|lease| lease.name.as_ref() == Some(name)).all(|lease| lease.client == left.client)
     }
 
     /// Whether it knows of a promise.

@@ -4,6 +4,7 @@ use super::packet::mac;
 use crate::simulation::Dice;
 use holdfast_proto::dhcp::policy::{POLICY, PolicyRow, Share};
 use holdfast_proto::dhcp::table::{RESERVATION, Reservation, SUBNET, SubnetRow, reservation_key, subnet_key};
+use holdfast_proto::lent::{NAMING, Naming};
 use holdfast_proto::snapshot::{Change, Feed, State, View};
 use ipnet::Ipv4Net;
 use std::net::Ipv4Addr;
@@ -59,6 +60,7 @@ impl Master {
         let mut rows = vec![
             Change::put(SUBNET, subnet_key(net()), SubnetRow { campus: "north".into(), options }.encode()),
             Change::put(POLICY, subnet_key(net()), policy.encode()),
+            Change::put(NAMING, subnet_key(net()), Naming { zone: "dyn.uni.example".parse().expect("a name") }.encode()),
         ];
         rows.extend((0..REGISTERED).map(|client| {
             let (address, host_name) = (reserved(client), String::new());

@@ -13,6 +13,7 @@
 //! - I3: no address is lent by an agent that does not own it in the generation that it sees;
 //! - I4: a reserved address is lent to nobody else, a declined one to nobody for its hour;
 //! - I6: nobody is refused a lease that its owner would renew;
+//! - I11: at one agent a name is one machine's, whatever machines call themselves, and its DNS tells what its leases have;
 //! - I7: when the faults end, every client that can have an address gets one, and registered ones their own.
 //!
 //! Every [`Safeguard`] can be left out, and then a world falls: that is how we know that it is the safeguard that holds it.

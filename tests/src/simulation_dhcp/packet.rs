@@ -5,6 +5,11 @@ use std::net::Ipv4Addr;
 /// The relay that brings every packet.
 pub(super) const RELAY: Ipv4Addr = Ipv4Addr::new(10, 1, 4, 1);
 
+/// What a client calls itself: more clients than names, so that they are at odds.
+pub(super) fn host_name(client: usize) -> String {
+    format!("pc{}", client % 5)
+}
+
 /// What a client says.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Says {
@@ -41,6 +46,9 @@ impl Says {
         out[28..34].copy_from_slice(&mac(client));
         out.extend_from_slice(&OPTIONS_COOKIE);
         out.extend_from_slice(&[53, 1, self.kind.to_wire().unwrap_or_default()]);
+        let name = host_name(client);
+        out.extend_from_slice(&[12, name.len() as u8]);
+        out.extend_from_slice(name.as_bytes());
         for (code, address) in [(50, self.wish), (54, self.server)] {
             if let Some(address) = address {
                 out.extend_from_slice(&[code, 4]);

@@ -17,6 +17,8 @@ const FAULTS_MS: u64 = 3 * 3_600_000;
 const CALM_MS: u64 = 1_200_000;
 /// When worlds begin: any time will do.
 const BEGIN_MS: u64 = 1_800_000_000;
+/// Looking at all names costs more than anything else here, so that is done now and then: steps.
+const NAMES_CHECKED_EVERY: u64 = 16;
 /// How long a declined address is lent to nobody, in milliseconds, less what clocks may differ by.
 const DECLINED_FOR_MS: u64 = 3_500_000;
 const CLOCKS_DIFFER_MS: u64 = 200_000;
@@ -306,6 +308,11 @@ impl World {
     }
 
     fn check(&mut self) -> Result<(), Violation> {
+        if self.tally.steps.is_multiple_of(NAMES_CHECKED_EVERY)
+            && let Some(wrong) = self.agents.iter().filter(|agent| agent.is_up).find_map(|agent| agent.wrong_name(self.now_ms))
+        {
+            return self.broken(format!("I11: {wrong}"));
+        }
         let mut holders = BTreeMap::<Ipv4Addr, usize>::new();
         for client in 0..CLIENTS {
             let Some(held) = self.clients[client].holds(self.now_ms) else { continue };

@@ -60,11 +60,20 @@ impl Log {
     /// is promised, all of them may be appended again, and they go into another segment: of this one nobody knows what the
     /// disk has.
     pub fn append(&mut self, frames: &[(u64, Vec<u8>)]) -> io::Result<()> {
+        self.append_with(frames, File::sync_data)
+    }
+
+    /// The same for what need not outlast a power cut: other processes read it at once, the disk has it some time.
+    pub fn append_for_readers(&mut self, frames: &[(u64, Vec<u8>)]) -> io::Result<()> {
+        self.append_with(frames, |_| Ok(()))
+    }
+
+    fn append_with(&mut self, frames: &[(u64, Vec<u8>)], make_durable: impl Fn(&File) -> io::Result<()>) -> io::Result<()> {
         let Some((last, _)) = frames.last() else { return Ok(()) };
         let mut bytes = Vec::new();
         frames.iter().for_each(|(number, payload)| encode(self.id, *number, payload, &mut bytes));
         let segments = self.segments.len();
-        let written = self.write(&bytes);
+        let written = self.write(&bytes, make_durable);
         if written.is_err() {
             self.open = None;
             // A disk that fails for an hour must not be left with a segment for each attempt.
@@ -79,7 +88,7 @@ impl Log {
         written
     }
 
-    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+    fn write(&mut self, bytes: &[u8], make_durable: impl Fn(&File) -> io::Result<()>) -> io::Result<()> {
         if self.segments.back().is_some_and(|kept| kept.bytes >= self.bounds.segment_bytes) {
             self.open = None;
         }
@@ -88,7 +97,7 @@ impl Log {
         }
         let file = self.open.as_mut().expect("it was opened above");
         file.write_all(bytes)?;
-        file.sync_data()
+        make_durable(file)
     }
 
     fn begin(&mut self) -> io::Result<File> {

@@ -1,15 +1,22 @@
-//! `/leases` and `/leases/history`: what agents lend.
+//! `/leases`, `/leases/history` and `/leases/{ip}/release`: what agents lend.
 
 use super::{
     hosts::Page,
     networks::seen_subnet,
+    parameters::OfWrites,
     request::{Parameters, open_cursor, seal_cursor, wrong_parameter},
+    space::write,
+    write::Written,
 };
 use crate::{
     http::{App, Problem, session::Visitor},
-    inventory::{self, LeaseObject},
+    inventory::{self, LeaseObject, SpaceEdit},
 };
-use axum::{Json, extract::State};
+use axum::{
+    Json,
+    extract::{Path, State},
+    response::Response,
+};
 use holdfast_proto::words::{Mac, Subnet};
 use http::Uri;
 use std::{fmt::Display, net::IpAddr, str::FromStr};
@@ -17,6 +24,11 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 pub(super) fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(leases)).routes(routes!(history))
+}
+
+/// What changes one.
+pub(super) fn writes() -> OpenApiRouter<App> {
+    OpenApiRouter::new().routes(routes!(release))
 }
 
 #[utoipa::path(
@@ -64,6 +76,21 @@ async fn history(State(app): State<App>, visitor: Visitor, uri: Uri) -> Result<J
     Ok(Json(Page { items: inventory::lease_history(&app.pool, ip, mac).await?, next: None }))
 }
 
-fn word<T: FromStr<Err: Display>>(parameters: &Parameters, name: &str) -> Result<Option<T>, Problem> {
+/// Its agent is told with the next generation, and keeps the order on its disk: the lease is renewed no more, and the address is lent
+/// to nobody until the machine can no longer believe that it has it.
+#[utoipa::path(
+    post,
+    path = "/leases/{ip}/release",
+    operation_id = "releaseLease",
+    summary = "Have the agent that lent an address end the lease.",
+    params(OfWrites),
+    responses((status = 200, body = Written<serde_json::Value>)),
+)]
+async fn release(State(app): State<App>, visitor: Visitor, Path(ip): Path<String>, uri: Uri) -> Result<Response, Problem> {
+    let ip: IpAddr = ip.parse().map_err(|_| Problem::not_found(format!("\"{ip}\" is no IP address")))?;
+    write(&app, &visitor, &uri, SpaceEdit::EndLease(ip)).await
+}
+
+pub(super) fn word<T: FromStr<Err: Display>>(parameters: &Parameters, name: &str) -> Result<Option<T>, Problem> {
     parameters.text(name).map(|text| text.parse().map_err(|wrong: T::Err| wrong_parameter(name, format!("\"{text}\": {wrong}")))).transpose()
 }

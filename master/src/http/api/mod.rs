@@ -15,6 +15,7 @@ mod hosts;
 mod idempotency;
 mod import;
 mod leases;
+mod machines;
 mod me;
 mod moves;
 mod named;
@@ -76,6 +77,7 @@ fn open() -> OpenApiRouter<App> {
         .merge(audit::routes())
         .merge(leases::routes())
         .merge(trace::routes())
+        .merge(machines::routes())
         .merge(network_sessions::routes())
         .merge(stream::routes())
 }
@@ -83,7 +85,8 @@ fn open() -> OpenApiRouter<App> {
 /// What writes the hostname database by way of `write::make` alone, and so can be a part of a change set.
 fn writes() -> OpenApiRouter<App> {
     let places = OpenApiRouter::new().merge(networks::routes()).merge(nas::routes()).merge(places::routes()).merge(space::routes());
-    let things = OpenApiRouter::new().merge(hosts::routes()).merge(records::routes()).merge(moves::routes()).merge(organisation::routes());
+    let things =
+        OpenApiRouter::new().merge(hosts::routes()).merge(records::routes()).merge(moves::routes()).merge(leases::writes()).merge(organisation::routes());
     things.merge(places).merge(change_sets::routes())
 }
 

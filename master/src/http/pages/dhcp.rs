@@ -1,9 +1,9 @@
-//! What agents lend: pools and their shares, and who has which address on loan.
+//! What agents lend: pools and their shares, and who has which address on loan; and who asked and is not registered.
 
 use super::{Frame, Person, Refused, page};
 use crate::{
     http::{App, Problem},
-    inventory::{self, LeaseObject, PoolObject, Share},
+    inventory::{self, LeaseObject, PoolObject, Share, UnknownMachine},
 };
 use askama::Template;
 use axum::{
@@ -12,6 +12,9 @@ use axum::{
 };
 use serde::Deserialize;
 use std::net::IpAddr;
+
+/// Machines on the page, the last seen first; the others are listed by the command.
+const MACHINES_SHOWN: usize = 50;
 
 #[derive(Deserialize)]
 pub(super) struct Asked {
@@ -28,13 +31,20 @@ struct DhcpPage {
     leases: Vec<LeaseObject>,
     paged: bool,
     next: Option<IpAddr>,
+    machines: Vec<UnknownMachine>,
+    more_machines: bool,
 }
 
 pub(super) async fn show(State(app): State<App>, Person(visitor): Person, Query(asked): Query<Asked>) -> Result<Response, Refused> {
     visitor.sees_all("all leases")?;
     let after = asked.after.as_deref().map(str::parse).transpose().map_err(|_| Problem::not_found("there is no such page of the leases"))?;
     let (leases, next) = inventory::leases(&app.pool, None, after).await?;
+    let (mut machines, _) = inventory::unknown_machines(&app.pool, None, None, 0).await?;
+    let more_machines = machines.len() > MACHINES_SHOWN;
+    machines.truncate(MACHINES_SHOWN);
     page(DhcpPage {
+        machines,
+        more_machines,
         frame: Frame::of(&app, &visitor, "dhcp").await?,
         pools: inventory::pools(&app.pool, None).await?,
         shares: inventory::shares(&app.pool, None).await?,

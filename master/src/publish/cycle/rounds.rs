@@ -229,6 +229,8 @@ fn opened_feeds(closed: &[String]) -> impl Iterator<Item = Feed> {
 /// With which generation of which feed each change set is out.
 fn change_sets(outbox: &[db::OutboxRow], next: &Latest) -> Vec<(Uuid, Feed, Generation)> {
     let feed_of = |subject: &str| Feed::ALL.into_iter().find(|feed| subjects(*feed).contains(&subject));
-    let pairs: BTreeSet<(Uuid, Feed)> = outbox.iter().filter_map(|row| Some((row.change_set, feed_of(&row.subject)?))).collect();
+    // Nobody waits for names that agents gave, and they come by the second.
+    let pairs: BTreeSet<(Uuid, Feed)> =
+        outbox.iter().filter(|row| row.subject != "lent").filter_map(|row| Some((row.change_set, feed_of(&row.subject)?))).collect();
     pairs.into_iter().map(|(change_set, feed)| (change_set, feed, next.state(feed).view().generation())).collect()
 }

@@ -42,6 +42,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::num::NonZero;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 use tiers::Tiers;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;

@@ -4,7 +4,6 @@ use super::*;
 use holdfast_proto::dns::resolver::{Standing, Wanted};
 use holdfast_proto::snapshot::reader;
 use holdfast_proto::words::{DomainName, Subnet, UnixMillis};
-use std::time::Duration;
 use tokio::net::UdpSocket;
 use tokio::time::timeout;
 

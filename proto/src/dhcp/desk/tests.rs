@@ -70,10 +70,12 @@ struct Says {
     server: Option<Ipv4Addr>,
     /// Its relay stands for every server (RFC 5107).
     is_overridden: bool,
+    /// What it calls itself.
+    name: &'static str,
 }
 
 fn says(machine: u8, kind: Kind) -> Says {
-    Says { machine, kind, ciaddr: Ipv4Addr::UNSPECIFIED, giaddr: Ipv4Addr::UNSPECIFIED, wish: None, server: None, is_overridden: false }
+    Says { machine, kind, ciaddr: Ipv4Addr::UNSPECIFIED, giaddr: Ipv4Addr::UNSPECIFIED, wish: None, server: None, is_overridden: false, name: "" }
 }
 
 impl Says {
@@ -89,6 +91,10 @@ impl Says {
         self.wish.iter().for_each(|wish| option(50, &wish.octets()));
         self.server.iter().for_each(|server| option(54, &server.octets()));
         option(60, b"MSFT 5.0");
+        if !self.name.is_empty() {
+            option(12, self.name.as_bytes());
+            option(81, &[4, 0, 0]);
+        }
         if self.is_overridden {
             option(82, &[&[11, 4][..], &self.giaddr.octets()].concat());
         }
@@ -337,4 +343,80 @@ fn leases_outlive_the_desk() {
     assert_eq!(office.reply(Says { ciaddr: records[0].address, ..says(9, Kind::Request) }), (Kind::Ack, records[0].address.octets()[3]));
     assert_eq!(office.reply(Says { wish: Some(records[1].address), ..says(11, Kind::Discover) }).0, Kind::Offer);
     assert_ne!(Message::parse(&office.out).unwrap().yiaddr, records[1].address);
+}
+
+/// The subnet of the others, whose machines get names in dyn.uni.example, with leases that are to end.
+fn naming_view(ended: &[(Ipv4Addr, Vec<u8>)]) -> View {
+    let net: Ipv4Net = "10.1.4.0/22".parse().unwrap();
+    let naming = crate::lent::Naming { zone: "dyn.uni.example".parse().unwrap() };
+    let mut rows = vec![
+        Change::put(
+            SUBNET,
+            subnet_key(net),
+            SubnetRow { campus: "north".into(), options: vec![(3, ROUTER.octets().to_vec()), (15, b"uni.example".to_vec())] }.encode(),
+        ),
+        Change::put(POLICY, subnet_key(net), policy().encode()),
+        Change::put(crate::lent::NAMING, subnet_key(net), naming.encode()),
+    ];
+    rows.extend((!ended.is_empty()).then(|| Change::put(ENDED, subnet_key(net), ended::encode(ended))));
+    State::empty(Feed::BOOTPTAB).compose(rows).unwrap().unwrap().into_view()
+}
+
+impl Office {
+    /// The name of a lease, and what the client is told of it: options 12, 15, and 81 behind its flags.
+    fn lend_named(&mut self, machine: u8, name: &'static str) -> (String, [Vec<u8>; 3]) {
+        let (_, offered) = self.reply(Says { name, ..says(machine, Kind::Discover) });
+        self.reply(Says { name, wish: Some(address(offered)), server: Some(HERE), ..says(machine, Kind::Request) });
+        let record = self.desk.take_record().unwrap();
+        let told = Message::parse(&self.out).unwrap().options;
+        let [label, domain, fqdn] = [12, 15, 81].map(|code| told.bytes(code).collect::<Vec<u8>>());
+        (record.name.map(|name| name.without_dot()).unwrap_or_default(), [label, domain, fqdn.get(3..).unwrap_or_default().to_vec()])
+    }
+}
+
+#[test]
+fn a_leased_machine_is_called_what_it_wants_while_nobody_else_is() {
+    let mut office = Office::with(&policy());
+    assert_eq!(office.lend_named(8, "pc8"), (String::new(), [vec![], vec![], vec![]]), "no subnet gives names by itself");
+    office.view = naming_view(&[]);
+    office.desk = Desk::new(Some(OURS), Leases::default()).with_names_of_others(|name| name.to_string() == "printer.dyn.uni.example.");
+    let wire = |text: &str| text.parse::<DomainName>().unwrap().wire().to_vec();
+    let told = |name: &str, label: &str| (name.to_owned(), [label.as_bytes().to_vec(), b"dyn.uni.example".to_vec(), wire(name)]);
+    assert_eq!(office.lend_named(9, "PC7.home"), told("pc7.dyn.uni.example", "pc7"));
+    let others = office.lend_named(10, "pc7");
+    assert_eq!(others.0, "dhcp-10-1-4-4.dyn.uni.example", "another machine has that name");
+    assert_eq!(office.lend_named(11, "printer").0, "dhcp-10-1-4-5.dyn.uni.example", "as has a host");
+    assert_eq!(office.lend_named(9, "pc7").0, "pc7.dyn.uni.example", "its own it keeps");
+    let renewed = |office: &mut Office, name| {
+        office.reply(Says { ciaddr: address(3), name, ..says(9, Kind::Request) });
+        office.desk.take_record().unwrap().name.map(|name| name.without_dot())
+    };
+    assert_eq!(renewed(&mut office, "").as_deref(), Some("pc7.dyn.uni.example"), "though it does not say it again");
+    assert_eq!(renewed(&mut office, "pc9").as_deref(), Some("pc9.dyn.uni.example"), "until it is called something else");
+    assert_eq!(office.lend_named(10, "pc7").0, "pc7.dyn.uni.example", "then the name is free");
+    office.now.0 += 3_600_001;
+    assert_eq!(office.lend_named(12, "pc9").0, "pc9.dyn.uni.example", "as it is when its lease has ended");
+}
+
+#[test]
+fn a_lease_that_is_to_end_ends_once_and_its_client_begins_anew() {
+    let mut office = Office::with(&policy());
+    let (lent, record) = office.lend(9);
+    let order = (address(lent), record.client.clone());
+    office.view = naming_view(&[order.clone(), (address(77), vec![0, 1, 9])]);
+    office.desk.set_lending(false);
+    assert_eq!(office.desk.heed(&office.view, office.now), [], "while nothing can be written nothing ends");
+    office.desk.set_lending(true);
+    let [ended] = &office.desk.heed(&office.view, office.now)[..] else { panic!("one record") };
+    assert_eq!((ended.state, ended.address, &ended.client), (LeaseState::Withdrawn, address(lent), &record.client));
+    assert_eq!(office.desk.heed(&office.view, office.now), [], "the same generation");
+    assert_eq!(office.reply(Says { ciaddr: address(lent), ..says(9, Kind::Request) }), (Kind::Nak, 0));
+    let (again, _) = office.lend(9);
+    assert_ne!(again, lent);
+    office.now.0 += 2 * 3_600_000;
+    office.reply(Says { wish: Some(address(lent)), ..says(9, Kind::Discover) });
+    office.reply(Says { wish: Some(address(lent)), server: Some(HERE), ..says(9, Kind::Request) });
+    office.desk.take_record().unwrap();
+    office.desk.heeded = None;
+    assert_eq!(office.desk.heed(&office.view, office.now), [], "an order that stays ends no later lease");
 }

@@ -1,8 +1,11 @@
-use crate::words::UnixMillis;
+use crate::words::{DomainName, UnixMillis};
 use ipnet::Ipv4Net;
 use std::net::Ipv4Addr;
 
-const VERSION: u8 = 2;
+/// With a name in DNS.
+const NAMED: u8 = 3;
+/// Without one.
+const NAMELESS: u8 = 2;
 /// Without `told`.
 const WITHOUT_TOLD: u8 = 1;
 /// Longer names are cut: they are for people.
@@ -17,6 +20,8 @@ pub enum LeaseState {
     Released = 1,
     /// Somebody else uses it, says a client; until then it is lent to nobody.
     Declined = 2,
+    /// An administrator ended it. Its client may not know and use it until then; so long it is lent to nobody.
+    Withdrawn = 3,
 }
 
 /// One address and its client; also the record of the log.
@@ -42,6 +47,8 @@ pub struct Lease {
     pub host_name: Vec<u8>,
     /// `at` for people: the time that leases run by may be late.
     pub told: UnixMillis,
+    /// What DNS calls it while it is lent.
+    pub name: Option<DomainName>,
 }
 
 /// Bytes that are no record.
@@ -51,9 +58,9 @@ pub struct RecordError;
 
 impl Lease {
     /// `version u8 | state u8 | prefix length u8 | address | at u64 | until u64 | told u64`, then, each with its length (u8) before it, client,
-    /// hardware address (its type before the length) and name. Little-endian.
+    /// hardware address (its type before the length), what it calls itself and, where it has one, its name in wire form. Little-endian.
     pub fn encode(&self) -> Vec<u8> {
-        let mut out = vec![VERSION, self.state as u8, self.net.prefix_len()];
+        let mut out = vec![if self.name.is_some() { NAMED } else { NAMELESS }, self.state as u8, self.net.prefix_len()];
         out.extend_from_slice(&self.address.octets());
         out.extend_from_slice(&self.at.0.to_le_bytes());
         out.extend_from_slice(&self.until.0.to_le_bytes());
@@ -62,6 +69,7 @@ impl Lease {
         out.push(self.htype);
         put(&self.chaddr, &mut out);
         put(&self.host_name[..self.host_name.len().min(NAME_LIMIT_BYTES)], &mut out);
+        self.name.iter().for_each(|name| put(name.wire(), &mut out));
         out
     }
 
@@ -71,15 +79,16 @@ impl Lease {
         let (at, rest) = rest.split_first_chunk().ok_or(RecordError)?;
         let (until, mut rest) = rest.split_first_chunk().ok_or(RecordError)?;
         let mut told = at;
-        if *version == VERSION {
+        if *version != WITHOUT_TOLD {
             (told, rest) = rest.split_first_chunk().ok_or(RecordError)?;
         }
-        let state = [LeaseState::Active, LeaseState::Released, LeaseState::Declined].get(usize::from(*state)).copied();
+        let state = [LeaseState::Active, LeaseState::Released, LeaseState::Declined, LeaseState::Withdrawn].get(usize::from(*state)).copied();
         let address = Ipv4Addr::new(*a, *b, *c, *d);
         let client = take(&mut rest)?;
         let (htype, mut rest) = rest.split_first().ok_or(RecordError)?;
         let (chaddr, host_name) = (take(&mut rest)?, take(&mut rest)?);
-        if ![WITHOUT_TOLD, VERSION].contains(version) || !rest.is_empty() {
+        let name = if *version == NAMED { Some(DomainName::from_wire(take(&mut rest)?).ok_or(RecordError)?) } else { None };
+        if ![WITHOUT_TOLD, NAMELESS, NAMED].contains(version) || !rest.is_empty() {
             return Err(RecordError);
         }
         Ok(Self {
@@ -93,6 +102,7 @@ impl Lease {
             chaddr: chaddr.to_vec(),
             host_name: host_name.to_vec(),
             told: UnixMillis(u64::from_le_bytes(*told)),
+            name,
         })
     }
 }

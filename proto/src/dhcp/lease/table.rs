@@ -1,6 +1,6 @@
 use super::record::{Lease, LeaseState};
 use crate::dhcp::policy::Share;
-use crate::words::UnixMillis;
+use crate::words::{DomainName, UnixMillis};
 use ipnet::Ipv4Net;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::Ipv4Addr;
@@ -31,6 +31,8 @@ pub struct Ground<'a> {
 #[derive(Debug, Default)]
 pub struct Leases {
     pools: BTreeMap<Ipv4Net, Pool>,
+    /// Under which name an address was lent last; what of it still holds its lease says.
+    names: HashMap<DomainName, Ipv4Addr>,
     /// Two of the subnets overlap: one was cut anew, and some of its leases are not yet where they belong.
     is_mixed: bool,
     /// Before this an address of which nothing is known is lent to nobody.
@@ -63,8 +65,9 @@ struct Slot {
 }
 
 impl Slot {
-    fn is_declined(&self) -> bool {
-        self.lease.as_ref().is_some_and(|lease| lease.state == LeaseState::Declined)
+    /// Nobody is to have it, its last client neither.
+    fn is_barred(&self) -> bool {
+        self.lease.as_ref().is_some_and(|lease| matches!(lease.state, LeaseState::Declined | LeaseState::Withdrawn))
     }
 }
 
@@ -84,6 +87,7 @@ impl Leases {
     /// Takes a record of the log back, in the order in which they were written.
     pub fn restore(&mut self, lease: Lease) {
         self.know(lease.net);
+        self.note_name(&lease);
         self.pools.entry(lease.net).or_default().put(lease);
     }
 
@@ -135,6 +139,25 @@ impl Leases {
         pool.slots.get(pool.of_client.get(client)?)?.lease.as_ref().filter(|lease| lease.client == client)
     }
 
+    /// Whether another client has this name now.
+    pub fn is_named(&self, name: &DomainName, but: &[u8], now: UnixMillis) -> bool {
+        let Some(address) = self.names.get(name) else { return false };
+        let slots = self.pools.iter().filter(|(net, _)| net.contains(address)).filter_map(|(_, pool)| pool.slots.get(address));
+        let mut leases = slots.filter_map(|slot| slot.lease.as_ref());
+        leases.any(|lease| lease.name.as_ref() == Some(name) && lease.client != but && lease.state == LeaseState::Active && lease.until > now)
+    }
+
+    /// An address has one name, or none.
+    fn note_name(&mut self, lease: &Lease) {
+        let before = self.of_address(lease.net, lease.address).and_then(|before| before.name.clone());
+        if let Some(before) = before.filter(|before| Some(before) != lease.name.as_ref() && self.names.get(before) == Some(&lease.address)) {
+            self.names.remove(&before);
+        }
+        if let Some(name) = &lease.name {
+            self.names.insert(name.clone(), lease.address);
+        }
+    }
+
     /// The address that a client is offered, held for it for a while: the one it had, the one it asks for, one that nobody had, the one
     /// that nobody has had for longest. `None` where there is none.
     pub fn offer(&mut self, ground: &Ground<'_>, client: &[u8], wish: Option<Ipv4Addr>, now: UnixMillis) -> Option<Ipv4Addr> {
@@ -161,6 +184,7 @@ impl Leases {
         let is_same = |known: &&Lease| known.client == lease.client && known.state == LeaseState::Active && lease.state == LeaseState::Active;
         let told = self.of_address(lease.net, lease.address).filter(is_same).map(|known| known.until);
         let lease = Lease { until: told.map_or(lease.until, |told| told.max(lease.until)), ..lease };
+        self.note_name(&lease);
         self.pools.entry(lease.net).or_default().put(lease.clone());
         lease
     }
@@ -185,22 +209,38 @@ impl Leases {
         self.end(net, client, address, (LeaseState::Declined, UnixMillis(now.0.saturating_add(DECLINED_FOR_MS))), now)
     }
 
+    /// An administrator ends a client's lease: it is renewed no more, and the address is nobody's until the client can no longer believe
+    /// that it has it. `None` where the client has no such lease.
+    pub fn withdraw(&mut self, net: Ipv4Net, client: &[u8], address: Ipv4Addr, now: UnixMillis) -> Option<Lease> {
+        let lease = self.of_address(net, address)?;
+        // By the lease that the client has, not by what is left of it: that long its clock may be behind.
+        let until = UnixMillis(lease.until.0.saturating_add(guard(lease)));
+        if lease.until <= now { None } else { self.end(net, client, address, (LeaseState::Withdrawn, until), now) }
+    }
+
     fn end(&mut self, net: Ipv4Net, client: &[u8], address: Ipv4Addr, (state, until): (LeaseState, UnixMillis), at: UnixMillis) -> Option<Lease> {
         let lease = self.of_address(net, address).filter(|lease| lease.client == client && lease.state == LeaseState::Active)?;
-        let ended = Lease { state, at, until, told: at, ..lease.clone() };
+        let ended = Lease { state, at, until, told: at, name: None, ..lease.clone() };
         Some(self.grant(ended))
     }
+}
+
+/// How long after its end the client may still go by a lease.
+fn guard(lease: &Lease) -> u64 {
+    GUARD_LEAST_MS.max(lease.until.0.saturating_sub(lease.at.0) / GUARD_SHARE)
 }
 
 impl Pool {
     fn put(&mut self, lease: Lease) {
         let guard = match lease.state {
-            LeaseState::Active => GUARD_LEAST_MS.max(lease.until.0.saturating_sub(lease.at.0) / GUARD_SHARE),
+            LeaseState::Active => guard(&lease),
+            // It is within its end already.
+            LeaseState::Withdrawn => 0,
             LeaseState::Released | LeaseState::Declined => 0,
         };
         let (address, free_at) = (lease.address, UnixMillis(lease.until.0.saturating_add(guard)));
         self.forget(address);
-        if lease.state != LeaseState::Declined {
+        if !matches!(lease.state, LeaseState::Declined | LeaseState::Withdrawn) {
             self.of_client.insert(lease.client.clone(), address);
         }
         self.free_at.insert((free_at, address));
@@ -227,7 +267,7 @@ impl Pool {
         match self.slots.get(&address) {
             // It is held already, and for longer.
             Some(slot) if slot.client == client && slot.free_at > until => return,
-            Some(slot) if slot.client == client && !slot.is_declined() => self.set_free_at(address, until),
+            Some(slot) if slot.client == client && !slot.is_barred() => self.set_free_at(address, until),
             // What was known of it is no more: the address is promised to somebody else, or its quarantine is over.
             _ => {
                 self.forget(address);
@@ -255,7 +295,7 @@ impl Pool {
 
     /// Of an address of which nothing is known it is certain, or not, that nobody has it.
     fn is_open_to(&self, address: Ipv4Addr, client: &[u8], now: UnixMillis, is_certain: bool) -> bool {
-        self.slots.get(&address).map_or(is_certain, |slot| slot.free_at <= now || (slot.client == client && !slot.is_declined()))
+        self.slots.get(&address).map_or(is_certain, |slot| slot.free_at <= now || (slot.client == client && !slot.is_barred()))
     }
 
     fn fresh_one(&mut self, ground: &Ground<'_>) -> Option<Ipv4Addr> {

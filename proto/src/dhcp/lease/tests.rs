@@ -34,6 +34,7 @@ fn lease(last: u8, client: u8, at: u64) -> Lease {
         chaddr: vec![client; 6],
         host_name: vec![],
         told: UnixMillis(at),
+        name: None,
     }
 }
 
@@ -63,9 +64,50 @@ fn the_record_is_golden() {
     assert_eq!(Lease::decode(&record.encode()), Ok(record.clone()));
     let without_told = hex::decode("0100160a010605f0415c18a301000000505c18a3010000043d010203010602000000000903706337").unwrap();
     assert_eq!(Lease::decode(&without_told), Ok(Lease { told: record.at, ..record.clone() }), "what an older build wrote");
-    for cut in 0..record.encode().len() {
-        assert_eq!(Lease::decode(&record.encode()[..cut]), Err(RecordError));
+    let named = Lease { name: Some("pc7.dyn".parse().unwrap()), ..record.clone() };
+    assert_eq!(hex::encode(named.encode()), format!("03{}09037063370364796e00", &hex::encode(record.encode())[2..]));
+    for record in [record, named] {
+        assert_eq!(Lease::decode(&record.encode()), Ok(record.clone()));
+        for cut in 0..record.encode().len() {
+            assert_eq!(Lease::decode(&record.encode()[..cut]), Err(RecordError));
+        }
     }
+}
+
+#[test]
+fn a_lease_that_was_ended_for_its_client_is_nobodys_until_it_would_have_ended() {
+    let (mut leases, shares) = (Leases::default(), [share(10, 11)]);
+    let ground = Ground { net: net(), shares: &shares, taken: &[] };
+    take(&mut leases, &shares, 1, None, START);
+    assert_eq!(leases.withdraw(net(), &[2], address(10), UnixMillis(START)), None, "another's");
+    let ended = leases.withdraw(net(), &[1], address(10), UnixMillis(START + 1)).unwrap();
+    assert_eq!((ended.state, ended.until), (LeaseState::Withdrawn, UnixMillis(START + HOUR_MS)));
+    assert_eq!(Lease::decode(&ended.encode()), Ok(ended.clone()));
+    assert_eq!(leases.withdraw(net(), &[1], address(10), UnixMillis(START + 2)), None, "once");
+    let mut restarted = Leases::default();
+    restarted.restore(ended);
+    for leases in [&mut leases, &mut restarted] {
+        assert!(!leases.is_open_to(&ground, &[1], address(10), UnixMillis(START + 2)), "its client is refused");
+        assert_eq!(take(leases, &shares, 1, Some(address(10)), START + 2), Some(11), "and gets another one");
+        assert_eq!(take(leases, &shares, 2, None, START + HOUR_MS), None, "the client may have a slow clock");
+        assert_eq!(take(leases, &shares, 2, None, START + HOUR_MS + HOUR_MS / 100), Some(10));
+    }
+}
+
+#[test]
+fn a_name_is_its_clients_while_the_lease_runs() {
+    let mut leases = Leases::default();
+    let name: crate::words::DomainName = "pc7.dyn".parse().unwrap();
+    let named = |last, client, at| Lease { name: Some(name.clone()), ..lease(last, client, at) };
+    let is_named = |leases: &Leases, but: u8, at| leases.is_named(&name, &[but], UnixMillis(at));
+    leases.grant(named(10, 1, START));
+    assert_eq!([is_named(&leases, 1, START), is_named(&leases, 2, START), is_named(&leases, 2, START + HOUR_MS)], [false, true, false]);
+    leases.release(net(), &[1], address(10), UnixMillis(START + 1)).unwrap();
+    assert!(!is_named(&leases, 2, START + 1), "it was given back");
+    leases.restore(named(11, 1, START + 2));
+    assert!(is_named(&leases, 2, START + 2), "a restart knows it");
+    leases.grant(lease(11, 1, START + 3));
+    assert!(!is_named(&leases, 2, START + 3), "renewed under none");
 }
 
 #[test]

@@ -3,6 +3,7 @@
 mod dnssec;
 mod edns;
 mod examples;
+mod lent;
 mod model;
 mod packets;
 

@@ -357,6 +357,7 @@ fn new_subnet(network: Subnet, campus: String, gateway: Option<IpAddr>) -> Subne
         unknown_machines: UnknownMachines::default(),
         cover_after_secs: SubnetDraft::cover_default(),
         pool_lease_secs: SubnetDraft::pool_lease_default(),
+        lease_zone: None,
     }
 }
 
