@@ -80,6 +80,8 @@ declare
   gone bigint;
   come bigint;
 begin
+  -- Where no machine gets a name there is nothing to look at.
+  if not exists (select from ipam.subnet s where s.lease_zone is not null) and not exists (select from ipam.lent_name) then return 0; end if;
   -- Two masters do not do it at once; the second finds it done.
   if not pg_try_advisory_xact_lock(hashtext('ipam.settle_lent_names')) then return 0; end if;
   delete from ipam.lent_name n where not exists (select from ipam.named_lease w where (w.ip, w.node_id, w.name, w.ttl) = (n.ip, n.node_id, n.name, n.ttl));

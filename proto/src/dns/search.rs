@@ -49,8 +49,11 @@ pub(super) fn checked_apex(node: NodeRef<'_>, labels: usize) -> Result<usize, St
 /// A name that is missing, or that a wildcard stands for, may be a leased machine's.
 fn find_lent<'v>(view: &'v View, name: &Name, found: Found<'v>) -> Result<Found<'v>, Stop> {
     let (Found::Missing { apex_labels, .. } | Found::Here { apex_labels, .. }) = found else { return Ok(found) };
-    let lent = lent_node(view, name.ancestor(name.labels()))?;
-    Ok(lent.map_or(found, |(row, node)| Found::Here { row, node, apex_labels, wildcard_below: None }))
+    let Some(lent) = lent_node(view, name.ancestor(name.labels()))? else { return Ok(found) };
+    // A zone that proves what is not there proves that this is not: its answers stand, and whoever validates believes them.
+    let apex = node_at(view, name.ancestor(apex_labels))?;
+    let is_signed = apex.is_none_or(|(_, apex)| apex.rrset(rtype::DNSKEY).map_or(true, |keys| keys.is_some()));
+    Ok(Some(lent).filter(|_| !is_signed).map_or(found, |(row, node)| Found::Here { row, node, apex_labels, wildcard_below: None }))
 }
 
 /// For a name without a row: its closest encloser decides (RFC 4592 section 3.3.1).

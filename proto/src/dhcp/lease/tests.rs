@@ -81,9 +81,14 @@ fn a_lease_that_was_ended_for_its_client_is_nobodys_until_it_would_have_ended() 
     take(&mut leases, &shares, 1, None, START);
     assert_eq!(leases.withdraw(net(), &[2], address(10), UnixMillis(START)), None, "another's");
     let ended = leases.withdraw(net(), &[1], address(10), UnixMillis(START + 1)).unwrap();
-    assert_eq!((ended.state, ended.until), (LeaseState::Withdrawn, UnixMillis(START + HOUR_MS)));
+    let nobodys_until = UnixMillis(START + HOUR_MS + HOUR_MS / 100);
+    assert_eq!((ended.state, ended.until), (LeaseState::Withdrawn, nobodys_until));
     assert_eq!(Lease::decode(&ended.encode()), Ok(ended.clone()));
     assert_eq!(leases.withdraw(net(), &[1], address(10), UnixMillis(START + 2)), None, "once");
+    let mut late = Leases::default();
+    take(&mut late, &shares, 1, None, START);
+    let ended_late = late.withdraw(net(), &[1], address(10), UnixMillis(START + HOUR_MS - 1)).unwrap();
+    assert_eq!(ended_late.until, nobodys_until, "by the lease that the client has, not by what is left of it");
     let mut restarted = Leases::default();
     restarted.restore(ended);
     for leases in [&mut leases, &mut restarted] {

@@ -42,6 +42,19 @@ fn asked(view: &View, question: &str, qtype: u16) -> String {
 }
 
 #[test]
+fn a_signed_zone_says_itself_what_is_not_there() {
+    let signed = format!("{ZONES}    1.10.in-addr.arpa 3600 TYPE48 0101030d00\n");
+    let mut rows = LentRows::of(Some(OURS));
+    rows.put(lent("pc7.dyn.uni.example", [6, 100]));
+    let rows_of = |text: &str| crate::dns::rows(&zones(&records(text)));
+    let view = State::empty(Feed::ZONE).compose(rows_of(&signed)).unwrap().unwrap().into_view().with_beside(rows.beside().clone());
+    assert_eq!(asked(&view, "pc7.dyn.uni.example", rtype::A), "NoError aa 200 10.1.6.100", "that zone is not");
+    for (question, qtype) in [("100.6.1.10.in-addr.arpa", rtype::PTR), ("6.1.10.in-addr.arpa", rtype::NS)] {
+        assert_eq!(asked(&view, question, qtype), "NXDomain aa", "{question}");
+    }
+}
+
+#[test]
 fn what_is_lent_is_answered_while_it_is_lent() {
     let (signed, mut rows) = (view(&[]), LentRows::of(Some(OURS)));
     rows.put(lent("pc7.dyn.uni.example", [6, 100]));
