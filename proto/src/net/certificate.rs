@@ -15,8 +15,8 @@ use std::time::{Duration, Instant, SystemTime};
 /// How often the files are looked at, at most.
 const LOOK_EVERY: Duration = Duration::from_secs(10);
 
-#[derive(Debug)]
 /// A chain and its key in two files.
+#[derive(Debug)]
 pub struct Certificate {
     chain: PathBuf,
     key: PathBuf,
