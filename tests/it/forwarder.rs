@@ -220,6 +220,12 @@ fn where_no_upstream_answers_it_is_asked_from_the_root_on_and_where_nobody_does_
     assert!(none.status == "NOERROR" && none.answer.is_empty() && none.authority.iter().any(|record| record.kind == "SOA"), "{}", none.text);
     let alias = scene.ask("alias.far.org")?;
     assert_eq!((alias.answer.len(), first(&alias).0.as_str()), (2, "192.0.2.80"), "{}", alias.text);
+    let asked = |name: &str, kind: &str| Dig::ask(scene.lab.at(Place::Host(NORTH)), RESOLVER.parse::<IpAddr>()?, name, kind).with("+time=5").run();
+    for (name, kind, status) in [("alias.far.org", "AAAA", "NOERROR"), ("lost.far.org", "A", "NXDOMAIN")] {
+        let ends = asked(name, kind)?;
+        let kinds: Vec<&str> = ends.answer.iter().map(|record| record.kind.as_str()).collect();
+        assert!(ends.status == status && kinds == ["CNAME"] && ends.authority.iter().any(|record| record.kind == "SOA"), "{}", ends.text);
+    }
     let trace = scene.trace("h6.far.org", &NORTH.host().to_string());
     assert!(tier(&trace, "3").contains("is gone, and not asked"), "{trace}");
     assert!(tier(&trace, "4").contains("root") && tier(&trace, "4").contains("answered") && trace.contains("192.0.2.106"), "{trace}");

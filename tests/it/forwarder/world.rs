@@ -61,7 +61,7 @@ impl World {
         world.zone(ROOT, ".", &format!("{}ns.root. 300 A {ROOT}\norg. 300 NS ns.org.\nns.org. 300 A {ORG}\n", soa(".", "ns.root.")))?;
         world.zone(ORG, "org", &format!("{}ns.org. 300 A {ORG}\nfar.org. 300 NS ns.far.org.\nns.far.org. 300 A {FAR}\n", soa("org.", "ns.org.")))?;
         let hosts: String = (1..=20).map(|n| format!("h{n} 300 A 192.0.2.{}\n", 100 + n)).collect();
-        let far = format!("ns 300 A {FAR}\nwww 300 A 192.0.2.80\nbrief 2 A 192.0.2.81\nalias 300 CNAME www\n{hosts}");
+        let far = format!("ns 300 A {FAR}\nwww 300 A 192.0.2.80\nbrief 2 A 192.0.2.81\nalias 300 CNAME www\nlost 300 CNAME nowhere\n{hosts}");
         world.zone(FAR, "far.org", &format!("{}{far}", soa("far.org.", "ns.far.org.")))?;
         for address in NATIONAL {
             let program = world.national_server(address)?;

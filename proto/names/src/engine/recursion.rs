@@ -8,7 +8,7 @@
 use super::ask::Failure;
 use crate::settings::Recursion;
 use hickory_net::proto::op::{Message, OpCode, Query, ResponseCode};
-use hickory_net::proto::rr::{Name, Record, RecordType};
+use hickory_net::proto::rr::{Name, RData, Record, RecordType};
 use hickory_net::proto::serialize::binary::BinDecodable;
 use hickory_net::runtime::TokioRuntimeProvider;
 use hickory_net::{DnsError, NetError};
@@ -22,6 +22,8 @@ use std::time::Instant;
 const DELEGATIONS_LIMIT: usize = 16_384;
 /// Answers that are remembered below our own cache, which has what clients asked for: the links of the way.
 const LINKS_LIMIT: u64 = 16_384;
+/// How many aliases one behind the other are followed to where nothing is.
+const ALIASES_LIMIT: usize = 8;
 const PORT: u16 = 53;
 
 /// The root's servers, and the way down from them.
@@ -55,26 +57,62 @@ impl Roots {
     pub(super) async fn resolve(&self, wanted: &Wanted, id: u16) -> Result<Vec<u8>, Failure> {
         // Who can be sent over the wire can be read from it.
         let name = Name::from_bytes(wanted.name()).map_err(|_| Failure::Refused)?;
-        let query = Query::query(name, RecordType::from(wanted.qtype()));
+        let mut query = Query::query(name, RecordType::from(wanted.qtype()));
         let mut reply = Message::response(id, OpCode::Query);
         reply.add_query(query.clone());
-        match self.recursor.resolve(query, Instant::now(), wanted.dnssec_ok()).await {
-            Ok(found) => {
-                reply.metadata.response_code = found.metadata.response_code;
-                reply.insert_answers(found.answers);
-                reply.insert_authorities(found.authorities);
+        let mut answers = Vec::new();
+        for _ in 0..=ALIASES_LIMIT {
+            match self.recursor.resolve(query.clone(), Instant::now(), wanted.dnssec_ok()).await {
+                Ok(found) => {
+                    reply.metadata.response_code = found.metadata.response_code;
+                    answers.extend(found.answers);
+                    reply.insert_answers(answers);
+                    reply.insert_authorities(found.authorities);
+                    return reply.to_vec().map_err(|_| Failure::Refused);
+                }
+                Err(RecursorError::Negative(none)) => match self.alias(&query, wanted.dnssec_ok(), answers.is_empty()).await? {
+                    Some((links, target)) => {
+                        answers.extend(links);
+                        query.set_name(target);
+                    }
+                    None => {
+                        let is_missing = RecursorError::Negative(none.clone()).is_nx_domain();
+                        reply.metadata.response_code = if is_missing { ResponseCode::NXDomain } else { ResponseCode::NoError };
+                        let soa = none.soa.map(|soa| soa.into_record_of_rdata());
+                        let rest: Vec<Record> = none.authorities.iter().flat_map(|records| records.iter().cloned()).collect();
+                        let has_soa = rest.iter().any(|record| record.record_type() == RecordType::SOA);
+                        reply.insert_answers(answers);
+                        reply.insert_authorities(soa.into_iter().filter(|_| !has_soa).chain(rest).collect());
+                        return reply.to_vec().map_err(|_| Failure::Refused);
+                    }
+                },
+                Err(wrong) => return Err(failure(&wrong)),
             }
-            Err(RecursorError::Negative(none)) => {
-                let is_missing = RecursorError::Negative(none.clone()).is_nx_domain();
-                reply.metadata.response_code = if is_missing { ResponseCode::NXDomain } else { ResponseCode::NoError };
-                let soa = none.soa.map(|soa| soa.into_record_of_rdata());
-                let rest: Vec<Record> = none.authorities.iter().flat_map(|records| records.iter().cloned()).collect();
-                let has_soa = rest.iter().any(|record| record.record_type() == RecordType::SOA);
-                reply.insert_authorities(soa.into_iter().filter(|_| !has_soa).chain(rest).collect());
-            }
-            Err(wrong) => return Err(failure(&wrong)),
         }
-        reply.to_vec().map_err(|_| Failure::Refused)
+        Err(Failure::Refused)
+    }
+
+    /// Where what has none of it is an alias, its records and its target. The way down tells of the end of a chain alone, without the
+    /// links: whoever asked would take the target's absence for the name's own, and could not check its signatures.
+    ///
+    /// Of the name that was asked for itself (`is_first`), what cannot be found out counts as no alias: the answer that there is stands.
+    async fn alias(&self, query: &Query, dnssec_ok: bool, is_first: bool) -> Result<Option<(Vec<Record>, Name)>, Failure> {
+        if query.query_type() == RecordType::CNAME {
+            return Ok(None);
+        }
+        let asked = Query::query(query.name().clone(), RecordType::CNAME);
+        match self.recursor.resolve(asked, Instant::now(), dnssec_ok).await {
+            Ok(found) => {
+                let target = |record: &Record| match &record.data {
+                    RData::CNAME(target) if record.name == *query.name() => Some(target.0.clone()),
+                    _ => None,
+                };
+                Ok(found.answers.iter().find_map(target).map(|target| (found.answers, target)))
+            }
+            Err(RecursorError::Negative(_)) => Ok(None),
+            Err(_) if is_first => Ok(None),
+            Err(wrong) => Err(failure(&wrong)),
+        }
     }
 }
 
