@@ -3,6 +3,7 @@
 mod access;
 mod accounting;
 mod addresses;
+mod browser;
 mod cables;
 mod changes;
 mod checks;

@@ -11,7 +11,7 @@ use sqlx::postgres::{PgConnectOptions, PgPool};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// What everybody's password is, once it was changed.
-const PASSWORD: &str = "correct horse battery staple";
+pub const PASSWORD: &str = "correct horse battery staple";
 
 /// How a request says who it is.
 #[derive(Debug, Clone)]
@@ -48,12 +48,21 @@ pub struct House {
 impl House {
     /// `None`, said plainly, where this user may not have cables.
     pub fn new(behaviour: &str) -> Option<Self> {
+        Self::build(behaviour, |lab| lab.bring_up_master(&mut ()))
+    }
+
+    /// The same with an agent at each campus.
+    pub fn with_agents(behaviour: &str) -> Option<Self> {
+        Self::build(behaviour, |lab| lab.bring_up(&mut ()))
+    }
+
+    fn build(behaviour: &str, bring_up: impl FnOnce(&mut Lab) -> anyhow::Result<()>) -> Option<Self> {
         if let Some(reason) = netns::hindrance() {
             holdfast_lab::skipped(behaviour, &reason);
             return None;
         }
         let mut lab = Lab::build(Ground::Cables, Folder::new("access").unwrap()).unwrap();
-        lab.bring_up_master(&mut ()).unwrap();
+        bring_up(&mut lab).unwrap();
         let token = lab.run(Part::Master, &["admin", "token", "tests"]).unwrap();
         Some(Self { lab, admin: Who::Token(token.trim().to_owned()) })
     }
