@@ -120,6 +120,7 @@ pub async fn serve(config: Config, metrics: PrometheusHandle) -> anyhow::Result<
         metrics: Arc::new(move || metrics.render()),
         build: BUILD,
         secure: web_is_secure(&config.web),
+        help: Arc::new(config.web.help.clone()),
         access_keys: Some(published.access_keys),
         committed: Arc::clone(&wake),
     };

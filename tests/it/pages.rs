@@ -165,6 +165,138 @@ fn an_admins_day_is_done_on_the_pages_without_a_script() {
     assert!(open(&house, &ada, "/subnets").contains("10.9.2.0/24"));
 }
 
+/// Fills a form in that leads to no change set, reads the preview, and does it. Gives the preview, and what came of doing it.
+fn settle(house: &House, who: &Who, path: &str, pairs: &[(&str, &str)]) -> (String, Answer) {
+    let shown = house.ask(who, "POST", path, Some(encoded(&[pairs, &[("step", "preview")]].concat())));
+    assert_eq!(shown.status, 200, "{path}: {}", shown.text);
+    let previewed = carried(&shown.text, "previewed");
+    let done = house.ask(who, "POST", path, Some(encoded(&[pairs, &[("step", "save"), ("previewed", &previewed)]].concat())));
+    (shown.text, done)
+}
+
+#[test]
+fn what_all_else_rests_on_is_changed_on_the_pages() {
+    let Some(house) = House::new("what all else rests on is changed on the pages") else { return };
+    let ada = house.person("ada", &[("administrator", json!({ "kind": "global" }))]);
+
+    // A NAS: with a secret that is made, shown to who asks, changed in two steps.
+    let nas = [("name", "annex"), ("prefix", "10.1.4.240/32"), ("campus", "north"), ("kind", "Aruba"), ("require_message_authenticator", "on")];
+    let early = house.ask(&ada, "POST", "/nas/new", Some(encoded(&[&nas[..], &[("step", "preview")]].concat())));
+    assert!(early.status == 422 && early.text.contains("id=\"secret-wrong\""), "whom it would ask is not known yet: {}", early.text);
+    house.lab.admin().unwrap().holdfast(&["campus", "set", "north", "--service-address", "10.1.4.2"]).unwrap();
+    let short = [("name", "annex"), ("prefix", "10.1.4.240/32"), ("secret", "short"), ("require_message_authenticator", "on"), ("step", "preview")];
+    let refused = house.ask(&ada, "POST", "/nas/new", Some(encoded(&short)));
+    assert_eq!(refused.status, 422, "{}", refused.text);
+    assert!(refused.text.contains("id=\"secret-wrong\""), "{}", refused.text);
+    let (_, page) = fill_in(&house, &ada, "/nas/new", &nas);
+    assert!(page.contains("10.1.4.240/32") && page.contains("Which agents serve it"), "{page}");
+    let again = house.ask(&ada, "POST", "/nas/new", Some(encoded(&[&nas[..], &[("step", "preview")]].concat())));
+    assert!(again.status == 422 && again.text.contains("id=\"name-wrong\""), "{}", again.text);
+    let with_secret = house.ask(&ada, "POST", "/nas/annex/secret", Some(encoded(&[])));
+    assert_eq!(with_secret.status, 200, "{}", with_secret.text);
+    let longest = with_secret.text.split(|letter: char| !letter.is_ascii_hexdigit()).map(str::len).max();
+    assert_eq!(longest, Some(32), "the secret that was made: {}", with_secret.text);
+    assert!(open(&house, &ada, "/changes").contains("read the secret of NAS annex"));
+    let read = carried(&open(&house, &ada, "/nas/annex/edit"), "read");
+    let changed =
+        [&nas[1..], &[("secret", "another-secret-of-24-letters"), ("guest_vlan", "99"), ("mac_authentication", "on"), ("read", read.as_str())]].concat();
+    let (_, page) = fill_in(&house, &ada, "/nas/annex/edit", &changed);
+    assert!(page.contains("two are taken") && page.contains("unknown ones into VLAN 99"), "{page}");
+    let late = house.ask(&ada, "POST", "/nas/annex/edit", Some(encoded(&[&changed[..], &[("step", "preview")]].concat())));
+    assert_eq!(late.status, 412, "it moved on since it was read: {}", late.text);
+    let read = carried(&open(&house, &ada, "/nas/annex/edit"), "read");
+    let cleared = [&nas[1..], &[("clear_former_secret", "on"), ("read", read.as_str())]].concat();
+    let (_, page) = fill_in(&house, &ada, "/nas/annex/edit", &cleared);
+    assert!(!page.contains("two are taken") && !page.contains("VLAN 99"), "{page}");
+    let (_, list) = fill_in(&house, &ada, "/nas/annex/delete", &[]);
+    assert!(!list.contains("href=\"/nas/annex\""), "{list}");
+
+    // Somebody comes in, may something, is shut out.
+    let (preview, made) = settle(&house, &ada, "/people/new", &[("name", "bob")]);
+    assert!(preview.contains("bob may come in") && made.status == 200, "{}", made.text);
+    let at = made.text.find("shown once: <code>").expect("a one-time password") + 18;
+    let one_time = made.text[at..at + 24].to_owned();
+    assert_eq!(house.log_in("bob", &one_time).status, 303);
+    let twice = house.ask(&ada, "POST", "/people/new", Some(encoded(&[("name", "bob"), ("step", "preview")])));
+    assert!(twice.status == 422 && twice.text.contains("id=\"name-wrong\""), "{}", twice.text);
+    let (preview, done) = settle(&house, &ada, "/people/bob/grant", &[("role", "operator"), ("kind", "campus"), ("area", "north")]);
+    assert!(preview.contains("bob is operator in campus north"), "{preview}");
+    assert_eq!(leads_to(&done), "/people/bob");
+    let wrong = house.ask(&ada, "POST", "/people/bob/grant", Some(encoded(&[("role", "operator"), ("kind", "subnet"), ("area", "north"), ("step", "save")])));
+    assert!(wrong.status == 422 && wrong.text.contains("id=\"area-wrong\""), "{}", wrong.text);
+    let both = [("role", "viewer"), ("kind", "everywhere"), ("area", "north"), ("step", "preview")];
+    let wrong = house.ask(&ada, "POST", "/people/bob/grant", Some(encoded(&both)));
+    assert!(wrong.status == 422 && wrong.text.contains("id=\"area-wrong\""), "{}", wrong.text);
+    let page = open(&house, &ada, "/people/bob");
+    let at = page.find("/people/grants/").unwrap();
+    let take = page[at..at + page[at..].find('"').unwrap()].to_owned();
+    assert_eq!(leads_to(&settle(&house, &ada, &take, &[]).1), "/people/bob");
+    assert!(!open(&house, &ada, "/people/bob").contains("/people/grants/"));
+    settle(&house, &ada, "/people/new", &[("name", "night-shift"), ("group", "on")]);
+    assert_eq!(leads_to(&settle(&house, &ada, "/people/bob/group", &[("group", "night-shift")]).1), "/people/bob");
+    assert!(open(&house, &ada, "/people/night-shift").contains("/people/bob"));
+    let out = [("out", "true")];
+    assert_eq!(leads_to(&settle(&house, &ada, "/people/bob/door", &out).1), "/people/bob");
+    let pressed_twice = house.ask(&ada, "POST", "/people/bob/door", Some(encoded(&[&out[..], &[("step", "save")]].concat())));
+    assert_eq!(leads_to(&pressed_twice), "/people/bob", "and lets nobody in again");
+    assert!(open(&house, &ada, "/people/bob").contains("shut out"));
+    assert_ne!(house.log_in("bob", &one_time).status, 303);
+
+    // What levels say about booting; the preview tells whom it touches.
+    let stamp = |path: &str| carried(&open(&house, &ada, path), "read");
+    let read = stamp("/boot/campus/north");
+    let said = [("next_server", "10.1.4.2"), ("boot_file", "pxelinux.0"), ("options", "42 0a010402\r\n"), ("read", read.as_str())];
+    let (_, levels) = fill_in(&house, &ada, "/boot/campus/north", &said);
+    assert!(levels.contains("pxelinux.0") && levels.contains("0a010402"), "{levels}");
+    let wrong =
+        house.ask(&ada, "POST", "/boot/institution", Some(encoded(&[("options", "ntp 10.1.4.2"), ("read", &stamp("/boot/institution")), ("step", "preview")])));
+    assert!(wrong.status == 422 && wrong.text.contains("id=\"options-wrong\""), "{}", wrong.text);
+    assert_eq!(house.ask(&ada, "POST", "/boot/campus/north", Some(encoded(&[&said[..], &[("step", "preview")]].concat()))).status, 412, "it moved on");
+    let (_, levels) = fill_in(&house, &ada, "/boot/campus/north", &[("read", &stamp("/boot/campus/north"))]);
+    assert!(!levels.contains("pxelinux.0"), "an empty form inherits all: {levels}");
+    assert_eq!(house.ask(&ada, "GET", "/boot/planet/earth", None).status, 404);
+
+    // Short words that everything else refers to.
+    fill_in(&house, &ada, "/organisation/departments", &[("name", "chemistry"), ("title", "Chemistry"), ("vlan", "30")]);
+    let person = [("handle", "ann"), ("kind", "person"), ("name", "Ann Ohm"), ("phone", "+49 30 1")];
+    let (_, all) = fill_in(&house, &ada, "/organisation/contacts", &person);
+    assert!(all.contains("Ann Ohm") && all.contains("Chemistry"), "{all}");
+    let form = open(&house, &ada, "/organisation/contacts/ann");
+    let version = carried(&form, "version");
+    let moved = [&person[..3], &[("phone", "+49 30 2"), ("version", version.as_str())]].concat();
+    let (_, all) = fill_in(&house, &ada, "/organisation/contacts/ann", &moved);
+    assert!(all.contains("+49 30 2"), "{all}");
+    let shown = house.ask(&ada, "POST", "/organisation/contacts/ann", Some(encoded(&[&moved[..], &[("step", "preview")]].concat())));
+    let previewed = carried(&shown.text, "previewed");
+    let stale = [&moved[..], &[("step", "save"), ("previewed", &previewed)]].concat();
+    assert_eq!(house.ask(&ada, "POST", "/organisation/contacts/ann", Some(encoded(&stale))).status, 412, "it moved on since it was read");
+    let (_, all) = fill_in(&house, &ada, "/organisation/contacts/ann/delete", &[]);
+    assert!(!all.contains("Ann Ohm"), "{all}");
+
+    // A new box comes in with a token that is told once.
+    let (preview, token) = settle(&house, &ada, "/campuses/north/join", &[("name", "north-2")]);
+    assert!(preview.contains("comes in as north-2") && token.text.contains("enrol --master MASTER:7443 --token"), "{}", token.text);
+
+    let taken = settle(&house, &ada, "/campuses/north/join", &[("name", "No Name")]).1;
+    assert!(taken.status == 422 && taken.text.contains("id=\"name-wrong\""), "{}", taken.text);
+
+    // Whoever may read nothing reads no telephone number either.
+    let nobody = house.person("nobody", &[("backup-operator", json!({ "kind": "global" }))]);
+    for path in ["/organisation", "/organisation/departments/chemistry", "/boot"] {
+        assert_eq!(house.ask(&nobody, "GET", path, None).status, 403, "{path}");
+    }
+
+    // Whoever only reads is offered none of it, and gets none.
+    let eve = house.person("eve", &[("viewer", json!({ "kind": "global" }))]);
+    for (path, button) in [("/nas", "/nas/new"), ("/organisation", "/organisation/departments\""), ("/campuses", "/join"), ("/boot", "/boot/institution")] {
+        assert!(!open(&house, &eve, path).contains(button), "{path}");
+    }
+    for path in ["/nas/new", "/people/new", "/campuses/north/join"] {
+        let form = house.ask(&eve, "POST", path, Some(encoded(&[("name", "x"), ("prefix", "10.1.4.21"), ("step", "preview")])));
+        assert_eq!(form.status, 403, "{path}: {}", form.text);
+    }
+}
+
 #[test]
 fn pages_offer_nobody_what_is_not_theirs_and_take_no_markup() {
     let Some(house) = House::new("pages offer nobody what is not theirs") else { return };

@@ -1,8 +1,10 @@
 //! The master's and the portal's configuration: one short TOML file each, unknown keys refused, everything with a default.
 
 mod forwarder;
+mod help;
 
 pub use forwarder::{Forwarder, Upstream};
+pub use help::{Help, SecurityContact};
 
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -84,6 +86,8 @@ pub struct Web {
     pub certificate: Option<PathBuf>,
     /// PEM, PKCS #8.
     pub key: Option<PathBuf>,
+    /// Whom people ask.
+    pub help: Help,
 }
 
 /// Where agents and the portal dial in.
@@ -229,7 +233,7 @@ impl Default for Publisher {
 
 impl Default for Web {
     fn default() -> Self {
-        Self { listen: SocketAddr::from(([127, 0, 0, 1], 8080)), names: Vec::new(), certificate: None, key: None }
+        Self { listen: SocketAddr::from(([127, 0, 0, 1], 8080)), names: Vec::new(), certificate: None, key: None, help: Help::default() }
     }
 }
 

@@ -29,6 +29,7 @@ pub use served::{Answer, Served, ServedReader};
 pub use status::{Away, follow_database};
 
 use crate::audit::Auditor;
+use crate::config::Help;
 use crate::feed::Feed;
 use crate::keys::Keys;
 use crate::snapshots::Snapshots;
@@ -40,6 +41,7 @@ use http::{StatusCode, header};
 use sqlx::PgPool;
 use std::{sync::Arc, time::Duration};
 use tokio::sync::{Notify, watch};
+use tower_http::{CompressionLevel, compression::CompressionLayer};
 
 /// What the doors need to deal with our own boxes.
 #[derive(Clone)]
@@ -86,6 +88,8 @@ pub struct App {
     pub build: &'static str,
     /// Whether people come by TLS: cookies are then `Secure`, and browsers are told to stay with it.
     pub secure: bool,
+    /// Whom people ask.
+    pub help: Arc<Help>,
 }
 
 impl App {
@@ -102,13 +106,27 @@ pub fn router(app: App) -> Router {
         .merge(pages::routes())
         .merge(assets::routes())
         .merge(supervisors)
+        .route("/.well-known/security.txt", get(security_contacts))
         .merge(status::routes())
         .nest("/api", api::routes(&app))
         .fallback(pages::not_found)
         .layer(middleware::from_fn_with_state(app.clone(), status::refuse_edits_meanwhile))
         .layer(middleware::from_fn(guard::refuse_other_sites))
         .layer(middleware::from_fn_with_state(app.clone(), guard::harden))
+        // No page puts a secret beside what somebody else could have chosen, so its length tells nothing (BREACH).
+        .layer(CompressionLayer::new().gzip(true).quality(CompressionLevel::Fastest))
         .with_state(app)
+}
+
+/// Who hears of faults of security (RFC 9116). It is made anew each time it is read, so it does not run out while the master runs.
+async fn security_contacts(State(app): State<App>) -> Result<impl IntoResponse, Problem> {
+    const GOOD_FOR: Duration = Duration::from_secs(90 * 24 * 3600);
+    if app.help.security.is_empty() {
+        return Err(Problem::not_found("nobody is named who hears of faults of security: [web.help] of the master says it"));
+    }
+    let contacts: String = app.help.security.iter().map(|contact| format!("Contact: {}\n", contact.text())).collect();
+    let expires = (Utc::now() + GOOD_FOR).format("%Y-%m-%dT%H:%M:%SZ");
+    Ok(([(header::CONTENT_TYPE, "text/plain; charset=utf-8")], format!("{contacts}Expires: {expires}\nPreferred-Languages: en\n")))
 }
 
 async fn metrics(State(app): State<App>) -> impl IntoResponse {

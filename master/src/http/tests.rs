@@ -26,18 +26,44 @@ fn app() -> App {
         metrics: Arc::new(|| "holdfast_up 1\n".into()),
         build: "test",
         secure: false,
+        help: Arc::default(),
     }
 }
 
 pub(super) async fn ask(method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> (Response<()>, String) {
+    let (response, bytes) = ask_of(app(), method, path, headers, body).await;
+    (response, String::from_utf8(bytes).unwrap())
+}
+
+async fn ask_of(app: App, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> (Response<()>, Vec<u8>) {
     let mut request = Request::builder().method(method).uri(path);
     for (name, value) in headers {
         request = request.header(*name, *value);
     }
-    let response = router(app()).oneshot(request.body(Body::from(body.to_owned())).unwrap()).await.unwrap();
+    let response = router(app).oneshot(request.body(Body::from(body.to_owned())).unwrap()).await.unwrap();
     let (parts, body) = response.into_parts();
     let bytes = axum::body::to_bytes(body, 1 << 20).await.unwrap();
-    (Response::from_parts(parts, ()), String::from_utf8(bytes.to_vec()).unwrap())
+    (Response::from_parts(parts, ()), bytes.to_vec())
+}
+
+#[tokio::test]
+async fn faults_of_security_are_reported_to_whom_the_site_names() {
+    check_problem("GET", "/.well-known/security.txt", &[], 404, "not-found").await;
+    let help = toml::from_str("security = [\"mailto:security@uni.example\", \"tel:+49-30-1234\"]").unwrap();
+    let (response, text) = ask_of(App { help: Arc::new(help), ..app() }, "GET", "/.well-known/security.txt", &[], "").await;
+    let text = String::from_utf8(text).unwrap();
+    assert_eq!(response.headers()["content-type"], "text/plain; charset=utf-8");
+    assert!(text.starts_with("Contact: mailto:security@uni.example\nContact: tel:+49-30-1234\nExpires: 20"), "{text}");
+}
+
+#[tokio::test]
+async fn who_can_unpack_gets_less_to_carry() {
+    let path = "/api/v1/openapi.json";
+    let (plain, whole) = ask_of(app(), "GET", path, &[], "").await;
+    let (packed, gzip) = ask_of(app(), "GET", path, &[("accept-encoding", "gzip")], "").await;
+    assert_eq!((plain.status(), plain.headers().get("content-encoding")), (StatusCode::OK, None));
+    assert_eq!(packed.headers()["content-encoding"], "gzip");
+    assert!(gzip.len() * 4 < whole.len(), "{} of {}", gzip.len(), whole.len());
 }
 
 async fn check_problem(method: &str, path: &str, headers: &[(&str, &str)], status: u16, code: &str) {

@@ -207,6 +207,7 @@ async fn rollback(State(app): State<App>, visitor: Visitor, Path(name): Path<Str
     let parameters = Parameters::of(&uri, &known)?;
     let (feed, to) = (feed(&name)?, generation(&parameters, "to")?);
     refuse_what_others_own(feed)?;
+    authorise(&visitor.actor("api"), Action::Read, "all that is published")?;
     let reason = parameters.text("reason").map_or_else(|| format!("rollback of {feed} to generation {to}"), str::to_owned);
     let wish = Wish { dry_run: parameters.flag("dry_run")?, reason, wait: parameters.wait()? };
     let undoing = app.snapshots.undoing(feed, to).await?;

@@ -195,7 +195,7 @@ impl Ask {
     }
 
     /// Whether what is asked for is what was shown before.
-    fn is_meant(&self, pairs: &Pairs) -> bool {
+    pub(super) fn is_meant(&self, pairs: &Pairs) -> bool {
         given(pairs, "step") == "save" && given(pairs, "previewed") == self.fingerprint()
     }
 

@@ -2,13 +2,13 @@
 
 use super::{
     Changed, Frame, Person, Refused,
-    ask::{Ask, Field, Look, Pairs},
+    ask::{Ask, Field, Look, Pairs, given},
     follow, page,
 };
 use crate::{
-    http::{App, FieldError, Problem, api::read_draft, session::Visitor},
+    http::{App, FieldError, Problem, api::read_draft, secrets::sha256, session::Visitor},
     inventory::{
-        self, Edit, OptionDraft,
+        self, Action, Edit, OptionDraft, authorise,
         boot::{BootDefaults, BootEdit, DefaultsRow, Level, all_defaults},
         organisation::all_classes,
     },
@@ -27,6 +27,8 @@ struct BootPage {
     frame: Frame,
     /// Every level that could say something, and what it says.
     levels: Vec<(Place, Option<BootDefaults>)>,
+    /// Whether they change what belongs to all.
+    may_change: bool,
     follow: Option<String>,
 }
 
@@ -77,7 +79,8 @@ pub(super) async fn list(State(app): State<App>, Person(visitor): Person, Query(
     places.extend(subnets.map(|row| Place { level: Level::Subnet, object: row.object.clone() }));
     places.extend(all_classes(&app.pool).await?.into_iter().map(|kept| Place { level: Level::Class, object: kept.draft.name }));
     let levels = places.into_iter().map(|place| (place.clone(), said(&rows, &place))).collect();
-    page(BootPage { frame: Frame::of(&app, &visitor, "boot").await?, levels, follow: follow(&app, changed.change).await? })
+    let may_change = authorise(&visitor.actor("web"), Action::WriteInstitution, "boot defaults").is_ok();
+    page(BootPage { frame: Frame::of(&app, &visitor, "boot").await?, may_change, levels, follow: follow(&app, changed.change).await? })
 }
 
 fn said(rows: &[DefaultsRow], place: &Place) -> Option<BootDefaults> {
@@ -130,7 +133,7 @@ async fn ask(app: &App, visitor: &Visitor, place: &Place) -> Result<(Ask, Option
     ];
     let ask = Ask::new(app, visitor, "boot", format!("What {} is told at boot", place.title())).await?;
     let about = "What is empty is inherited. The preview says which hosts it touches.".into();
-    Ok((Ask { action: place.path(), about, fields, ..ask }, held))
+    Ok((Ask { action: place.path(), about, fields, carried: vec![("read", stamp(&held))], ..ask }, held))
 }
 
 fn line(option: &OptionDraft) -> String {
@@ -144,6 +147,11 @@ fn option(line: &Value) -> Value {
     let digits: String = digits.chars().filter(|letter| !letter.is_whitespace() && *letter != ':').collect();
     let code = code.parse::<u64>().map_or_else(|_| code.into(), Value::from);
     if digits.is_empty() { json!({ "code": code }) } else { json!({ "code": code, "value": digits }) }
+}
+
+/// What tells whether somebody else changed it since it was read.
+fn stamp(held: &Option<BootDefaults>) -> String {
+    hex::encode(&sha256(format!("{held:?}").as_bytes())[..8])
 }
 
 /// What is said, or that nothing is said any more.
@@ -166,6 +174,9 @@ async fn form(app: &App, visitor: &Visitor, place: Place) -> Result<Response, Re
 
 async fn step(app: &App, visitor: &Visitor, place: Place, pairs: &Pairs) -> Result<Response, Refused> {
     let (ask, held) = ask(app, visitor, &place).await?;
+    if given(pairs, "read") != stamp(&held) {
+        return Err(Problem::stale().into());
+    }
     let ask = ask.filled(pairs);
     let edit = edit(&ask, place, held.as_ref());
     ask.step(app, visitor, pairs, edit, None).await

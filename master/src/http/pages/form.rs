@@ -18,8 +18,52 @@ pub(super) struct HostForm {
     pub hardware: String,
     pub os: String,
     pub comment: String,
+    /// What stands in [`PARTICULARS`], in their order; none where the form that was sent had no such fields.
+    pub particulars: Option<[String; PARTICULARS.len()]>,
     pub reason: String,
 }
+
+/// A field of what a host is as a thing: its name is its own and the draft's.
+pub(super) struct Particular {
+    pub name: &'static str,
+    pub label: &'static str,
+    pub hint: &'static str,
+    /// Whether no two hosts share it, so that one more like it begins without.
+    is_one_hosts: bool,
+}
+
+impl Particular {
+    const fn new(name: &'static str, label: &'static str, hint: &'static str) -> Self {
+        Self { name, label, hint, is_one_hosts: false }
+    }
+
+    const fn of_one(name: &'static str, label: &'static str, hint: &'static str) -> Self {
+        Self { is_one_hosts: true, ..Self::new(name, label, hint) }
+    }
+
+    /// Where it stands in a draft.
+    fn pointer(&self) -> String {
+        if self.name == "department" { "/department".to_owned() } else { format!("/equipment/{}", self.name) }
+    }
+
+    /// Whether it refers to something, so that none is not an empty text.
+    fn is_word(&self) -> bool {
+        matches!(self.name, "department" | "class")
+    }
+}
+
+/// What a host is as a thing, and where that stands.
+pub(super) const PARTICULARS: [Particular; 9] = [
+    Particular::new("department", "Department", "Whose it is, by its short word"),
+    Particular::new("class", "Device class", "Such as printer: says how it gets its address"),
+    Particular::new("building", "Building", ""),
+    Particular::new("room", "Room", ""),
+    Particular::of_one("outlet", "Outlet", "The socket in the wall"),
+    Particular::new("rack", "Rack", ""),
+    Particular::of_one("rack_position", "Place in the rack", "Such as U17-18"),
+    Particular::of_one("switch_port", "Switch port", "Such as sw-cc-3 Gi1/0/7"),
+    Particular::of_one("asset_tag", "Asset tag", "No two hosts have the same"),
+];
 
 /// The fields of one interface.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -50,6 +94,7 @@ impl HostForm {
             hardware: draft.hardware.clone(),
             os: draft.os.clone(),
             comment: draft.comment.clone(),
+            particulars: Some(particulars(draft)),
             reason: String::new(),
         };
         if form.interfaces.is_empty() {
@@ -63,6 +108,11 @@ impl HostForm {
         let mut form = Self { name: String::new(), aliases: String::new(), ..Self::of(draft) };
         for interface in &mut form.interfaces {
             (interface.addresses, interface.mac) = Default::default();
+        }
+        for (value, particular) in form.particulars.iter_mut().flatten().zip(&PARTICULARS) {
+            if particular.is_one_hosts {
+                value.clear();
+            }
         }
         form
     }
@@ -81,7 +131,10 @@ impl HostForm {
                 "os" => form.os = value,
                 "comment" => form.comment = value,
                 "reason" => form.reason = value,
-                other => form.take_part(other, value),
+                other => match PARTICULARS.iter().position(|particular| particular.name == other) {
+                    Some(at) => form.particulars.get_or_insert_default()[at] = value,
+                    None => form.take_part(other, value),
+                },
             }
         }
         if form.interfaces.is_empty() {
@@ -120,6 +173,13 @@ impl HostForm {
         if let (Some(draft), Value::Object(shown)) = (draft.as_object_mut(), shown) {
             draft.extend(shown);
         }
+        for (particular, text) in PARTICULARS.iter().zip(self.particulars.iter().flatten()) {
+            let value = if text.is_empty() && particular.is_word() { Value::Null } else { Value::from(text.as_str()) };
+            match particular.name {
+                "department" => draft["department"] = value,
+                name => draft["equipment"][name] = value,
+            }
+        }
         draft
     }
 
@@ -147,7 +207,8 @@ impl HostForm {
         const PARTS: [&str; 4] = ["/mac", "/addresses", "/boot/next_server", "/boot/boot_file"];
         let is_placed = |pointer: &str| {
             let in_part = pointer.strip_prefix("/interfaces/").and_then(|rest| rest.find('/').map(|at| &rest[at..]));
-            TOP.iter().any(|top| is_at(pointer, top)) || in_part.is_some_and(|rest| PARTS.iter().any(|part| is_at(rest, part)))
+            let is_particular = PARTICULARS.iter().any(|particular| is_at(pointer, &particular.pointer()));
+            is_particular || TOP.iter().any(|top| is_at(pointer, top)) || in_part.is_some_and(|rest| PARTS.iter().any(|part| is_at(rest, part)))
         };
         errors.iter().filter(|error| !is_placed(&error.pointer)).map(|error| error.detail.clone()).collect()
     }
@@ -162,6 +223,20 @@ impl HostForm {
     pub(super) fn text(&self, id: &str, label: &str, hint: &str, value: &str, errors: &[FieldError], mono: bool) -> askama::Result<String> {
         let wrong = wrong_at(errors, &format!("/{id}"));
         Field { id, label, hint, value, mono, wrong }.render()
+    }
+
+    /// Whether anything of it is filled in.
+    pub(super) fn has_particulars(&self) -> bool {
+        self.particulars.iter().flatten().any(|text| !text.is_empty())
+    }
+
+    /// The fields of what it is as a thing, rendered with their errors.
+    pub(super) fn things(&self, errors: &[FieldError]) -> askama::Result<String> {
+        let field = |(particular, value): (&Particular, &String)| {
+            let wrong = wrong_at(errors, &particular.pointer());
+            Field { id: particular.name, label: particular.label, hint: particular.hint, value, mono: false, wrong }.render()
+        };
+        PARTICULARS.iter().zip(&self.particulars.clone().unwrap_or_default()).map(field).collect()
     }
 
     /// A field of an interface, rendered with its errors.
@@ -190,6 +265,16 @@ impl InterfaceForm {
         kept["boot"]["boot_file"] = self.boot_file.clone().into();
         kept
     }
+}
+
+/// What a host has of them.
+pub(super) fn particulars(draft: &HostDraft) -> [String; PARTICULARS.len()] {
+    let texts = draft.equipment.texts();
+    PARTICULARS.map(|particular| match particular.name {
+        "department" => draft.department.clone().unwrap_or_default(),
+        "class" => draft.equipment.class.clone().unwrap_or_default(),
+        name => texts.iter().find(|(field, _)| *field == name).map(|(_, text)| (*text).to_owned()).unwrap_or_default(),
+    })
 }
 
 fn wrong_at<'a>(errors: &'a [FieldError], place: &str) -> Vec<&'a str> {
@@ -231,12 +316,16 @@ mod tests {
         let mut draft = HostDraft::simple("www.uni.example".parse().unwrap(), Some("08:00:20:db:b6:7f".parse().unwrap()), "10.1.4.7".parse().unwrap());
         draft.interfaces[0].boot.options = vec![OptionDraft { code: 42, value: None }];
         draft.interfaces[0].templates = vec![".north".into()];
+        (draft.department, draft.equipment.class, draft.equipment.room) = (Some("physics".into()), Some("server".into()), "0.13".into());
+        draft.equipment.asset_tag = "4711".into();
         draft
     }
 
     #[test]
     fn a_form_sent_back_unchanged_changes_nothing() {
         let form = HostForm::of(&draft());
+        let like: HostDraft = serde_json::from_value(HostForm { name: "w2.uni.example".into(), ..HostForm::like(&draft()) }.to_json(None)).unwrap();
+        assert_eq!((like.department.as_deref(), like.equipment.room.as_str(), like.equipment.asset_tag.as_str()), (Some("physics"), "0.13", ""));
         let back: HostDraft = serde_json::from_value(form.to_json(Some(&draft()))).unwrap();
         assert_eq!(back, draft());
         assert_eq!(form.fingerprint(), HostForm { reason: "because".into(), ..form.clone() }.fingerprint());

@@ -1,6 +1,10 @@
 //! Looking at hosts: the list, one host, and who serves a change.
 
-use super::{Frame, Person, Refused, page, story};
+use super::{
+    Frame, Person, Refused,
+    form::{PARTICULARS, particulars},
+    page, story,
+};
 use crate::{
     http::{
         App, Problem, Served,
@@ -8,7 +12,7 @@ use crate::{
         served::all_serve,
         session::Visitor,
     },
-    inventory::{self, Host, HostQuery},
+    inventory::{self, Host, HostContact, HostQuery},
 };
 use askama::Template;
 use axum::{
@@ -99,9 +103,16 @@ pub(super) async fn show(
     page(HostPage { frame: Frame::of(&app, &visitor, "hosts").await?, host, history, saved: given.saved.is_some(), follow })
 }
 
-fn facts(host: &Host) -> [(&'static str, &str); 5] {
+fn facts(host: &Host) -> Vec<(&'static str, String)> {
     let draft = &host.draft;
-    [("Location", &draft.location), ("Contact", &draft.contact), ("Machine", &draft.hardware), ("System", &draft.os), ("Comment", &draft.comment)]
+    let words = [("Location", &draft.location), ("Contact", &draft.contact), ("Machine", &draft.hardware), ("System", &draft.os), ("Comment", &draft.comment)];
+    let things = PARTICULARS.iter().map(|particular| particular.label).zip(particulars(draft)).filter(|(_, value)| !value.is_empty());
+    words.into_iter().map(|(label, value)| (label, value.clone())).chain(things).collect()
+}
+
+/// In which way somebody answers for a host, as the API has it.
+fn role_of(contact: &HostContact) -> String {
+    serde_json::to_value(contact.role).ok().and_then(|role| role.as_str().map(str::to_owned)).unwrap_or_default()
 }
 
 /// More hosts than this are for the API and its pages.

@@ -16,6 +16,7 @@ mod form;
 mod hosts;
 mod import;
 mod login;
+mod map;
 mod moves;
 mod nas;
 mod nodes;
@@ -29,7 +30,7 @@ mod subnets;
 mod zones;
 
 use super::{App, Problem, session::Visitor};
-use crate::{inventory::Action, snapshots::Hold};
+use crate::{config::Help, inventory::Action, snapshots::Hold};
 use askama::Template;
 use axum::{
     Router,
@@ -39,12 +40,14 @@ use axum::{
 };
 use chrono::{DateTime, Utc};
 use http::{Method, StatusCode, Uri, request::Parts};
+use std::sync::Arc;
 
 pub(super) fn routes() -> Router<App> {
     Router::new()
         .route("/", get(overview::show))
         .route("/find", get(find::find))
         .route("/strip", get(strip::part))
+        .route("/map", get(nodes::map))
         .route("/login", get(login::form).post(login::log_in))
         .route("/login/code", get(login::code_form).post(login::give_code))
         .route("/account", get(account::show))
@@ -127,7 +130,7 @@ fn persons() -> Router<App> {
         .route("/people/{name}/grant", get(people::grant_form).post(people::grant_step))
         .route("/people/{name}/group", get(people::group_form).post(people::group_step))
         .route("/people/{name}/door", get(people::door_form).post(people::door_step))
-        .route("/people/{name}/password", post(people::reset))
+        .route("/people/{name}/password", get(people::password_form).post(people::password_step))
         .route("/people/grants/{id}/take", get(people::take_form).post(people::take_step))
         .route("/organisation", get(organisation::list))
         .route("/organisation/{shelf}", get(organisation::new_form).post(organisation::new_step))
@@ -180,6 +183,8 @@ pub struct Frame {
     /// The campuses and how they are.
     strip: String,
     build: &'static str,
+    /// Whom people ask.
+    help: Arc<Help>,
     /// What the publisher's guard holds back: on every page, until somebody answers for it.
     holds: Vec<Hold>,
 }
@@ -194,6 +199,7 @@ impl Frame {
             here,
             strip: strip::strip(app).await?.render()?,
             build: app.build,
+            help: Arc::clone(&app.help),
             holds: app.snapshots.holds(),
         })
     }

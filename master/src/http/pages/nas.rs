@@ -7,9 +7,9 @@ use super::{
 };
 use crate::{
     http::{
-        App, Problem,
+        App, FieldError, Problem,
         api::{NasChange, NasDraft, read_draft, refuse_second_nas},
-        secrets::random_bytes,
+        secrets::{random_bytes, sha256},
         session::Visitor,
     },
     inventory::{
@@ -147,9 +147,15 @@ pub(super) async fn new_form(State(app): State<App>, Person(visitor): Person) ->
 
 pub(super) async fn new_step(State(app): State<App>, Person(visitor): Person, Form(pairs): Form<Pairs>) -> Result<Response, Refused> {
     let mut ask = new_ask(&app, &visitor).await?.filled(&pairs);
-    ask.back = path_of(given(&pairs, "name").trim());
+    if ask.is_meant(&pairs) {
+        ask.back = path_of(given(&pairs, "name").trim());
+    }
     let mut draft = ask.draft(json!({}));
     if given(&pairs, "secret").trim().is_empty() {
+        if !inventory::campuses(&app.pool).await?.iter().any(|campus| campus.service_address.is_some()) {
+            let why = "no campus has a service address yet, so its page could not show what to paste: type a secret, or give a campus its address first";
+            return ask.refused(Problem::refused(vec![FieldError::new("/secret", "value", why)]));
+        }
         draft["secret"] = hex::encode(&random_bytes()[..SECRET_BYTES]).into();
     }
     let edit = match read_draft::<NasDraft>(draft, &["name", "prefix"]).map(NasDraft::wish) {
@@ -167,7 +173,7 @@ async fn edit(app: &App, wish: NasWish) -> Result<Edit, Problem> {
 }
 
 fn path_of(name: &str) -> String {
-    format!("/nas/{}", quote(name))
+    format!("/nas/{}", quote(name).replace('/', "%2F"))
 }
 
 async fn edit_ask(app: &App, visitor: &Visitor, held: &NasObject) -> Result<Ask, Refused> {
@@ -180,7 +186,12 @@ async fn edit_ask(app: &App, visitor: &Visitor, held: &NasObject) -> Result<Ask,
     }
     let ask = Ask::new(app, visitor, "nas", format!("Edit {}", held.name)).await?;
     let path = path_of(&held.name);
-    Ok(Ask { action: format!("{path}/edit"), back: path, fields, ..ask })
+    Ok(Ask { action: format!("{path}/edit"), back: path, fields, carried: vec![("read", stamp(held))], ..ask })
+}
+
+/// What tells whether somebody else changed it since it was read.
+fn stamp(held: &NasObject) -> String {
+    hex::encode(&sha256(format!("{held:?}").as_bytes())[..8])
 }
 
 pub(super) async fn edit_form(State(app): State<App>, Person(visitor): Person, Path(name): Path<String>) -> Result<Response, Refused> {
@@ -196,6 +207,9 @@ pub(super) async fn edit_step(
 ) -> Result<Response, Refused> {
     let held = find(&app, &name).await?;
     let ask = edit_ask(&app, &visitor, &held).await?.filled(&pairs);
+    if given(&pairs, "read") != stamp(&held) {
+        return Err(Problem::stale().into());
+    }
     let edit = match read_draft::<NasChange>(change(&ask), &["prefix"]).and_then(|change| change.wish(held)) {
         Ok(wish) => edit(&app, wish).await,
         Err(problem) => Err(problem),

@@ -3,13 +3,14 @@
 use super::{
     Frame, Person, Refused,
     ask::{Ask, Field, Look, Pairs, given},
+    map::Map,
     page, quote,
-    strip::duration,
+    strip::{duration, strip},
 };
 use crate::{
-    http::{App, Problem, session::Visitor},
+    http::{App, FieldError, Problem, session::Visitor},
     inventory::{self, Action, CampusDraft, authorise},
-    nodes::{self, NewToken, NodeObject, NodePosition, WorkList},
+    nodes::{self, NewToken, NodeObject, NodePosition, TokenError, WorkList},
     probes::{Finding, findings},
     reports::{Event, EventQuery, events},
 };
@@ -34,6 +35,8 @@ struct CampusesPage {
     probes: Vec<Finding>,
     halted: Option<String>,
     may_join: bool,
+    /// The picture, as it is now.
+    map: String,
 }
 
 pub(super) async fn list(State(app): State<App>, Person(visitor): Person) -> Result<Response, Refused> {
@@ -41,14 +44,21 @@ pub(super) async fn list(State(app): State<App>, Person(visitor): Person) -> Res
         Some(boxes) => nodes::list(&app.pool, &(boxes.lines)()).await.map_err(Problem::from)?,
         None => vec![],
     };
+    let campuses = inventory::campuses(&app.pool).await?;
     page(CampusesPage {
         frame: Frame::of(&app, &visitor, "campuses").await?,
-        campuses: inventory::campuses(&app.pool).await?,
+        map: Map::of(&campuses, &strip(&app).await?.chips).render()?,
+        campuses,
         nodes,
         probes: findings(&app.pool).await?,
         halted: (app.halt)(),
         may_join: may_join(&visitor),
     })
+}
+
+/// The picture alone, asked for again and again.
+pub(super) async fn map(State(app): State<App>, _: Person) -> Result<Response, Refused> {
+    page(Map::of(&inventory::campuses(&app.pool).await?, &strip(&app).await?.chips))
 }
 
 impl CampusesPage {
@@ -151,13 +161,18 @@ pub(super) async fn join_step(
     if ask.why(&pairs).dry_run {
         return ask.with_words(vec![format!("whoever has the token comes in as {name}, an agent of campus {campus}")]);
     }
-    issue(&app, &visitor, NewToken { name, role: "agent", campus: Some(campus), replace: false }).await
+    issue(ask, &app, &visitor, NewToken { name, role: "agent", campus: Some(campus), replace: false }).await
 }
 
-async fn issue(app: &App, visitor: &Visitor, new: NewToken) -> Result<Response, Refused> {
+/// Makes the token; what is wrong with the name comes back in the form.
+async fn issue(ask: Ask, app: &App, visitor: &Visitor, new: NewToken) -> Result<Response, Refused> {
     let boxes = app.boxes.as_ref().ok_or_else(|| Problem::not_found("this master has no boxes"))?;
     let keys = Arc::clone(&boxes.keys.borrow());
-    let token = nodes::issue_token(&app.pool, &keys, &new, &visitor.name, "web").await.map_err(Problem::from)?.to_string();
+    let token = match nodes::issue_token(&app.pool, &keys, &new, &visitor.name, "web").await {
+        Ok(token) => token.to_string(),
+        Err(TokenError::Database(error)) => return Err(Problem::from(error).into()),
+        Err(wrong) => return ask.refused(Problem::refused(vec![FieldError::new("/name", "value", wrong.to_string())])),
+    };
     page(TokenPage { frame: Frame::of(app, visitor, "campuses").await?, name: new.name, role: new.role, token })
 }
 
@@ -193,7 +208,7 @@ pub(super) async fn replace_step(
         return ask.with_words(replaced(&node));
     }
     let role = if node.role == "portal" { "portal" } else { "agent" };
-    issue(&app, &visitor, NewToken { name, role, campus: node.campus, replace: true }).await
+    issue(ask, &app, &visitor, NewToken { name, role, campus: node.campus, replace: true }).await
 }
 
 async fn revoke_ask(app: &App, visitor: &Visitor, name: &str) -> Result<Ask, Refused> {

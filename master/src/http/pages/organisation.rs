@@ -8,7 +8,7 @@ use super::{
 use crate::{
     http::{App, Problem, api::read_draft, session::Visitor},
     inventory::{
-        Edit, Version,
+        Action, Edit, Version, authorise,
         organisation::{
             ClassDraft, ContactDraft, DepartmentDraft, Entry, EntryKind, ExternalDraft, Kept, OrganisationEdit, all_classes, all_contacts, all_departments,
             all_externals,
@@ -32,6 +32,7 @@ struct OrganisationPage {
     contacts: Vec<Kept<ContactDraft>>,
     externals: Vec<Kept<ExternalDraft>>,
     classes: Vec<Kept<ClassDraft>>,
+    may_change: bool,
     follow: Option<String>,
 }
 
@@ -43,8 +44,13 @@ pub(super) async fn list(State(app): State<App>, Person(visitor): Person, Query(
         contacts: all_contacts(&app.pool).await?,
         externals: all_externals(&app.pool).await?,
         classes: all_classes(&app.pool).await?,
+        may_change: may_change(&visitor).is_ok(),
         follow: follow(&app, changed.change).await?,
     })
+}
+
+fn may_change(visitor: &Visitor) -> Result<(), Problem> {
+    Ok(authorise(&visitor.actor("web"), Action::WriteInstitution, "the organisation")?)
 }
 
 /// Which of them an address speaks of.
@@ -145,6 +151,7 @@ fn text(value: &Value) -> String {
 }
 
 async fn new_ask(app: &App, visitor: &Visitor, shelf: Shelf) -> Result<Ask, Refused> {
+    may_change(visitor)?;
     let ask = Ask::new(app, visitor, "organisation", format!("Add a {}", shelf.word)).await?;
     Ok(Ask { action: format!("/organisation/{}", shelf.path), back: shelf.place(), verb: "Add it", fields: shelf.fields(), ..ask })
 }
@@ -166,6 +173,7 @@ pub(super) async fn new_step(
 }
 
 async fn edit_ask(app: &App, visitor: &Visitor, shelf: Shelf, name: &str) -> Result<(Ask, Value), Refused> {
+    may_change(visitor)?;
     let (held, version) = shelf.held(app, name).await?;
     let fields = shelf.fields().into_iter().map(|field| Field { value: text(&held[field.name]), ..field }).collect();
     let ask = Ask::new(app, visitor, "organisation", format!("Edit {} {name}", shelf.word)).await?;
@@ -196,6 +204,7 @@ pub(super) async fn edit_step(
 }
 
 async fn delete_ask(app: &App, visitor: &Visitor, shelf: Shelf, name: &str) -> Result<(Ask, Edit), Refused> {
+    may_change(visitor)?;
     shelf.held(app, name).await?;
     let ask = Ask::new(app, visitor, "organisation", format!("Delete {} {name}", shelf.word)).await?;
     let action = format!("/organisation/{}/{}/delete", shelf.path, quote(name));

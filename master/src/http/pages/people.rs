@@ -7,13 +7,13 @@ use super::{
 };
 use crate::{
     http::{
-        App, Problem,
+        App, FieldError, Problem,
         api::read_draft,
         one_time::{add_principal, new_password},
         session::Visitor,
     },
     inventory::{
-        Role,
+        Action, Role, authorise,
         people::{self, GrantDraft, GrantObject, Principal, grants, principals},
     },
 };
@@ -34,12 +34,18 @@ struct PeoplePage {
     frame: Frame,
     people: Vec<Principal>,
     grants: Vec<GrantObject>,
+    may_add: bool,
+}
+
+/// Whether they say who comes in at all: whoever grants within an area does not.
+fn may_add(visitor: &Visitor) -> bool {
+    authorise(&visitor.actor("web"), Action::Grant, "people").is_ok()
 }
 
 pub(super) async fn list(State(app): State<App>, Person(visitor): Person) -> Result<Response, Refused> {
     let actor = visitor.actor("web");
     let (people, grants) = (principals(&app.pool, &actor).await?, grants(&app.pool, &actor).await?);
-    page(PeoplePage { frame: Frame::of(&app, &visitor, "people").await?, people, grants })
+    page(PeoplePage { frame: Frame::of(&app, &visitor, "people").await?, people, grants, may_add: may_add(&visitor) })
 }
 
 impl PeoplePage {
@@ -56,6 +62,7 @@ struct PersonPage {
     grants: Vec<GrantObject>,
     /// Told once.
     one_time: Option<String>,
+    may_add: bool,
 }
 
 impl PersonPage {
@@ -73,7 +80,7 @@ async fn person(app: &App, visitor: &Visitor, name: &str, one_time: Option<Strin
     let one = find(app, visitor, name).await?;
     let mut grants = grants(&app.pool, &visitor.actor("web")).await?;
     grants.retain(|grant| grant.principal == name);
-    page(PersonPage { frame: Frame::of(app, visitor, "people").await?, one, grants, one_time })
+    page(PersonPage { frame: Frame::of(app, visitor, "people").await?, one, grants, one_time, may_add: may_add(visitor) })
 }
 
 pub(super) async fn show(State(app): State<App>, Person(visitor): Person, Path(name): Path<String>) -> Result<Response, Refused> {
@@ -122,8 +129,32 @@ pub(super) async fn new_step(State(app): State<App>, Person(visitor): Person, Fo
     }
 }
 
+async fn password_ask(app: &App, visitor: &Visitor, name: &str) -> Result<Ask, Refused> {
+    find(app, visitor, name).await?;
+    let ask = Ask::new(app, visitor, "people", format!("A new password for {name}")).await?;
+    let path = path_of(name);
+    Ok(Ask { action: format!("{path}/password"), back: path, verb: "Make it", is_danger: true, ..ask })
+}
+
+fn reset_told(name: &str) -> Vec<String> {
+    vec![format!("the password of {name} works no more; they come in with one that is told once, and choose another")]
+}
+
+pub(super) async fn password_form(State(app): State<App>, Person(visitor): Person, Path(name): Path<String>) -> Result<Response, Refused> {
+    password_ask(&app, &visitor, &name).await?.with_words(reset_told(&name))
+}
+
 /// A new one-time password.
-pub(super) async fn reset(State(app): State<App>, Person(visitor): Person, Path(name): Path<String>) -> Result<Response, Refused> {
+pub(super) async fn password_step(
+    State(app): State<App>,
+    Person(visitor): Person,
+    Path(name): Path<String>,
+    Form(pairs): Form<Pairs>,
+) -> Result<Response, Refused> {
+    let ask = password_ask(&app, &visitor, &name).await?.filled(&pairs);
+    if ask.why(&pairs).dry_run {
+        return ask.with_words(reset_told(&name));
+    }
     let password = new_password(&app, &visitor, "web", &name).await?;
     person(&app, &visitor, &name, Some(password.expose().to_owned())).await
 }
@@ -156,12 +187,15 @@ pub(super) async fn grant_step(
 ) -> Result<Response, Refused> {
     let ask = grant_ask(&app, &visitor, &name).await?.filled(&pairs);
     let (role, kind, which) = (given(&pairs, "role"), given(&pairs, "kind"), given(&pairs, "area").trim());
-    let draft = read_draft::<GrantDraft>(json!({ "principal": name, "role": role, "area": area(kind, which) }), &[]);
+    let draft = match kind == "everywhere" && !which.is_empty() {
+        true => Err(Problem::refused(vec![FieldError::new("/area", "value", "this stays empty where they may do it everywhere")])),
+        false => read_draft::<GrantDraft>(json!({ "principal": name, "role": role, "area": area(kind, which) }), &[]),
+    };
     let came = match draft {
         Ok(draft) => people::give(&app.pool, &visitor.actor("web"), ask.why(&pairs), &draft).await.map(drop).map_err(Problem::from),
         Err(problem) => Err(problem),
     };
-    let told = format!("{name} is {role} {}", if which.is_empty() { "everywhere".to_owned() } else { format!("in {kind} {which}") });
+    let told = format!("{name} is {role} {}", if kind == "everywhere" { kind.to_owned() } else { format!("in {kind} {which}") });
     Ok(ask.unless_done(&pairs, came, vec![told])?.unwrap_or_else(|| done(&name)))
 }
 
@@ -211,7 +245,9 @@ async fn door_ask(app: &App, visitor: &Visitor, one: &Principal) -> Result<(Ask,
     };
     let ask = Ask::new(app, visitor, "people", title).await?;
     let path = path_of(&one.name);
-    Ok((Ask { action: format!("{path}/door"), back: path, verb, is_danger: !one.disabled, ..ask }, told))
+    // What is wanted goes with the form: whoever comes second does not undo it.
+    let carried = vec![("out", (!one.disabled).to_string())];
+    Ok((Ask { action: format!("{path}/door"), back: path, verb, is_danger: !one.disabled, carried, ..ask }, told))
 }
 
 pub(super) async fn door_form(State(app): State<App>, Person(visitor): Person, Path(name): Path<String>) -> Result<Response, Refused> {
@@ -227,6 +263,10 @@ pub(super) async fn door_step(
     Form(pairs): Form<Pairs>,
 ) -> Result<Response, Refused> {
     let one = find(&app, &visitor, &name).await?;
+    if given(&pairs, "out") == one.disabled.to_string() {
+        // Somebody else did it meanwhile, or it was pressed twice.
+        return Ok(done(&name));
+    }
     let (ask, told) = door_ask(&app, &visitor, &one).await?;
     let ask = ask.filled(&pairs);
     let came = people::set_disabled(&app.pool, &visitor.actor("web"), ask.why(&pairs), &name, !one.disabled).await.map_err(Problem::from);

@@ -11,7 +11,17 @@ use chrono::Utc;
 use uuid::Uuid;
 
 fn frame(may_edit: bool) -> Frame {
-    Frame { name: "<admin>".into(), may_edit, sees_all: true, may_grant: true, here: "hosts", strip: String::new(), build: "test", holds: vec![] }
+    Frame {
+        name: "<admin>".into(),
+        may_edit,
+        sees_all: true,
+        may_grant: true,
+        here: "hosts",
+        strip: String::new(),
+        build: "test",
+        help: std::sync::Arc::default(),
+        holds: vec![],
+    }
 }
 
 fn host() -> Host {
