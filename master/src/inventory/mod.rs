@@ -10,6 +10,7 @@ pub mod approval;
 pub mod authority;
 pub mod boot;
 pub mod checks;
+pub mod dhcp_options;
 mod draft;
 mod drafts;
 mod effects;
