@@ -15,6 +15,7 @@ mod draft;
 mod drafts;
 mod effects;
 pub mod explain;
+pub mod export;
 mod extra_names;
 mod families;
 mod hosts;
