@@ -2,10 +2,10 @@
 
 use super::records::{A, AAAA, CNAME};
 use super::{Planner, new_subnet};
-use crate::inventory::ContainerDraft;
 use crate::inventory::import::claims::{Claim, Claims, Ether, Prefixes};
 use crate::inventory::import::full_name;
 use crate::inventory::import::zone::ZoneRecord;
+use crate::inventory::{ContainerDraft, HostDraft, InterfaceDraft};
 use holdfast_proto::words::{DomainName, HostName};
 use std::net::IpAddr;
 
@@ -139,6 +139,9 @@ impl Planner<'_> {
             self.hosts[index].met.get_or_insert_with(|| ether.place.clone());
             return Ok(());
         }
+        if let Some(address) = address.filter(|_| !self.hosts[index].known) {
+            part(&mut draft, address);
+        }
         let fits = |addresses: &[IpAddr]| address.map_or_else(|| addresses.iter().any(IpAddr::is_ipv4), |address| addresses.contains(&address));
         let interface = draft.interfaces.iter_mut().find(|interface| interface.mac.is_none() && fits(&interface.addresses));
         let interface = interface.ok_or_else(|| format!("{name} has another hardware address than {} already: that stays", ether.mac))?;
@@ -159,5 +162,14 @@ impl Planner<'_> {
             let first = found.next()?;
             found.all(|other| other == first).then_some(first)
         })
+    }
+}
+
+/// An address that turns out to have a hardware address of its own is an interface of its own: a list of names alone cannot say so.
+fn part(draft: &mut HostDraft, address: IpAddr) {
+    let shared = |interface: &&mut InterfaceDraft| interface.mac.is_some() && interface.addresses.len() > 1 && interface.addresses.contains(&address);
+    if let Some(interface) = draft.interfaces.iter_mut().find(shared) {
+        interface.addresses.retain(|other| *other != address);
+        draft.interfaces.push(InterfaceDraft { addresses: vec![address], ..InterfaceDraft::default() });
     }
 }
