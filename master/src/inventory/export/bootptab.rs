@@ -151,6 +151,10 @@ fn names(estate: &Estate) -> HashMap<String, Ipv4Addr> {
 fn entry(out: &mut dyn Write, machine: &Booting<'_>, wanted: &Wanted, templates: &Templates, alone: bool) -> Result {
     let full = machine.seat.host.name.to_string();
     let label = machine.seat.host.name.first_label();
+    // A line break in it would begin an entry of its own.
+    if !wanted.boot_file.is_empty() && plain(wanted.boot_file.as_bytes()).is_none() {
+        return writeln!(out, "# {full} boots a file whose name cannot stand in a table, and is left out");
+    }
     // A bare name is completed by dn, as long as nobody else is called so.
     let domain = wanted.options.get(&DOMAIN).map(|bytes| String::from_utf8_lossy(bytes).into_owned()).unwrap_or_default();
     let name = if alone && format!("{label}.{domain}") == full { &label } else { &full };

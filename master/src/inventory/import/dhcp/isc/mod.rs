@@ -193,7 +193,7 @@ impl Reader<'_> {
                     ddns = Some(statement.word(1).to_owned());
                     Ok(())
                 }
-                _ if statement.block.is_some() => self.open(statement, statement.block.as_deref().unwrap_or_default(), &inner, 0),
+                _ if statement.block.is_some() => self.open(statement, statement.block.as_deref().unwrap_or_default(), &inner, INCLUDE_DEPTH_LIMIT),
                 _ => self.parameter(statement, &mut inner, INCLUDE_DEPTH_LIMIT),
             };
             if let Err(message) = read {

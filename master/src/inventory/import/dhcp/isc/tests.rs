@@ -54,3 +54,10 @@ fn a_file_that_includes_itself_ends() {
     let read = parse("d", "include \"d\"; include \"d\";", &|_| None, &|_| Some("include \"d\"; include \"d\";".to_owned()));
     assert!(read.errors.iter().all(|error| error.message.contains("too deep")) && !read.errors.is_empty());
 }
+
+#[test]
+fn a_host_includes_nothing_however_deep_it_stands() {
+    let nested = format!("host a {{ {} include \"x\"; {} }}", "group {".repeat(50), "}".repeat(50));
+    let read = parse("d", "include \"x\";", &|_| None, &|_| Some(nested.clone()));
+    assert!(read.errors.iter().any(|error| error.message.contains("within a host")), "{:?}", read.errors);
+}
