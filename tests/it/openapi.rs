@@ -30,6 +30,7 @@ fn filled(path: &str) -> String {
         ("{person}", "ada"),
         ("{member}", "ada"),
         ("{id}", "00000000-0000-0000-0000-000000000000"),
+        ("{file}", "hosts.csv"),
         ("{name}", "www.uni.example"),
     ];
     known.iter().fold(path.to_owned(), |path, (name, value)| path.replace(name, value))

@@ -6,7 +6,7 @@ mod objects;
 
 pub(super) use boxes::{NodeCommand, SnapshotCommand};
 pub(super) use history::{AuditCommand, ChangeSetCommand, ChangesCommand, ChangesWish, EventWish};
-pub(super) use objects::{CampusCommand, HostCommand, HostFields, Import, SubnetCommand, ZoneCommand};
+pub(super) use objects::{BootptabCommand, CampusCommand, Export, HostCommand, HostFields, Import, SubnetCommand, Table, ZoneCommand};
 
 use super::approval::ApprovalCommand;
 use super::boot::BootCommand;
@@ -272,8 +272,18 @@ pub(super) enum Command {
         #[command(subcommand)]
         command: AuditCommand,
     },
-    /// Take in bootptabs and BIND zone files, all or nothing.
+    /// Take in files of other programs and tables, all or nothing.
     Import(Import),
+    /// Write the inventory as files of other programs, to stdout or into a folder.
+    Export {
+        #[command(subcommand)]
+        what: Export,
+    },
+    /// The table of bootpd.
+    Bootptab {
+        #[command(subcommand)]
+        command: BootptabCommand,
+    },
     /// People and groups.
     User {
         #[command(subcommand)]

@@ -89,6 +89,19 @@ impl Client {
         self.read(answered)
     }
 
+    /// Reads a file, and gives it on as it comes.
+    pub(super) fn download(&self, path: &str, query: &[(&str, String)], to: &mut dyn std::io::Write) -> Result<(), Failure> {
+        let address = format!("{}/api/v1{path}{}", self.settings.server, query_text(query));
+        let request = Request::builder().uri(&address).header(header::AUTHORIZATION, format!("Bearer {}", self.settings.token)).body(());
+        let answered = self.agent.run(request.map_err(|error| Failure::Usage(format!("{address}: {error}")))?);
+        let mut answered = answered.map_err(|error| Failure::Failed(format!("{} does not answer: {error}", self.settings.server)))?;
+        if !answered.status().is_success() {
+            return self.read(answered).map(drop);
+        }
+        let mut body = answered.body_mut().with_config().limit(u64::MAX).reader();
+        std::io::copy(&mut body, to).and_then(|_| to.flush()).map_err(|error| Failure::Failed(format!("{address} was not read to its end: {error}")))
+    }
+
     fn read(&self, mut answered: http::Response<ureq::Body>) -> Result<Answer, Failure> {
         let status = answered.status();
         let etag = answered.headers().get(header::ETAG).and_then(|value| value.to_str().ok()).map(str::to_owned);

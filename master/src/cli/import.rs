@@ -7,7 +7,7 @@ use super::{
     print,
 };
 use http::Method;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use std::{path::PathBuf, time::Instant};
 
 pub(super) fn run(client: &Client, output: Output, wish: Import) -> Result<(), Failure> {
@@ -16,13 +16,14 @@ pub(super) fn run(client: &Client, output: Output, wish: Import) -> Result<(), F
     for path in &wish.files {
         files.push(read(path)?);
     }
-    let body = json!({ "files": files, "campus": wish.campus });
+    let columns: Map<String, Value> = wish.map.into_iter().map(|(ours, theirs)| (ours, theirs.into())).collect();
+    let body = json!({ "files": files, "campus": wish.campus, "domain": wish.domain, "columns": columns });
     let mut query = vec![("dry_run", wish.dry_run.to_string())];
     query.extend(wish.reason.map(|reason| ("reason", reason)));
     print::tell(&format!("sending {} file(s); the master reads them and stores all or nothing ...", files.len()));
     let answer = client.ask(Method::POST, Question { path: "/import", query, body: Some(&body), ..Question::default() })?;
     print::tell(&format!("answered after {:.1} s", start.elapsed().as_secs_f64()));
-    print::result(output, &answer.body, report)
+    print::result(output, &answer.body, |body| report(body, wish.rows))
 }
 
 fn read(path: &PathBuf) -> Result<Value, Failure> {
@@ -35,8 +36,11 @@ fn read(path: &PathBuf) -> Result<Value, Failure> {
     Ok(json!({ "name": name, "text": text }))
 }
 
-fn report(body: &Value) -> String {
+fn report(body: &Value, rows: bool) -> String {
     let mut text = String::new();
+    for row in body["rows"].as_array().into_iter().flatten().filter(|_| rows) {
+        text.push_str(&format!("{}: {} {}\n", place(&row["place"]), print::cell(&row["state"]), print::cell(&row["object"])));
+    }
     for finding in body["findings"].as_array().into_iter().flatten() {
         let places: Vec<String> = finding["places"].as_array().into_iter().flatten().map(place).collect();
         let at = if places.is_empty() { String::new() } else { format!(" ({})", places.join(", ")) };

@@ -12,6 +12,7 @@ mod client;
 mod declared;
 mod events;
 mod explain;
+mod export;
 mod host;
 mod import;
 mod lease;
@@ -34,7 +35,7 @@ mod trace;
 mod transfers;
 mod webhook;
 
-use arguments::{Arguments, Command};
+use arguments::{Arguments, BootptabCommand, Command};
 use clap::{CommandFactory, Parser};
 use client::Client;
 use std::{io::Write, process::ExitCode};
@@ -132,6 +133,8 @@ fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Session { command } => session::session(&client, output, command),
         Command::Token { command } => people::token(&client, output, command),
         Command::Policy { command } => people::policy(&client, output, command),
+        Command::Export { what } => export::run(&client, what),
+        Command::Bootptab { command: BootptabCommand::Export } => export::one(&client, "bootptab", false),
         Command::Import(wish) => import::run(&client, output, wish),
         Command::Completion { .. } => Ok(()),
     }

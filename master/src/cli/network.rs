@@ -5,6 +5,7 @@ use super::{
     arguments::{CampusCommand, Output, SubnetCommand, Wish, ZoneCommand},
     boot,
     client::{Client, Question, encode},
+    export,
     host::wish_query,
     organisation::change,
     print, transfers,
@@ -64,6 +65,7 @@ pub(super) fn zone(client: &Client, output: Output, command: ZoneCommand) -> Res
         ZoneCommand::Del { apex, wish } => change(client, output, Method::DELETE, &format!("/zones/{}", encode(&apex)), None, &wish),
         ZoneCommand::Set { apex, fields, wish } => boot::set_zone(client, output, &apex, fields, &wish),
         ZoneCommand::Transfers(command) => transfers::zone(client, output, command),
+        ZoneCommand::Export { apex } => export::zone(client, &apex),
         ZoneCommand::List => list(client, output, "/zones", &["apex", "primary_ns", "ttl", "published"]),
     }
 }

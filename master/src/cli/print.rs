@@ -54,6 +54,31 @@ fn fields(body: &Value) -> Vec<Vec<String>> {
     body.as_object().into_iter().flatten().map(|(field, value)| vec![field.clone(), cell(value)]).collect()
 }
 
+/// stdout for what comes in pieces. A reader that went away (`| head`) has all it wants.
+#[derive(Debug, Default)]
+pub(super) struct Out {
+    is_closed: bool,
+}
+
+impl Write for Out {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        if self.is_closed {
+            return Ok(bytes.len());
+        }
+        match std::io::stdout().write(bytes) {
+            Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => {
+                self.is_closed = true;
+                Ok(bytes.len())
+            }
+            other => other,
+        }
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        if self.is_closed { Ok(()) } else { std::io::stdout().flush() }
+    }
+}
+
 /// Writes a result.
 pub(super) fn out(bytes: &[u8]) -> Result<(), Failure> {
     // A reader that went away (`| head`) has all it wants.

@@ -52,6 +52,7 @@ pub mod shares;
 pub mod sightings;
 pub mod subnets;
 pub mod timeline;
+pub mod told;
 pub mod transfers;
 pub mod undo;
 pub mod unknown;

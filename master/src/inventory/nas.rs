@@ -14,6 +14,7 @@ use holdfast_proto::snapshot::{DataKey, DataKeyRing, EncryptedField};
 use holdfast_proto::words::{Secret, Subnet};
 use serde::Serialize;
 use sqlx::{PgConnection, PgPool};
+use std::collections::HashMap;
 use uuid::Uuid;
 
 /// The shortest secret that is taken from a keyboard: RFC 2865 section 3 asks for 16 bytes.
@@ -183,6 +184,21 @@ pub async fn nas_configuration_with_secret(
     tx.commit().await.map_err(DbError::from)?;
     tracing::warn!(event = "access_secret_read", nas = name, by = actor.name, "{} read the secret of NAS {name}", actor.name);
     Ok(told)
+}
+
+/// The secrets of all NASs by name: for who may change them, and on record.
+pub(super) async fn all_secrets(pool: &PgPool, actor: &Actor, keys: &[DataKey]) -> Result<HashMap<String, Secret>, Refusal> {
+    authorise(actor, Action::WriteInstitution, "the secrets of NASs")?;
+    let mut tx = pool.begin().await.map_err(DbError::from)?;
+    let mut secrets = HashMap::new();
+    for one in all_of(&mut tx).await? {
+        let held = read_secrets(&mut tx, keys, &one).await?;
+        secrets.insert(one.name, held.current);
+    }
+    changes::open(&mut tx, Uuid::now_v7(), &actor.name, "read the secrets of all NASs", actor.via).await?;
+    tx.commit().await.map_err(DbError::from)?;
+    tracing::warn!(event = "access_secrets_read", by = actor.name, "{} read the secrets of all NASs", actor.name);
+    Ok(secrets)
 }
 
 async fn told(db: &mut PgConnection, one: &NasObject, kind: Option<NasKind>, secret: Option<&str>) -> Result<NasConfiguration, Refusal> {

@@ -3,14 +3,13 @@
 //! A key names a row even when its object is gone; then the row is taken away. Nothing here compares with what is published:
 //! the publisher drops the rows that are as they were, and asks [`raise_serial`] for the zones of the others.
 
-use crate::db::boot::OptionDraft;
-use crate::db::campuses::{self, CampusRow};
+use crate::db::campuses;
 use crate::db::changes::OutboxKey;
 use crate::db::compose::{self as facts, NasFacts, PolicyFacts, ReservationFacts, SubnetFacts};
-use crate::db::defaults::BootDefaults;
 use crate::db::facts::{NameFacts, RecordFact};
 use crate::db::leases::{self, LentFacts};
 use crate::db::machines::{self, MachineFacts};
+use crate::db::told::subnet_options;
 use crate::db::zones::{Source, ZoneIndex, ZoneRow as ZoneFacts};
 use crate::db::{self, DbError};
 use holdfast_proto::dhcp::ended::{self, ENDED};
@@ -24,12 +23,10 @@ use holdfast_proto::snapshot::{Change, EncryptedField, Feed};
 use holdfast_proto::words::{DomainName, Mac, NodeId, Serial, Subnet};
 use ipnet::{IpNet, Ipv4Net};
 use sqlx::PgConnection;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 use std::net::{IpAddr, Ipv4Addr};
 use std::str::FromStr;
 
-/// How long a reserved host may keep its address before it asks again, where its subnet does not say: half a day, in seconds.
-const LEASE_DEFAULT_SECS: u32 = 43_200;
 /// The hardware type of Ethernet (RFC 1700).
 const ETHERNET: u8 = 1;
 
@@ -289,44 +286,6 @@ fn v4(network: &Subnet) -> Option<Ipv4Net> {
     }
 }
 
-/// What every host on the subnet is told: what goes without saying, over it what the subnet inherits, over that what it says
-/// itself.
-fn subnet_options(net: Ipv4Net, facts: &SubnetFacts, campuses: &[CampusRow]) -> Vec<(u8, Vec<u8>)> {
-    let mut options = BTreeMap::from([(1, net.netmask().octets().to_vec()), (51, LEASE_DEFAULT_SECS.to_be_bytes().to_vec())]);
-    let servers = |servers: Vec<Ipv4Addr>| (!servers.is_empty()).then(|| (6, servers.iter().flat_map(Ipv4Addr::octets).collect::<Vec<u8>>()));
-    options.extend(servers(agents(facts, campuses)));
-    put_options(&mut options, facts.inherited.iter().flat_map(BootDefaults::all_options));
-    if let Some(IpAddr::V4(gateway)) = facts.gateway {
-        options.insert(3, gateway.octets().to_vec());
-    }
-    options.extend(servers(facts.dns_servers.iter().copied().filter_map(only_v4).collect()));
-    if let Some(domain) = &facts.domain {
-        options.insert(15, domain.without_dot().into_bytes());
-    }
-    put_options(&mut options, facts.options.iter().cloned());
-    options.into_iter().collect()
-}
-
-fn put_options(options: &mut BTreeMap<u8, Vec<u8>>, over: impl Iterator<Item = OptionDraft>) {
-    for OptionDraft { code, value } in over {
-        match value {
-            Some(value) => drop(options.insert(code, value)),
-            None => drop(options.remove(&code)),
-        }
-    }
-}
-
-fn only_v4(address: IpAddr) -> Option<Ipv4Addr> {
-    if let IpAddr::V4(v4) = address { Some(v4) } else { None }
-}
-
-/// The agents as DNS servers: the one at home first, then the others by campus name.
-fn agents(facts: &SubnetFacts, campuses: &[CampusRow]) -> Vec<Ipv4Addr> {
-    let mut agents: Vec<&CampusRow> = campuses.iter().collect();
-    agents.sort_by_key(|campus| (campus.name != facts.campus, &campus.name));
-    agents.into_iter().filter_map(|campus| campus.service_address.and_then(only_v4)).collect()
-}
-
 async fn reservation_rows(db: &mut PgConnection, places: &BTreeSet<(Subnet, Mac)>) -> Result<Vec<ComposedRow>, ComposeError> {
     if places.is_empty() {
         return Ok(vec![]);
@@ -394,6 +353,9 @@ fn nas(facts: &NasFacts) -> Result<Nas, ComposeError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::db::boot::OptionDraft;
+    use crate::db::campuses::CampusRow;
+    use crate::db::defaults::BootDefaults;
 
     fn campus(name: &str, address: Option<&str>) -> CampusRow {
         CampusRow { id: 1, name: name.to_owned(), service_address: address.map(|text| text.parse().unwrap()), backup: None }

@@ -5,7 +5,7 @@ use crate::cli::boot::{SubnetFields, ZoneFields};
 use crate::cli::moves::MoveFields;
 use crate::cli::particulars::Particulars;
 use crate::cli::transfers::{CopyFields, TransferCommand};
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
 #[derive(Debug, Subcommand)]
@@ -165,6 +165,11 @@ pub(in crate::cli) enum SubnetCommand {
 pub(in crate::cli) enum ZoneCommand {
     /// List zones.
     List,
+    /// Write a zone as a zone file to stdout.
+    Export {
+        /// Its apex.
+        apex: String,
+    },
     /// Add a zone.
     Add {
         /// Its apex.
@@ -244,16 +249,88 @@ pub(in crate::cli) enum CampusCommand {
 /// What to import.
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Import {
-    /// The files: bootptabs with templates, BIND zones, clients.conf.
+    /// The files: bootptab, BIND zones, dhcpd.conf, kea-dhcp4.conf, clients.conf, hosts.csv, subnets.csv, people.csv, NetBox's prefixes and IP
+    /// addresses as CSV, /etc/hosts, /etc/ethers. What a dhcpd.conf includes is given beside it.
     #[arg(required = true, value_name = "FILE")]
     pub files: Vec<PathBuf>,
     /// The campus of subnets that are new.
     #[arg(long)]
     pub campus: Option<String>,
+    /// The domain of bare names that the files do not complete.
+    #[arg(long)]
+    pub domain: Option<String>,
+    /// What a table calls one of our columns: name=Hostname; may be given several times.
+    #[arg(long, value_name = "OURS=THEIRS", value_parser = mapping)]
+    pub map: Vec<(String, String)>,
+    /// List what becomes of each line: new, changed or same.
+    #[arg(long)]
+    pub rows: bool,
     /// Tell what would change and everything that is wrong, and change nothing.
     #[arg(long)]
     pub dry_run: bool,
     /// Why, for the history.
     #[arg(long)]
     pub reason: Option<String>,
+}
+
+fn mapping(text: &str) -> Result<(String, String), String> {
+    let (ours, theirs) = text.split_once('=').ok_or("write OURS=THEIRS, such as name=Hostname")?;
+    Ok((ours.trim().to_owned(), theirs.trim().to_owned()))
+}
+
+/// What to export.
+#[derive(Debug, Subcommand)]
+pub(in crate::cli) enum Export {
+    /// bootpd's table.
+    Bootptab,
+    /// ISC dhcpd's configuration.
+    Dhcpd,
+    /// The configuration of Kea's DHCPv4 server.
+    Kea,
+    /// /etc/hosts.
+    Hosts,
+    /// /etc/ethers.
+    Ethers,
+    /// FreeRADIUS's clients.
+    Clients {
+        /// With their secrets: for who may change them, and it stands in the history.
+        #[arg(long)]
+        secrets: bool,
+    },
+    /// A table of our own, which `holdfast import` takes back.
+    Csv {
+        /// Which.
+        table: Table,
+    },
+    /// A zone as a zone file.
+    Zone {
+        /// Its apex.
+        apex: String,
+    },
+    /// All of it, a file each.
+    All {
+        /// The folder; files of these names in it are replaced.
+        folder: PathBuf,
+        /// With the secrets of NASs.
+        #[arg(long)]
+        secrets: bool,
+    },
+}
+
+/// A table of our own.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(in crate::cli) enum Table {
+    /// hosts.csv.
+    Hosts,
+    /// subnets.csv.
+    Subnets,
+    /// people.csv.
+    People,
+}
+
+/// What to do with the table of bootpd.
+#[derive(Debug, Subcommand)]
+pub(in crate::cli) enum BootptabCommand {
+    /// Write it to stdout.
+    Export,
 }

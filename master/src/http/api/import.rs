@@ -17,6 +17,7 @@ use axum::{
 };
 use http::{StatusCode, Uri};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 pub(super) fn routes() -> OpenApiRouter<App> {
@@ -31,6 +32,12 @@ struct Wanted {
     /// The campus of subnets that the files do not place.
     #[serde(default)]
     campus: Option<String>,
+    /// The domain of bare names that the files do not complete.
+    #[serde(default)]
+    domain: Option<String>,
+    /// What tables of others call our columns: `{"name": "Hostname"}`.
+    #[serde(default)]
+    columns: BTreeMap<String, String>,
     /// As the query parameter of the same name.
     #[serde(default)]
     dry_run: bool,
@@ -59,7 +66,7 @@ async fn take_in(State(app): State<App>, visitor: Visitor, uri: Uri, Body(body):
     let wish = Wish::of(&uri)?;
     let wanted: Wanted = read(body, &["files"])?;
     let dry_run = wish.dry_run || wanted.dry_run;
-    let options = Options { dry_run, campus: wanted.campus };
+    let options = Options { dry_run, campus: wanted.campus, domain: wanted.domain, mapping: wanted.columns.into_iter().collect() };
     let keys = app.data_keys();
     let mut report = import(&app.pool, &visitor.actor("import"), &wish.reason, wanted.files, options, keys.first()).await?;
     app.committed.notify_one();

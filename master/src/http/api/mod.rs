@@ -11,6 +11,7 @@ mod docs;
 mod document;
 mod events;
 mod explain;
+mod exports;
 mod hosts;
 mod idempotency;
 mod import;
@@ -69,6 +70,7 @@ fn open() -> OpenApiRouter<App> {
         .merge(document::routes())
         .merge(events::routes())
         .merge(explain::routes())
+        .merge(exports::routes())
         .merge(import::routes())
         .merge(boot::routes())
         .merge(checks::routes())
@@ -101,6 +103,7 @@ fn secretive() -> OpenApiRouter<App> {
         .merge(nodes::routes())
         .merge(transfers::routes())
         .merge(nas::secretive())
+        .merge(exports::secretive())
 }
 
 async fn no_such_address(uri: http::Uri) -> Problem {

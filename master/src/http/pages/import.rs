@@ -53,8 +53,15 @@ impl ImportPage {
             ("hosts that learn something", counts.hosts_changed),
             ("records", counts.records),
             ("zones", counts.zones),
+            ("hosts that are so already", counts.hosts_same),
             ("campuses", counts.campuses),
+            ("departments", counts.departments),
+            ("contacts", counts.contacts),
+            ("contacts that change", counts.contacts_changed),
             ("subnets", counts.subnets),
+            ("subnets that change", counts.subnets_changed),
+            ("containers", counts.containers),
+            ("pools", counts.pools),
             ("templates", counts.templates),
             ("NASs", counts.nas),
         ];
@@ -75,11 +82,11 @@ pub(super) async fn step(State(app): State<App>, Person(visitor): Person, Form(p
     let [name, text, campus, reason] = ["name", "text", "campus", "reason"].map(|field| given(&pairs, field).trim_matches(['\r', ' ']).to_owned());
     let dry_run = given(&pairs, "step") != "import";
     if name.is_empty() || text.trim().is_empty() {
-        let detail = "give the file's name, which tells its format (db.uni.example, bootptab, subnets.csv, clients.conf), and its text";
+        let detail = "give the file's name, which tells its format (db.uni.example, bootptab, dhcpd.conf, kea-dhcp4.conf, hosts.csv, clients.conf, ethers), and its text";
         return Err(Problem::malformed(detail, vec![]).into());
     }
     let files = vec![Upload { name: name.clone(), text: text.replace("\r\n", "\n") }];
-    let options = Options { dry_run, campus: Some(campus.clone()).filter(|campus| !campus.is_empty()) };
+    let options = Options { dry_run, campus: Some(campus.clone()).filter(|campus| !campus.is_empty()), ..Options::default() };
     let keys = app.data_keys();
     let report = import(&app.pool, &visitor.actor("import"), &reason, files, options, keys.first()).await?;
     app.committed.notify_one();

@@ -65,8 +65,8 @@ pub fn parse(file: &str, text: &str) -> Clients {
                 }
             }
             (Some(open), ["}"]) => open.depth -= 1,
-            (Some(open), [.., "{"]) => open.depth += 1,
             (Some(open), [key, "=", value]) if open.depth == 0 => open.items.push((line, (*key).to_owned(), (*value).to_owned())),
+            (Some(open), [.., "{"]) => open.depth += 1,
             // Never a guess at a secret: a blank, comma or brace in it needs quotes.
             (Some(open), [key, "=", _, ..]) if open.depth == 0 && KEYS.contains(key) => {
                 errors.at(line, format!("the value of {key} is more than one word: put it in quotes"));

@@ -17,8 +17,39 @@ pub struct Report {
     pub findings: Vec<Finding>,
     /// What stopped the import: nothing was stored.
     pub errors: Vec<ImportError>,
+    /// What becomes of the lines, at most [`ROWS_LIMIT`] of them; those with errors stand there.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rows: Vec<Row>,
     /// The change set; `None` after errors, a dry run, or when there was nothing to do.
     pub change_set: Option<Uuid>,
+}
+
+/// So many rows of a report are listed.
+pub const ROWS_LIMIT: usize = 1_000;
+
+/// What becomes of a line.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[schema(as = import::Row)]
+pub struct Row {
+    /// The line.
+    pub place: Place,
+    /// What becomes of it.
+    pub state: RowState,
+    /// The object, as people call it: `host pc1.uni.example`.
+    pub object: String,
+}
+
+/// What becomes of a line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "lowercase")]
+#[schema(as = import::RowState)]
+pub enum RowState {
+    /// It makes an object.
+    New,
+    /// It changes one.
+    Changed,
+    /// It says what is known.
+    Same,
 }
 
 /// How many objects an import makes.
@@ -29,6 +60,8 @@ pub struct Counts {
     pub hosts: usize,
     /// Hosts that were there and learnt something.
     pub hosts_changed: usize,
+    /// Hosts that are as the files say.
+    pub hosts_same: usize,
     /// Records that no host implies.
     pub records: usize,
     /// Zones.
@@ -37,6 +70,18 @@ pub struct Counts {
     pub campuses: usize,
     /// Subnets.
     pub subnets: usize,
+    /// Subnets that become as a table says.
+    pub subnets_changed: usize,
+    /// Pools of addresses to lend.
+    pub pools: usize,
+    /// Networks that only hold others.
+    pub containers: usize,
+    /// Departments.
+    pub departments: usize,
+    /// Contacts.
+    pub contacts: usize,
+    /// Contacts that become as a table says.
+    pub contacts_changed: usize,
     /// Bootptab templates.
     pub templates: usize,
     /// RADIUS clients.

@@ -1,16 +1,22 @@
 //! Stores a plan: all its edits through `inventory::change` in one transaction, or nothing.
 
-use super::format::{Format, UPLOAD_LIMIT_BYTES, Upload, origin_by_name};
+use super::dhcp::{isc, kea};
+use super::format::{FORMATS, Format, UPLOAD_LIMIT_BYTES, Upload, base_name, origin_by_name};
 use super::place::{ImportError, Place};
-use super::plan::{Files, Known, Plan, plan};
+use super::plan::{Files, Hints, Known, Plan, plan};
 use super::report::Report;
-use super::{clients, subnets, zone};
+use super::table::Mapping;
+use super::{claims, clients, hosts_table, people, subnets, zone};
 use crate::db::DbError;
 use crate::inventory::authority::authorise_edits;
-use crate::inventory::{self, Actor, Changed, Edit, Host, HostQuery, NasDraft, Refusal, Sight, change};
+use crate::inventory::boot::{BootEdit, Level};
+use crate::inventory::organisation::{Entry, OrganisationEdit};
+use crate::inventory::records::{RecordQuery, record_draft};
+use crate::inventory::{self, Actor, Changed, Edit, Host, HostQuery, NasDraft, RecordDraft, Refusal, Sight, SpaceEdit, change};
 use holdfast_proto::radius;
 use holdfast_proto::snapshot::DataKey;
 use sqlx::{PgPool, Postgres, Transaction};
+use std::collections::HashSet;
 use uuid::Uuid;
 
 /// How to import.
@@ -18,12 +24,18 @@ use uuid::Uuid;
 pub struct Options {
     /// Do everything, tell what came of it, and roll back.
     pub dry_run: bool,
-    /// The campus of subnets that only a bootptab knows.
+    /// The campus of subnets that the files do not place.
     pub campus: Option<String>,
+    /// The domain of bare names that the files do not complete.
+    pub domain: Option<String>,
+    /// What tables call our columns: ours, then theirs.
+    pub mapping: Vec<(String, String)>,
 }
 
 /// Hosts are read and written so many at a time.
 const HOSTS_PER_PAGE: u32 = 1_000;
+/// Records are read so many at a time.
+const RECORDS_PER_PAGE: u32 = 10_000;
 
 /// Imports files as one change set. Mistakes in the files and refusals of the database come back in the report, each with
 /// its line; the error side is for what the files cannot help: no right to import, or the database failing.
@@ -37,9 +49,9 @@ pub async fn import(
     access_key: Option<&DataKey>,
 ) -> Result<Report, Refusal> {
     authorise_edits(actor, "the hosts of the files")?;
-    let (files, errors) = parse_uploads(uploads);
+    let (files, errors) = parse_uploads(uploads, &options.mapping);
     let known = read_known(pool).await?;
-    let mut plan = plan(&known, files, options.campus.as_deref());
+    let mut plan = plan(&known, files, Hints { campus: options.campus.as_deref(), domain: options.domain.as_deref() });
     plan.errors.splice(0..0, errors);
     if access_key.is_none()
         && let Some(client) = plan.clients.first()
@@ -47,7 +59,8 @@ pub async fn import(
         plan.errors
             .push(ImportError::new(client.place.clone(), "this master has no key for RADIUS secrets yet: start its publisher once, then import clients"));
     }
-    let mut report = Report { counts: plan.counts(), findings: std::mem::take(&mut plan.findings), errors: std::mem::take(&mut plan.errors), change_set: None };
+    let (counts, rows) = (plan.counts(), plan.rows());
+    let mut report = Report { counts, rows, findings: std::mem::take(&mut plan.findings), errors: std::mem::take(&mut plan.errors), change_set: None };
     if !report.errors.is_empty() {
         return Ok(report);
     }
@@ -66,34 +79,66 @@ pub async fn import(
 }
 
 /// Parses each file by its format; a file without one is an error.
-pub fn parse_uploads(uploads: Vec<Upload>) -> (Files, Vec<ImportError>) {
+pub fn parse_uploads(uploads: Vec<Upload>, mapping: &Mapping) -> (Files, Vec<ImportError>) {
     let mut files = Files::default();
     let mut errors = Vec::new();
+    let included = included(&uploads, mapping);
     for upload in uploads {
+        if included.contains(base_name(&upload.name)) {
+            files.included.insert(base_name(&upload.name).to_owned(), upload.text);
+            continue;
+        }
         let whole = Place::new(&upload.name.as_str().into(), 0);
         if upload.text.len() > UPLOAD_LIMIT_BYTES {
             errors.push(ImportError::new(whole, format!("the file is larger than {} MiB: split it", UPLOAD_LIMIT_BYTES >> 20)));
             continue;
         }
-        match Format::detect(&upload) {
+        match Format::detect(&upload, mapping) {
             Some(Format::Bootptab) => files.bootptabs.push((upload.name, upload.text)),
             Some(Format::Zone) => {
                 let scanned = zone::scan(&upload.name, &upload.text, origin_by_name(&upload.name), None);
                 files.zones.push((upload.name, scanned));
             }
             Some(Format::ClientsConf) => files.clients.push(clients::parse(&upload.name, &upload.text)),
-            Some(Format::Subnets) => files.subnets.push(subnets::parse(&upload.name, &upload.text)),
-            None => errors.push(ImportError::new(whole, "this is neither a bootptab, a zone file, a clients.conf nor a subnets.csv")),
+            Some(Format::Subnets) => files.subnets.push(subnets::parse(&upload.name, &upload.text, mapping)),
+            Some(Format::Hosts) => files.hosts.push(hosts_table::parse(&upload.name, &upload.text, mapping)),
+            Some(Format::People) => files.people.push((upload.name.clone(), people::parse(&upload.name, &upload.text, mapping))),
+            Some(Format::Dhcpd) => files.dhcpd.push((upload.name, upload.text)),
+            Some(Format::Kea) => files.kea.push(kea::parse(&upload.name, &upload.text)),
+            Some(Format::EtcHosts) => files.claims.push(claims::parse_hosts(&upload.name, &upload.text)),
+            Some(Format::NetboxAddresses) => files.claims.push(claims::parse_addresses(&upload.name, &upload.text, mapping)),
+            Some(Format::NetboxPrefixes) => files.prefixes.push(claims::parse_prefixes(&upload.name, &upload.text, mapping)),
+            Some(Format::Ethers) => {
+                let (ethers, wrong) = claims::parse_ethers(&upload.name, &upload.text);
+                files.ethers.extend(ethers);
+                errors.extend(wrong);
+            }
+            None => errors.push(ImportError::new(whole, format!("this is none of what can be imported: {FORMATS}"))),
         }
     }
     (files, errors)
 }
 
-async fn read_known(pool: &PgPool) -> Result<Known, DbError> {
+/// The files that a dhcpd.conf of the same call includes: they are read where they are included, and not by themselves.
+fn included(uploads: &[Upload], mapping: &Mapping) -> HashSet<String> {
+    let is_dhcpd = |upload: &&Upload| Format::detect(upload, mapping) == Some(Format::Dhcpd);
+    let others = uploads.iter().filter(is_dhcpd).flat_map(|upload| {
+        let own = base_name(&upload.name).to_owned();
+        isc::includes(&upload.text).into_iter().filter(move |file| *file != own)
+    });
+    others.collect()
+}
+
+async fn read_known(pool: &PgPool) -> Result<Known, Refusal> {
     let campuses = inventory::campuses(pool).await?.into_iter().map(|campus| campus.name).collect();
     let subnets = inventory::subnets(pool, &Sight::All).await?.into_iter().map(|subnet| subnet.draft).collect();
     let zones = inventory::zones(pool, &Sight::All).await?.into_iter().map(|zone| zone.draft).collect();
-    let mut known = Known { campuses, subnets, zones, hosts: vec![] };
+    let departments = inventory::organisation::all_departments(pool).await?.into_iter().map(|kept| kept.draft.name).collect();
+    let contacts = inventory::organisation::all_contacts(pool).await?.into_iter().map(|kept| kept.draft).collect();
+    let containers = inventory::containers(pool).await?.into_iter().map(|container| container.network).collect();
+    let pools = inventory::pools(pool, None).await?.into_iter().map(|pool| (pool.first, pool.last)).collect();
+    let records = read_records(pool).await?;
+    let mut known = Known { campuses, subnets, zones, departments, contacts, containers, pools, records, hosts: vec![] };
     let mut query = HostQuery { limit: HOSTS_PER_PAGE, ..HostQuery::default() };
     loop {
         let page = inventory::host_list(pool, &Sight::All, &query).await?;
@@ -101,6 +146,21 @@ async fn read_known(pool: &PgPool) -> Result<Known, DbError> {
         match page.next {
             Some(next) => query.cursor = Some(next),
             None => return Ok(known),
+        }
+    }
+}
+
+async fn read_records(pool: &PgPool) -> Result<Vec<RecordDraft>, Refusal> {
+    let mut query = RecordQuery { limit: RECORDS_PER_PAGE, ..RecordQuery::default() };
+    let mut out = Vec::new();
+    loop {
+        let (page, next) = inventory::records::records(pool, &query).await?;
+        for one in &page {
+            out.push(record_draft(&one.record)?);
+        }
+        match next {
+            Some(next) => query.after = Some(next),
+            None => return Ok(out),
         }
     }
 }
@@ -118,9 +178,25 @@ type Stored = Result<Result<(), Vec<ImportError>>, Refusal>;
 impl Storing<'_, '_> {
     async fn store(&mut self, plan: Plan, access_key: Option<&DataKey>) -> Stored {
         let mut edits: Vec<(Vec<Place>, Edit)> = Vec::new();
+        let organise = |edit: OrganisationEdit| Edit::Organisation(edit);
+        let departments = plan.departments.into_iter().map(|(place, draft)| (place, OrganisationEdit::Add(Entry::Department(draft))));
+        let contacts = plan.contacts.into_iter().map(|(place, draft)| (place, OrganisationEdit::Add(Entry::Contact(draft))));
+        let changed = plan.contacts_changed.into_iter().map(|(place, draft)| {
+            let name = draft.handle.clone();
+            (place, OrganisationEdit::Set { name, entry: Entry::Contact(draft) })
+        });
+        edits.extend(departments.chain(contacts).chain(changed).map(|(place, edit)| (vec![place], organise(edit))));
         edits.extend(plan.campuses.into_iter().map(|(place, draft)| (vec![place], Edit::CampusAdd(draft))));
         edits.extend(plan.subnets.into_iter().map(|(place, draft)| (vec![place], Edit::SubnetAdd(draft))));
+        edits.extend(plan.containers.into_iter().map(|(place, draft)| (vec![place], Edit::Space(SpaceEdit::ContainerAdd(draft)))));
         edits.extend(plan.zones.into_iter().map(|(place, draft)| (vec![place], Edit::ZoneAdd(draft))));
+        // A subnet may name a zone of this import for its leases.
+        edits.extend(plan.subnets_changed.into_iter().map(|(place, draft)| (vec![place], Edit::SubnetSet { network: draft.network, draft })));
+        edits.extend(plan.defaults.into_iter().map(|(place, network, parameters)| {
+            let edit = BootEdit::Put { level: Level::Subnet, object: network.to_string(), parameters };
+            (vec![place], Edit::Boot(edit))
+        }));
+        edits.extend(plan.pools.into_iter().map(|(place, draft)| (vec![place], Edit::Space(SpaceEdit::PoolAdd(draft)))));
         edits.extend(plan.templates.into_iter().map(|(place, draft)| (vec![place], Edit::TemplatePut(draft))));
         edits.extend(many(plan.hosts, Edit::HostsAdd));
         edits.extend(plan.changed.into_iter().map(|(place, draft)| (vec![place], Edit::HostSet { name: draft.name.clone(), draft })));
@@ -191,7 +267,7 @@ mod tests {
 
     #[test]
     fn a_file_of_no_format_is_an_error() {
-        let (_, errors) = parse_uploads(vec![Upload { name: "letter.txt".into(), text: "Dear all,\n".into() }]);
+        let (_, errors) = parse_uploads(vec![Upload { name: "letter.txt".into(), text: "Dear all,\n".into() }], &[]);
         assert_eq!(errors[0].place.to_string(), "letter.txt:0");
     }
 }

@@ -1,17 +1,38 @@
-//! Reads a table of subnets: `campus,department,subnet,gateway,dynamic_from,dynamic_to`.
+//! Reads a table of subnets: `campus,department,subnet,gateway,dynamic_from,dynamic_to` and what else a subnet has.
 //!
-//! The columns are found by the names in the first line, so their order is free. Pure: text in, rows and errors out.
+//! The columns are found by the names in the first line, so their order is free; what a table has no column for stays as it is. A subnet
+//! with several dynamic pools has a line for each. Pure: text in, rows and errors out.
 
 use super::place::{Errors, ImportError, Place};
-use holdfast_proto::words::Subnet;
-use std::collections::HashMap;
+use super::table::{self, Columns, Mapping, OPTIONS_HELP, Row, list, read_options};
+use crate::inventory::{OptionDraft, SubnetDraft, UnknownMachines};
+use holdfast_proto::words::{DomainName, Subnet};
 use std::net::IpAddr;
+use std::str::FromStr;
 use std::sync::Arc;
 
 /// The columns that must be there.
 const NEEDED: [&str; 2] = ["campus", "subnet"];
 /// All columns that are read; others are refused, so that a misspelt one is noticed.
-const COLUMNS: [&str; 6] = ["campus", "department", "subnet", "gateway", "dynamic_from", "dynamic_to"];
+pub const COLUMNS: [&str; 17] = [
+    "campus",
+    "department",
+    "subnet",
+    "gateway",
+    "dynamic_from",
+    "dynamic_to",
+    "vlan",
+    "domain",
+    "dns_servers",
+    "options",
+    "classes",
+    "preference",
+    "unknown_machines",
+    "quarantine_secs",
+    "cover_after_secs",
+    "pool_lease_secs",
+    "lease_zone",
+];
 
 /// One line of the table.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,14 +41,61 @@ pub struct SubnetLine {
     pub place: Place,
     /// The campus by name.
     pub campus: String,
-    /// The department; empty where there is none.
-    pub department: String,
+    /// The department; empty where there is none, `None` where the table says nothing.
+    pub department: Option<String>,
     /// The network.
     pub network: Subnet,
     /// Its router.
     pub gateway: Option<IpAddr>,
     /// First and last address of a dynamic pool.
     pub dynamic: Option<(IpAddr, IpAddr)>,
+    /// Whether the table has a column for the router.
+    says_gateway: bool,
+    /// What else is said of it, checked already.
+    settings: Vec<Setting>,
+}
+
+/// What a column says of a subnet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Setting {
+    Vlan(Option<u16>),
+    Domain(Option<DomainName>),
+    DnsServers(Vec<IpAddr>),
+    Options(Vec<OptionDraft>),
+    Classes(Vec<String>),
+    Preference(i32),
+    UnknownMachines(UnknownMachines),
+    QuarantineSecs(u32),
+    CoverAfterSecs(u16),
+    PoolLeaseSecs(u32),
+    LeaseZone(Option<DomainName>),
+}
+
+impl SubnetLine {
+    /// Works the line into a subnet: what the table has no column for stays.
+    pub fn apply(&self, draft: &mut SubnetDraft) {
+        if let Some(department) = &self.department {
+            draft.department = Some(department.clone()).filter(|name| !name.is_empty());
+        }
+        if self.says_gateway {
+            draft.gateway = self.gateway;
+        }
+        for setting in self.settings.iter().cloned() {
+            match setting {
+                Setting::Vlan(vlan) => draft.vlan = vlan,
+                Setting::Domain(domain) => draft.domain = domain,
+                Setting::DnsServers(servers) => draft.dns_servers = servers,
+                Setting::Options(options) => draft.options = options,
+                Setting::Classes(classes) => draft.classes = classes,
+                Setting::Preference(preference) => draft.preference = preference,
+                Setting::UnknownMachines(unknown) => draft.unknown_machines = unknown,
+                Setting::QuarantineSecs(secs) => draft.quarantine_secs = secs,
+                Setting::CoverAfterSecs(secs) => draft.cover_after_secs = secs,
+                Setting::PoolLeaseSecs(secs) => draft.pool_lease_secs = secs,
+                Setting::LeaseZone(zone) => draft.lease_zone = zone,
+            }
+        }
+    }
 }
 
 /// What the table says.
@@ -39,44 +107,25 @@ pub struct Subnets {
     pub errors: Vec<ImportError>,
 }
 
+/// The columns of the table.
+const TABLE: Columns = Columns { known: &COLUMNS, needed: &NEEDED, also: &[], others_are_noted: false };
+
 /// Reads a subnets.csv.
-pub fn parse(file: &str, text: &str) -> Subnets {
+pub fn parse(file: &str, text: &str, mapping: &Mapping) -> Subnets {
     let file: Arc<str> = file.into();
     let mut errors = Errors::new(&file);
-    let mut lines = (1u32..).zip(text.strip_prefix('\u{feff}').unwrap_or(text).lines()).filter(|(_, line)| !line.trim().is_empty());
     let mut subnets = Vec::new();
-    let Some(columns) = lines.next().and_then(|(line, text)| header(line, text, &mut errors)) else {
-        return Subnets { subnets, errors: errors.into_vec() };
-    };
-    for (line, text) in lines {
-        let cells: Vec<String> = cells(text);
-        if cells.len() != columns.len() {
-            errors.at(line, format!("this line has {} fields where the first line names {}", cells.len(), columns.len()));
-            continue;
-        }
-        let row = columns.iter().map(String::as_str).zip(cells.iter().map(String::as_str)).collect();
-        match read_line(Place::new(&file, line), &row) {
+    for row in table::read(&file, text, &TABLE, mapping, &mut errors).rows {
+        match read_line(&row) {
             Ok(subnet) => subnets.push(subnet),
-            Err(problems) => problems.into_iter().for_each(|problem| errors.at(line, problem)),
+            Err(problems) => problems.into_iter().for_each(|problem| errors.push(row.place.clone(), problem)),
         }
     }
     Subnets { subnets, errors: errors.into_vec() }
 }
 
-fn header(line: u32, text: &str, errors: &mut Errors) -> Option<Vec<String>> {
-    let columns: Vec<String> = cells(text).into_iter().map(|cell| cell.to_ascii_lowercase()).collect();
-    let unknown = columns.iter().filter(|column| !COLUMNS.contains(&column.as_str()));
-    let missing = NEEDED.iter().filter(|needed| !columns.iter().any(|column| column == *needed));
-    let problems: Vec<String> = unknown
-        .map(|column| format!("there is no column \"{column}\": the columns are {}", COLUMNS.join(",")))
-        .chain(missing.map(|needed| format!("the column {needed} is missing")))
-        .collect();
-    problems.iter().for_each(|problem| errors.at(line, problem));
-    problems.is_empty().then_some(columns)
-}
-
-fn read_line(place: Place, row: &HashMap<&str, &str>) -> Result<SubnetLine, Vec<String>> {
-    let cell = |name: &str| row.get(name).copied().filter(|text| !text.is_empty());
+fn read_line(row: &Row) -> Result<SubnetLine, Vec<String>> {
+    let cell = |name: &str| row.cell(name);
     let mut problems = Vec::new();
     let network: Option<Subnet> = cell("subnet").unwrap_or_default().parse().map_err(|wrong| problems.push(format!("{wrong}"))).ok();
     let mut address = |name: &str| {
@@ -95,29 +144,62 @@ fn read_line(place: Place, row: &HashMap<&str, &str>) -> Result<SubnetLine, Vec<
     if campus.is_none() {
         problems.push("the campus is empty".to_owned());
     }
+    let settings = settings(row, &mut problems);
     match (network, campus) {
-        (Some(network), Some(campus)) if problems.is_empty() => {
-            Ok(SubnetLine { place, campus, department: cell("department").unwrap_or_default().to_owned(), network, gateway, dynamic: from.zip(to) })
-        }
+        (Some(network), Some(campus)) if problems.is_empty() => Ok(SubnetLine {
+            place: row.place.clone(),
+            campus,
+            department: row.said("department").map(str::to_owned),
+            network,
+            gateway,
+            dynamic: from.zip(to),
+            says_gateway: row.said("gateway").is_some(),
+            settings,
+        }),
         _ => Err(problems),
     }
 }
 
-/// RFC 4180 without line breaks inside quotes.
-fn cells(line: &str) -> Vec<String> {
-    let mut out = vec![String::new()];
-    let mut quoted = false;
-    let mut chars = line.trim_end_matches('\r').chars().peekable();
-    while let Some(c) = chars.next() {
-        let cell = out.last_mut().expect("there is always a cell");
-        match c {
-            '"' if quoted && chars.peek() == Some(&'"') => cell.extend(chars.next()),
-            '"' => quoted = !quoted,
-            ',' if !quoted => out.push(String::new()),
-            other => cell.push(other),
+/// A column, what reads it, and what belongs into it.
+type Reader = (&'static str, fn(&str) -> Option<Setting>, &'static str);
+
+fn settings(row: &Row, problems: &mut Vec<String>) -> Vec<Setting> {
+    let readers: [Reader; 11] = [
+        ("vlan", |text| optional(text).map(Setting::Vlan), "a number, or empty"),
+        ("domain", |text| optional(text).map(Setting::Domain), "a domain name, or empty"),
+        ("dns_servers", |text| list(text).map(Setting::DnsServers), "addresses with blanks between"),
+        ("options", |text| read_options(text).map(Setting::Options), OPTIONS_HELP),
+        ("classes", |text| list(text).map(Setting::Classes), "words with blanks between"),
+        ("preference", |text| or_zero(text).map(Setting::Preference), "a whole number"),
+        ("unknown_machines", |text| read_unknown(text).map(Setting::UnknownMachines), "off, report, quarantine or auto"),
+        ("quarantine_secs", |text| text.parse().ok().map(Setting::QuarantineSecs), "seconds"),
+        ("cover_after_secs", |text| text.parse().ok().map(Setting::CoverAfterSecs), "seconds"),
+        ("pool_lease_secs", |text| text.parse().ok().map(Setting::PoolLeaseSecs), "seconds"),
+        ("lease_zone", |text| optional(text).map(Setting::LeaseZone), "a domain name, or empty"),
+    ];
+    let mut out = Vec::new();
+    for (column, read, wanted) in readers {
+        // Without a number of seconds the usual ones hold.
+        let Some(text) = row.said(column).filter(|text| !(text.is_empty() && column.ends_with("_secs"))) else { continue };
+        match read(text) {
+            Some(setting) => out.push(setting),
+            None => problems.push(format!("{column} \"{text}\" should be {wanted}")),
         }
     }
-    out.into_iter().map(|cell| cell.trim().to_owned()).collect()
+    out
+}
+
+fn optional<T: FromStr>(text: &str) -> Option<Option<T>> {
+    if text.is_empty() { Some(None) } else { text.parse().ok().map(Some) }
+}
+
+fn or_zero(text: &str) -> Option<i32> {
+    if text.is_empty() { Some(0) } else { text.parse().ok() }
+}
+
+fn read_unknown(text: &str) -> Option<UnknownMachines> {
+    let known = [UnknownMachines::Off, UnknownMachines::Report, UnknownMachines::Quarantine, UnknownMachines::Auto];
+    if text.is_empty() { Some(UnknownMachines::default()) } else { known.into_iter().find(|one| one.text() == text) }
 }
 
 #[cfg(test)]
@@ -126,7 +208,7 @@ mod tests {
 
     #[test]
     fn lines_are_read_by_the_names_of_their_columns() {
-        let read = parse("subnets.csv", "subnet,campus,gateway\n10.1.4.0/22,\"north\",10.1.4.1\n2001:db8:1::/64,north,\n");
+        let read = parse("subnets.csv", "subnet,campus,gateway\n10.1.4.0/22,\"north\",10.1.4.1\n2001:db8:1::/64,north,\n", &[]);
         assert_eq!(read.errors, vec![]);
         assert_eq!(read.subnets[0].gateway, Some("10.1.4.1".parse().unwrap()));
         assert_eq!(read.subnets[1].network.to_string(), "2001:db8:1::/64");
@@ -134,9 +216,10 @@ mod tests {
 
     #[test]
     fn all_mistakes_are_listed() {
-        let read = parse("s", "campus,subnet,gateway,dynamic_from,dynamic_to\n,10.1.4.1/22,,,\nnorth,10.1.4.0/22,10.1.8.1,10.1.4.9,\nnorth,10.1.4.0/22\n");
+        let read = parse("s", "campus,subnet,gateway,dynamic_from,dynamic_to\n,10.1.4.1/22,,,\nnorth,10.1.4.0/22,10.1.8.1,10.1.4.9,\nnorth,10.1.4.0/22\n", &[]);
         let messages: Vec<String> = read.errors.iter().map(ToString::to_string).collect();
         assert_eq!(messages.len(), 5, "{messages:?}");
-        assert!(parse("s", "campus,subnett\n").errors.len() == 2);
+        assert_eq!(parse("s", "campus,subnet,vlan,options\nnorth,10.1.4.0/22,x,7=zz\n", &[]).errors.len(), 2);
+        assert!(parse("s", "campus,subnett\n", &[]).errors.len() == 2);
     }
 }

@@ -10,7 +10,18 @@ use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr};
 
 /// The addresses that zone files give a name, with their lines.
-type ZoneAddresses<'z> = HashMap<&'z DomainName, Vec<(IpAddr, &'z Place)>>;
+pub(super) type ZoneAddresses<'z> = HashMap<&'z DomainName, Vec<(IpAddr, &'z Place)>>;
+
+/// See [`ZoneAddresses`].
+pub(super) fn zone_addresses(zones: &[ScannedZone]) -> ZoneAddresses<'_> {
+    let mut addresses: ZoneAddresses<'_> = HashMap::new();
+    for record in zones.iter().flat_map(|zone| &zone.records) {
+        if let Some(address) = super::records::address(record) {
+            addresses.entry(&record.owner).or_default().push((address, &record.place));
+        }
+    }
+    addresses
+}
 
 impl Planner<'_> {
     pub(super) fn add_bootptab(&mut self, tab: Bootptab, zones: &[ScannedZone]) {
@@ -22,12 +33,7 @@ impl Planner<'_> {
             let draft = TemplateDraft { name: template.name, parents: template.parents, tags: template.tags };
             self.out.templates.push((template.place, draft));
         }
-        let mut addresses: ZoneAddresses<'_> = HashMap::new();
-        for record in zones.iter().flat_map(|zone| &zone.records) {
-            if let Some(address) = super::records::address(record) {
-                addresses.entry(&record.owner).or_default().push((address, &record.place));
-            }
-        }
+        let addresses = zone_addresses(zones);
         for entry in tab.entries {
             if let Some((name, address)) = self.identify(&entry, &addresses) {
                 self.add_entry(entry, name, address, &addresses);
@@ -36,8 +42,8 @@ impl Planner<'_> {
     }
 
     /// The entry's full name and address, or errors.
-    fn identify(&mut self, entry: &BootEntry, addresses: &ZoneAddresses<'_>) -> Option<(HostName, Ipv4Addr)> {
-        let name = match full_name(entry) {
+    pub(super) fn identify(&mut self, entry: &BootEntry, addresses: &ZoneAddresses<'_>) -> Option<(HostName, Ipv4Addr)> {
+        let name = match full_name(entry, self.hints) {
             Ok(name) => name,
             Err(message) => {
                 self.error(entry.place.clone(), message);
@@ -64,7 +70,7 @@ impl Planner<'_> {
         Some((name, address))
     }
 
-    fn add_entry(&mut self, entry: BootEntry, name: HostName, address: Ipv4Addr, addresses: &ZoneAddresses<'_>) {
+    pub(super) fn add_entry(&mut self, entry: BootEntry, name: HostName, address: Ipv4Addr, addresses: &ZoneAddresses<'_>) {
         let Some(subnet) = self.subnet_for(&entry, address) else { return };
         if !subnet.can_hold(address.into()) {
             self.error(entry.place, format!("{name}: {address} is the network or broadcast address of {subnet}"));
@@ -98,7 +104,14 @@ impl Planner<'_> {
         }
         let at = host.draft.interfaces.iter().position(|interface| interface.addresses.contains(&address.into())).unwrap_or_default();
         let (mac, known) = (host.draft.interfaces[at].mac, host.known);
-        if mac.is_some() && mac == entry.effective.mac() && known {
+        if mac.is_some() && mac == entry.effective.mac() && (known || place.file != entry.place.file) {
+            let (boot, said) = (&host.draft.interfaces[at].boot, &entry.effective.boot);
+            let differs = !said.boot_file.is_empty() && boot.boot_file != said.boot_file || said.next_server.is_some() && boot.next_server != said.next_server;
+            if differs {
+                let message = format!("{name} boots {} from somebody else than this entry says: the entry is left out", boot.boot_file);
+                self.findings.warn("boot-mismatch", message, [entry.place.clone(), place]);
+            }
+            self.hosts[other].met.get_or_insert(entry.place);
             return;
         }
         if mac.is_some() || !known {
@@ -168,7 +181,7 @@ impl Planner<'_> {
         let index = match self.by_name.get(&domain) {
             Some(index) => *index,
             None => {
-                self.hosts.push(PlannedHost { place: place.clone(), draft: HostDraft::named(name), known: false, changed: false });
+                self.hosts.push(PlannedHost { place: place.clone(), draft: HostDraft::named(name), known: false, changed: false, met: None });
                 self.by_name.insert(domain, self.hosts.len() - 1);
                 self.hosts.len() - 1
             }

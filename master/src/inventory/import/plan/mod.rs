@@ -1,20 +1,31 @@
-//! Turns parsed files into edits, without a database: `plan(known, files, campus)`.
+//! Turns parsed files into edits, without a database: `plan(known, files, hints)`.
 //!
 //! Rules. The same name with the same address is one host, whether a bootptab, a zone file or the database says so.
 //! A mismatch is a finding that names both lines and stops nothing: the boot entry wins over the zone file, because the
-//! machine really takes that address, and the database wins over both. What cannot be stored is an error, and one error
+//! machine really takes that address, and the database wins over both. Only tables of our own (`hosts.csv`, `subnets.csv`, `people.csv`) win over the
+//! database: they are what people edit and give back. What cannot be stored is an error, and one error
 //! stops the whole import. PTR records follow from addresses, so one that agrees adds nothing.
 
+mod claims;
+mod dhcp;
 mod hosts;
 mod records;
+mod tables;
 
 use super::bootptab::{self, BootEntry, Bootptab};
+use super::claims::{Claims, Ether, Prefixes};
 use super::clients::{Client, Clients};
+use super::dhcp::{DhcpConfig, isc};
+use super::hosts_table::Hosts;
+use super::people::People;
 use super::place::{ImportError, Place};
-use super::report::{Counts, Finding, Findings};
+use super::report::{Counts, Finding, Findings, ROWS_LIMIT, Row, RowState};
 use super::subnets::Subnets;
 use super::zone::ZoneFile;
-use crate::inventory::{CampusDraft, HostDraft, OptionDraft, RecordDraft, SubnetDraft, TemplateDraft, UnknownMachines, ZoneDraft};
+use crate::inventory::boot::BootDefaults;
+use crate::inventory::organisation::{ContactDraft, DepartmentDraft};
+use crate::inventory::{CampusDraft, ContainerDraft, HostDraft, OptionDraft, PoolDraft, RecordDraft, SubnetDraft, TemplateDraft, UnknownMachines, ZoneDraft};
+use holdfast_proto::dns::rdata;
 use holdfast_proto::words::{DomainName, HostName, Subnet};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::{IpAddr, Ipv4Addr};
@@ -37,9 +48,28 @@ pub struct Known {
     pub zones: Vec<ZoneDraft>,
     /// Hosts.
     pub hosts: Vec<HostDraft>,
+    /// Departments by name.
+    pub departments: Vec<String>,
+    /// Contacts.
+    pub contacts: Vec<ContactDraft>,
+    /// Containers.
+    pub containers: Vec<Subnet>,
+    /// First and last addresses of pools.
+    pub pools: Vec<(IpAddr, IpAddr)>,
+    /// Records that no host implies.
+    pub records: Vec<RecordDraft>,
 }
 
-/// The files of one import, parsed except for bootptabs, whose names are looked up in the others.
+/// What the caller says that the files do not.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Hints<'h> {
+    /// Where subnets belong that the files do not place.
+    pub campus: Option<&'h str>,
+    /// The domain of bare names that the files do not complete.
+    pub domain: Option<&'h str>,
+}
+
+/// The files of one import, parsed except for those whose names are looked up in the others.
 #[derive(Debug, Default)]
 pub struct Files {
     /// Tables of subnets.
@@ -50,6 +80,22 @@ pub struct Files {
     pub bootptabs: Vec<(String, String)>,
     /// RADIUS clients.
     pub clients: Vec<Clients>,
+    /// Tables of hosts.
+    pub hosts: Vec<Hosts>,
+    /// Tables of people, with their names.
+    pub people: Vec<(String, People)>,
+    /// Configurations of ISC dhcpd: name and text.
+    pub dhcpd: Vec<(String, String)>,
+    /// What those include, by base name.
+    pub included: HashMap<String, String>,
+    /// Configurations of Kea.
+    pub kea: Vec<DhcpConfig>,
+    /// Names with addresses.
+    pub claims: Vec<Claims>,
+    /// Hardware addresses of names.
+    pub ethers: Vec<Ether>,
+    /// NetBox's prefixes.
+    pub prefixes: Vec<Prefixes>,
 }
 
 /// What is to be done, in this order, each object with its place.
@@ -57,8 +103,22 @@ pub struct Files {
 pub struct Plan {
     /// New campuses.
     pub campuses: Vec<(Place, CampusDraft)>,
+    /// New departments.
+    pub departments: Vec<(Place, DepartmentDraft)>,
+    /// New contacts.
+    pub contacts: Vec<(Place, ContactDraft)>,
+    /// Contacts of the database that a table says more of.
+    pub contacts_changed: Vec<(Place, ContactDraft)>,
     /// New subnets.
     pub subnets: Vec<(Place, SubnetDraft)>,
+    /// Subnets of the database that a table says more of.
+    pub subnets_changed: Vec<(Place, SubnetDraft)>,
+    /// New containers.
+    pub containers: Vec<(Place, ContainerDraft)>,
+    /// What all machines of a new subnet are told at boot, beside its options.
+    pub defaults: Vec<(Place, Subnet, BootDefaults)>,
+    /// New pools.
+    pub pools: Vec<(Place, PoolDraft)>,
     /// New zones.
     pub zones: Vec<(Place, ZoneDraft)>,
     /// Templates.
@@ -71,6 +131,8 @@ pub struct Plan {
     pub records: Vec<(Place, RecordDraft)>,
     /// RADIUS clients.
     pub clients: Vec<Client>,
+    /// Objects of the database that are as the files say.
+    pub same: Vec<(Place, String)>,
     /// What a person should look at.
     pub findings: Vec<Finding>,
     /// What stops the import.
@@ -83,31 +145,77 @@ impl Plan {
         Counts {
             hosts: self.hosts.len(),
             hosts_changed: self.changed.len(),
+            hosts_same: self.same.iter().filter(|(_, object)| object.starts_with("host ")).count(),
             records: self.records.len(),
             zones: self.zones.len(),
             campuses: self.campuses.len(),
             subnets: self.subnets.len(),
+            subnets_changed: self.subnets_changed.len(),
+            pools: self.pools.len(),
+            containers: self.containers.len(),
+            departments: self.departments.len(),
+            contacts: self.contacts.len(),
+            contacts_changed: self.contacts_changed.len(),
             templates: self.templates.len(),
             nas: self.clients.len(),
         }
     }
+
+    /// What becomes of each line, in the files' order, up to [`ROWS_LIMIT`].
+    pub fn rows(&self) -> Vec<Row> {
+        fn all<'p, D>(of: &'p [(Place, D)], state: RowState, object: impl Fn(&D) -> String + 'p) -> impl Iterator<Item = Row> + 'p {
+            of.iter().map(move |(place, draft)| Row { place: place.clone(), state, object: object(draft) })
+        }
+        let new = all(&self.campuses, RowState::New, |draft| format!("campus {}", draft.name))
+            .chain(all(&self.departments, RowState::New, |draft| format!("department {}", draft.name)))
+            .chain(all(&self.contacts, RowState::New, |draft| format!("contact {}", draft.handle)))
+            .chain(all(&self.subnets, RowState::New, |draft| format!("subnet {}", draft.network)))
+            .chain(all(&self.containers, RowState::New, |draft| format!("container {}", draft.network)))
+            .chain(all(&self.pools, RowState::New, |draft| format!("pool {} to {}", draft.first, draft.last)))
+            .chain(all(&self.zones, RowState::New, |draft| format!("zone {}", draft.apex)))
+            .chain(all(&self.templates, RowState::New, |draft| format!("template {}", draft.name)))
+            .chain(all(&self.hosts, RowState::New, |draft| format!("host {}", draft.name)))
+            .chain(all(&self.records, RowState::New, |draft| format!("record {} {}", draft.name, rdata::type_name(draft.rtype))));
+        let nas = self.clients.iter().map(|client| Row { place: client.place.clone(), state: RowState::New, object: format!("nas {}", client.name) });
+        let changed = all(&self.changed, RowState::Changed, |draft| format!("host {}", draft.name))
+            .chain(all(&self.subnets_changed, RowState::Changed, |draft| format!("subnet {}", draft.network)))
+            .chain(all(&self.contacts_changed, RowState::Changed, |draft| format!("contact {}", draft.handle)));
+        let same = all(&self.same, RowState::Same, String::clone);
+        let mut rows: Vec<Row> = new.chain(nas).chain(changed).chain(same).collect();
+        rows.sort_by(|a, b| a.place.cmp(&b.place));
+        rows.truncate(ROWS_LIMIT);
+        rows
+    }
 }
 
-/// Plans an import. `campus` is where subnets belong that only a bootptab knows.
-pub fn plan(known: &Known, files: Files, campus: Option<&str>) -> Plan {
-    let mut planner = Planner::new(known, campus);
+/// Plans an import.
+pub fn plan(known: &Known, files: Files, hints: Hints<'_>) -> Plan {
+    let mut planner = Planner::new(known, hints);
+    files.people.into_iter().for_each(|(name, people)| planner.add_people(&name, people));
     files.subnets.into_iter().for_each(|table| planner.add_subnets(table));
+    files.prefixes.into_iter().for_each(|prefixes| planner.add_prefixes(prefixes));
     let zones: Vec<_> = files.zones.into_iter().filter_map(|(name, file)| planner.add_zone(&name, file)).collect();
-    let tabs: Vec<Bootptab> = {
-        let addresses = lookup_table(known, &zones);
+    let (tabs, mut configs): (Vec<Bootptab>, Vec<DhcpConfig>) = {
+        let addresses = lookup_table(known, &zones, &files.claims, hints);
         let apexes: Vec<&DomainName> = planner.zones.keys().collect();
         let lookup = |name: &str| look_up(&addresses, &apexes, name);
-        files.bootptabs.iter().map(|(name, text)| bootptab::parse(name, text, &lookup)).collect()
+        let include = |name: &str| files.included.get(name).cloned();
+        let tabs = files.bootptabs.iter().map(|(name, text)| bootptab::parse(name, text, &lookup)).collect();
+        (tabs, files.dhcpd.iter().map(|(name, text)| isc::parse(name, text, &lookup, &include)).collect())
     };
+    configs.extend(files.kea);
+    // Subnets of all files first: a boot entry must not make one up that another file knows better.
+    configs.iter_mut().for_each(|config| planner.add_dhcp_subnets(std::mem::take(&mut config.subnets)));
     for tab in tabs {
         planner.add_bootptab(tab, &zones);
     }
+    for config in configs {
+        planner.add_dhcp_entries(config, &zones);
+    }
     planner.add_zone_records(zones);
+    files.claims.into_iter().for_each(|claims| planner.add_claims(claims));
+    planner.add_host_tables(files.hosts);
+    planner.add_ethers(files.ethers);
     files.clients.into_iter().for_each(|clients| planner.add_clients(clients));
     planner.share_options();
     planner.finish()
@@ -120,6 +228,8 @@ struct PlannedHost {
     /// Whether the database has it already.
     known: bool,
     changed: bool,
+    /// The line that says what is known.
+    met: Option<Place>,
 }
 
 struct PlannedSubnet {
@@ -127,13 +237,23 @@ struct PlannedSubnet {
     draft: SubnetDraft,
     /// Whether it is made by this import.
     new: bool,
+    /// Whether a table changes it.
+    changed: bool,
+    /// Whether the files themselves say what is the subnet's and what its hosts'.
+    is_told: bool,
     /// The hosts with boot entries in it: host and interface.
     booted: Vec<(usize, usize)>,
 }
 
 struct Planner<'k> {
-    campus: Option<&'k str>,
+    hints: Hints<'k>,
     campuses: HashSet<String>,
+    departments: HashSet<String>,
+    contacts: HashMap<String, ContactDraft>,
+    containers: HashSet<Subnet>,
+    pools: Vec<(IpAddr, IpAddr)>,
+    /// Records that are there, in the database or by this import.
+    records: HashSet<(DomainName, u16, Vec<u8>)>,
     subnets: HashMap<Subnet, PlannedSubnet>,
     prefix_lengths: Vec<(bool, u8)>,
     zones: HashMap<DomainName, ZoneDraft>,
@@ -150,10 +270,15 @@ struct Planner<'k> {
 }
 
 impl<'k> Planner<'k> {
-    fn new(known: &'k Known, campus: Option<&'k str>) -> Self {
+    fn new(known: &'k Known, hints: Hints<'k>) -> Self {
         let mut planner = Self {
-            campus,
+            hints,
             campuses: known.campuses.iter().cloned().collect(),
+            departments: known.departments.iter().cloned().collect(),
+            contacts: known.contacts.iter().map(|contact| (contact.handle.clone(), contact.clone())).collect(),
+            containers: known.containers.iter().copied().collect(),
+            pools: known.pools.clone(),
+            records: known.records.iter().map(|record| (record.name.clone(), record.rtype, record.rdata.clone())).collect(),
             subnets: HashMap::new(),
             prefix_lengths: vec![],
             zones: known.zones.iter().map(|zone| (zone.apex.clone(), zone.clone())).collect(),
@@ -182,7 +307,7 @@ impl<'k> Planner<'k> {
             }
         }
         self.by_name.insert(draft.name.domain().clone(), index);
-        self.hosts.push(PlannedHost { place: database(), draft: draft.clone(), known: true, changed: false });
+        self.hosts.push(PlannedHost { place: database(), draft: draft.clone(), known: true, changed: false, met: None });
     }
 
     fn put_subnet(&mut self, place: Place, draft: SubnetDraft, new: bool) {
@@ -190,7 +315,7 @@ impl<'k> Planner<'k> {
         if !self.prefix_lengths.contains(&kind) {
             self.prefix_lengths.push(kind);
         }
-        self.subnets.insert(draft.network, PlannedSubnet { place, draft, new, booted: vec![] });
+        self.subnets.insert(draft.network, PlannedSubnet { place, draft, new, changed: false, is_told: false, booted: vec![] });
     }
 
     /// The subnet that holds an address; subnets do not overlap.
@@ -219,28 +344,6 @@ impl<'k> Planner<'k> {
     fn error_once(&mut self, place: Place, message: String) {
         if self.reported.insert(message.clone()) {
             self.error(place, message);
-        }
-    }
-
-    fn add_subnets(&mut self, table: Subnets) {
-        self.out.errors.extend(table.errors);
-        for line in table.subnets {
-            if let Some(other) = self.overlapping(line.network) {
-                let (there, same) = (self.subnets[&other].place.clone(), other == line.network && self.subnets[&other].draft.campus == line.campus);
-                match same {
-                    true => self.findings.info("subnet-known", format!("{other} is known already and stays as it is"), [line.place, there]),
-                    false => self.error(line.place, format!("{} overlaps {other} of campus {} ({there})", line.network, self.subnets[&other].draft.campus)),
-                }
-                continue;
-            }
-            if self.campuses.insert(line.campus.clone()) {
-                self.out.campuses.push((line.place.clone(), CampusDraft { name: line.campus.clone(), service_address: None, backup: None }));
-            }
-            if let Some((from, to)) = line.dynamic {
-                let message = format!("the dynamic pool {from} to {to} is left out: this version serves reserved addresses only");
-                self.findings.info("dynamic-pool-left-out", message, [line.place.clone()]);
-            }
-            self.put_subnet(line.place, new_subnet(line.network, line.campus, line.gateway), true);
         }
     }
 
@@ -288,7 +391,7 @@ impl<'k> Planner<'k> {
     fn campus_of(&self, entry: &BootEntry) -> Option<String> {
         let prefixes = entry.parents.iter().filter_map(|name| name.strip_prefix('.')?.split(['-', '_', '.']).next());
         let by_template = || prefixes.map(str::to_owned).find(|prefix| self.campuses.contains(prefix));
-        self.campus.map(str::to_owned).or_else(by_template)
+        self.hints.campus.map(str::to_owned).or_else(by_template)
     }
 
     fn add_clients(&mut self, clients: Clients) {
@@ -308,7 +411,7 @@ impl<'k> Planner<'k> {
     /// What all boot entries of a new subnet say is the subnet's, so that one later edit changes it for all.
     fn share_options(&mut self) {
         let Self { subnets, hosts, .. } = self;
-        for subnet in subnets.values_mut().filter(|subnet| subnet.new && subnet.booted.len() > 1) {
+        for subnet in subnets.values_mut().filter(|subnet| subnet.new && !subnet.is_told && subnet.booted.len() > 1) {
             let options = |(host, interface): &(usize, usize)| &hosts[*host].draft.interfaces[*interface].boot.options;
             let (first, others) = subnet.booted.split_first().expect("it has more than one");
             let is_shared = |option: &&OptionDraft| option.value.is_some() && others.iter().all(|other| options(other).contains(option));
@@ -321,6 +424,9 @@ impl<'k> Planner<'k> {
     }
 
     fn finish(mut self) -> Plan {
+        let changed = self.subnets.values().filter(|subnet| !subnet.new && subnet.changed);
+        self.out.subnets_changed = changed.map(|subnet| (subnet.place.clone(), subnet.draft.clone())).collect();
+        self.out.subnets_changed.sort_by_key(|(_, draft)| draft.network);
         let mut subnets: Vec<_> = self.subnets.into_values().filter(|subnet| subnet.new).map(|subnet| (subnet.place, subnet.draft)).collect();
         subnets.sort_by_key(|(_, draft)| draft.network);
         self.out.subnets = subnets;
@@ -328,7 +434,7 @@ impl<'k> Planner<'k> {
             match (host.known, host.changed) {
                 (false, _) => self.out.hosts.push((host.place, host.draft)),
                 (true, true) => self.out.changed.push((host.place, host.draft)),
-                (true, false) => {}
+                (true, false) => self.out.same.extend(host.met.map(|place| (place, format!("host {}", host.draft.name)))),
             }
         }
         self.out.findings = self.findings.into_vec();
@@ -374,9 +480,16 @@ fn give_to_subnet(subnet: &mut SubnetDraft, option: OptionDraft) {
     }
 }
 
-/// Every name with an IPv4 address: of the zone files first, then of the database.
-fn lookup_table(known: &Known, zones: &[records::ScannedZone]) -> BTreeMap<DomainName, Ipv4Addr> {
+/// Every name with an IPv4 address: of the zone files first, then of the database, then of `/etc/hosts` and its like.
+fn lookup_table(known: &Known, zones: &[records::ScannedZone], claims: &[Claims], hints: Hints<'_>) -> BTreeMap<DomainName, Ipv4Addr> {
     let mut table = BTreeMap::new();
+    for claim in claims.iter().flat_map(|claims| &claims.claims) {
+        for name in std::iter::once(&claim.name).chain(&claim.aliases) {
+            if let (IpAddr::V4(address), Ok(name)) = (claim.address, super::full_name(name, hints.domain)) {
+                table.insert(name.domain().clone(), address);
+            }
+        }
+    }
     for host in &known.hosts {
         let first = host.interfaces.iter().flat_map(|interface| &interface.addresses).find_map(|address| match address {
             IpAddr::V4(v4) => Some(*v4),
@@ -399,15 +512,15 @@ fn look_up(table: &BTreeMap<DomainName, Ipv4Addr>, apexes: &[&DomainName], name:
 }
 
 /// The full name of a boot entry: with `dn` behind it where it is bare.
-fn full_name(entry: &BootEntry) -> Result<HostName, String> {
-    let domain = entry.effective.domain.as_deref();
-    let text = match (entry.name.contains('.'), domain) {
-        (true, _) => entry.name.clone(),
-        (false, Some(domain)) => format!("{}.{domain}", entry.name),
-        (false, None) => return Err(format!("{} has no domain: write its full name, or dn", entry.name)),
-    };
-    text.parse().map_err(|wrong: holdfast_proto::words::WordError| wrong.to_string())
+fn full_name(entry: &BootEntry, hints: Hints<'_>) -> Result<HostName, String> {
+    let domain = entry.effective.domain.as_deref().or(hints.domain);
+    if domain.is_none() && !entry.name.contains('.') {
+        return Err(format!("{} has no domain: write its full name, or dn, or give --domain", entry.name));
+    }
+    super::full_name(&entry.name, domain)
 }
 
+#[cfg(test)]
+mod formats_tests;
 #[cfg(test)]
 mod tests;

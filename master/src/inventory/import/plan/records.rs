@@ -9,13 +9,13 @@ use holdfast_proto::words::{DomainName, HostName};
 use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 
-const A: u16 = 1;
+pub(super) const A: u16 = 1;
 const NS: u16 = 2;
-const CNAME: u16 = 5;
+pub(super) const CNAME: u16 = 5;
 const SOA: u16 = 6;
 const PTR: u16 = 12;
 const HINFO: u16 = 13;
-const AAAA: u16 = 28;
+pub(super) const AAAA: u16 = 28;
 
 /// A zone file whose zone is known.
 pub(super) struct ScannedZone {
@@ -158,7 +158,7 @@ impl Planner<'_> {
     }
 
     /// An address in one of our subnets makes or confirms a host; any other stays a plain record.
-    fn add_address(&mut self, record: ZoneRecord, address: IpAddr) {
+    pub(super) fn add_address(&mut self, record: ZoneRecord, address: IpAddr) {
         let subnet = self.subnet_of(address).filter(|subnet| subnet.can_hold(address));
         let (Some(_), Ok(name)) = (subnet, HostName::try_from(record.owner.clone())) else {
             if subnet.is_none() {
@@ -173,6 +173,7 @@ impl Planner<'_> {
                 self.findings.warn("address-shared", message, [record.place, place]);
                 return;
             }
+            self.hosts[index].met.get_or_insert_with(|| record.place.clone());
             return self.compare_ttl(&record);
         }
         let index = self.by_name.get(name.domain()).copied();
@@ -252,7 +253,12 @@ impl Planner<'_> {
         }
     }
 
-    fn put_record(&mut self, record: ZoneRecord) {
+    /// A record that is there already is not made again.
+    pub(super) fn put_record(&mut self, record: ZoneRecord) {
+        if !self.records.insert((record.owner.clone(), record.rtype, record.rdata.clone())) {
+            let object = format!("record {} {}", record.owner, rdata::type_name(record.rtype));
+            return self.out.same.push((record.place, object));
+        }
         let usual = self.zone_of(&record.owner).map(|zone| zone.ttl);
         let text = rdata::print(record.rtype, &record.rdata);
         let ttl = Some(record.ttl).filter(|ttl| Some(*ttl) != usual);

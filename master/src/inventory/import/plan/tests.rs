@@ -5,46 +5,51 @@ use std::time::Instant;
 /// The files of `tests/samples` that are one import.
 const SAMPLES: [&str; 7] = ["subnets.csv", "db.uni.example", "db.10.1", "db.10.2", "db.10.3", "bootptab", "clients.conf"];
 
-fn sample(name: &str) -> Upload {
+pub(super) fn sample(name: &str) -> Upload {
     let path = format!("{}/../tests/samples/{name}", env!("CARGO_MANIFEST_DIR"));
     Upload { name: name.into(), text: std::fs::read_to_string(&path).unwrap_or_else(|wrong| panic!("{path}: {wrong}")) }
 }
 
-fn upload(name: &str, text: &str) -> Upload {
+pub(super) fn upload(name: &str, text: &str) -> Upload {
     Upload { name: name.into(), text: text.into() }
 }
 
-fn planned_on(known: &Known, uploads: Vec<Upload>) -> Plan {
-    let (files, errors) = parse_uploads(uploads);
+pub(super) fn planned_on(known: &Known, uploads: Vec<Upload>) -> Plan {
+    let (files, errors) = parse_uploads(uploads, &[]);
     assert_eq!(errors, vec![]);
-    plan(known, files, None)
+    plan(known, files, Hints::default())
 }
 
-fn planned(uploads: Vec<Upload>) -> Plan {
+pub(super) fn planned(uploads: Vec<Upload>) -> Plan {
     planned_on(&Known::default(), uploads)
 }
 
-fn errors(plan: &Plan) -> Vec<String> {
+pub(super) fn errors(plan: &Plan) -> Vec<String> {
     plan.errors.iter().map(ToString::to_string).collect()
 }
 
 /// Code and places of each finding.
-fn findings(plan: &Plan) -> Vec<String> {
+pub(super) fn findings(plan: &Plan) -> Vec<String> {
     let places = |finding: &Finding| finding.places.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
     plan.findings.iter().map(|finding| format!("{} {}", finding.code, places(finding))).collect()
 }
 
 /// The database after a plan was stored.
-fn stored(plan: Plan) -> Known {
+pub(super) fn stored(plan: Plan) -> Known {
     Known {
         campuses: plan.campuses.into_iter().map(|(_, campus)| campus.name).collect(),
         subnets: plan.subnets.into_iter().map(|(_, subnet)| subnet).collect(),
         zones: plan.zones.into_iter().map(|(_, zone)| zone).collect(),
         hosts: plan.hosts.into_iter().map(|(_, host)| host).collect(),
+        departments: plan.departments.into_iter().map(|(_, department)| department.name).collect(),
+        contacts: plan.contacts.into_iter().map(|(_, contact)| contact).collect(),
+        containers: plan.containers.into_iter().map(|(_, container)| container.network).collect(),
+        pools: plan.pools.into_iter().map(|(_, pool)| (pool.first, pool.last)).collect(),
+        records: plan.records.into_iter().map(|(_, record)| record).collect(),
     }
 }
 
-fn host<'p>(plan: &'p Plan, name: &str) -> &'p HostDraft {
+pub(super) fn host<'p>(plan: &'p Plan, name: &str) -> &'p HostDraft {
     plan.hosts.iter().map(|(_, draft)| draft).find(|draft| draft.name.to_string() == name).unwrap_or_else(|| panic!("no host {name}"))
 }
 
@@ -125,6 +130,7 @@ fn the_database_wins_and_learns_what_it_did_not_know() {
             HostDraft::simple(name, None, "10.1.4.10".parse().unwrap()),
             HostDraft::simple("b.uni.example".parse().unwrap(), None, "10.1.4.11".parse().unwrap()),
         ],
+        ..Known::default()
     };
     let tab = "a:dn=uni.example:ha=080020000001:ip=10.1.4.10:\nb:dn=uni.example:ha=080020000002:ip=10.1.4.12:\nc:dn=uni.example:ip=10.1.4.11:\nd:dn=uni.example:ha=080020000003:ip=a:\n";
     let plan = planned_on(&known, vec![upload("bootptab", tab)]);
@@ -167,7 +173,7 @@ fn a_hundred_thousand_hosts_are_planned_in_seconds() {
     let table = "campus,subnet,gateway\nnorth,10.0.0.0/8,10.0.0.1\n";
     let start = Instant::now();
     let uploads = vec![upload("subnets.csv", table), upload("db.uni.example", &zone), upload("bootptab", &tab)];
-    assert_eq!(Format::detect(&uploads[2]), Some(Format::Bootptab));
+    assert_eq!(Format::detect(&uploads[2], &[]), Some(Format::Bootptab));
     let plan = planned(uploads);
     assert_eq!((errors(&plan), plan.hosts.len()), (vec![], HOSTS as usize));
     assert!(start.elapsed().as_secs() < 20, "{:?}", start.elapsed());
