@@ -13,6 +13,7 @@ mod deployment;
 mod dhcp;
 mod dns_witness;
 mod eap;
+mod edges;
 mod forwarder;
 mod fuzz;
 mod house;

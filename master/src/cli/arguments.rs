@@ -12,6 +12,7 @@ use super::approval::ApprovalCommand;
 use super::boot::BootCommand;
 use super::check::{CheckCommand, CheckWish};
 use super::declared::{ApplyWish, PlanWish};
+use super::fault::FaultCommand;
 use super::lease::LeaseCommand;
 use super::machine::MachineCommand;
 use super::moves::MoveCommand;
@@ -190,6 +191,11 @@ pub(super) enum Command {
     Approval {
         #[command(subcommand)]
         command: ApprovalCommand,
+    },
+    /// Faults and incidents: told to operations with whom to call.
+    Fault {
+        #[command(subcommand)]
+        command: FaultCommand,
     },
     /// Tell what is known of a name, an address or a hardware address: what services do with it and why, and whom to call.
     Explain {

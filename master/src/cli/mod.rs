@@ -12,6 +12,7 @@ mod client;
 mod declared;
 mod events;
 mod explain;
+mod fault;
 mod host;
 mod import;
 mod lease;
@@ -113,6 +114,7 @@ fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Record { command } => record::run(&client, output, command),
         Command::Webhook { command } => webhook::run(&client, output, command),
         Command::Approval { command } => approval::run(&client, output, command),
+        Command::Fault { command } => fault::run(&client, output, command),
         Command::Explain { object } => explain::explain(&client, output, &object),
         Command::Trace { name, rtype, from } => trace::trace(&client, output, name, rtype, from),
         Command::Whohad { ip, at } => explain::whohad(&client, output, &ip, at),

@@ -24,6 +24,7 @@ pub mod events;
 pub mod extra_names;
 pub mod facts;
 pub mod families;
+pub mod faults;
 pub mod feed;
 pub mod findings;
 pub mod free;

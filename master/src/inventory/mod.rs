@@ -16,6 +16,7 @@ mod effects;
 pub mod explain;
 mod extra_names;
 mod families;
+pub mod faults;
 mod hosts;
 pub mod import;
 mod interfaces;

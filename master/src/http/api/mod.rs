@@ -11,6 +11,7 @@ mod docs;
 mod document;
 mod events;
 mod explain;
+mod faults;
 mod hosts;
 mod idempotency;
 mod import;
@@ -68,6 +69,7 @@ fn open() -> OpenApiRouter<App> {
         .merge(document::routes())
         .merge(events::routes())
         .merge(explain::routes())
+        .merge(faults::routes())
         .merge(import::routes())
         .merge(boot::routes())
         .merge(checks::routes())

@@ -10,6 +10,7 @@ mod rules;
 pub use crate::db::contacts::{ContactDraft, ContactKind, ExternalDraft, Relation};
 pub use crate::db::departments::{Addressing, ClassDraft, DepartmentDraft, Kept};
 pub use crate::db::responsibility::{ContactRole, MailboxDraft, ObjectKind, ResponsibilityDraft};
+pub(super) use escalation::chain_or_institution;
 pub use escalation::{Chain, Step, escalation};
 pub use responsible::{mailboxes, responsibilities};
 
