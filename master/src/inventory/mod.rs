@@ -5,11 +5,13 @@
 //! a sentence can name the other object; the constraints of the database have the last word, so that two admins at the
 //! same second cannot both be right. Nothing here knows HTTP, generations or agents.
 
+pub mod acl;
 mod allocate;
 pub mod approval;
 pub mod authority;
 pub mod boot;
 pub mod checks;
+pub mod discovery;
 mod draft;
 mod drafts;
 mod effects;
@@ -46,10 +48,12 @@ mod services;
 mod shares;
 mod space;
 mod timeline;
+pub mod topology;
 pub mod transfers;
 mod undo;
 mod vendors;
 mod wanted;
+pub mod watched;
 pub mod whohad;
 mod world;
 

@@ -7,10 +7,12 @@ mod boot;
 mod change_sets;
 mod changes;
 mod checks;
+mod discoveries;
 mod docs;
 mod document;
 mod events;
 mod explain;
+mod exports;
 mod faults;
 mod hosts;
 mod idempotency;
@@ -35,6 +37,7 @@ mod snapshots;
 mod space;
 mod stream;
 mod tokens;
+mod topology;
 mod trace;
 mod transfers;
 mod webhooks;
@@ -70,6 +73,9 @@ fn open() -> OpenApiRouter<App> {
         .merge(events::routes())
         .merge(explain::routes())
         .merge(faults::routes())
+        .merge(discoveries::routes())
+        .merge(topology::routes())
+        .merge(exports::routes())
         .merge(import::routes())
         .merge(boot::routes())
         .merge(checks::routes())
@@ -89,7 +95,8 @@ fn writes() -> OpenApiRouter<App> {
     let places = OpenApiRouter::new().merge(networks::routes()).merge(nas::routes()).merge(places::routes()).merge(space::routes());
     let things =
         OpenApiRouter::new().merge(hosts::routes()).merge(records::routes()).merge(moves::routes()).merge(leases::writes()).merge(organisation::routes());
-    things.merge(places).merge(change_sets::routes())
+    let edges = OpenApiRouter::new().merge(topology::writes()).merge(discoveries::writes());
+    things.merge(places).merge(edges).merge(change_sets::routes())
 }
 
 /// What may answer with a secret, which is told once and kept nowhere.
