@@ -10,6 +10,7 @@ mod forwarding;
 mod guard;
 mod login;
 mod on_site;
+mod one_time;
 mod pages;
 mod problem;
 mod secrets;

@@ -58,7 +58,7 @@ pub mod whohad;
 mod world;
 
 pub use approval::{ApprovalRule, approval_rules};
-pub use authority::{Action, Authority, Role, Sight, authorise, grants_of};
+pub use authority::{Action, AreaDraft, Authority, Role, Sight, authorise, grants_of};
 pub use draft::{
     ApprovalRuleDraft, BootParameters, CampusDraft, Edit, Equipment, HostContact, HostDraft, InterfaceDraft, NasAbout, NasDraft, NasPermits, OptionDraft,
     Pointer, RecordDraft, SubnetDraft, TemplateDraft, UnknownMachines, ZoneDraft,

@@ -12,7 +12,7 @@ mod worklist;
 pub use look::{CertificateObject, NodeObject, NodePosition, Standing, certificates, list, show, standing};
 pub use revoked::{Revoked, follow};
 pub use token::{NewToken, TokenError, issue_token, secret_hash};
-pub use worklist::{Exposed, WorkList, await_rotation, revoke};
+pub use worklist::{Exposed, ROTATION_LIMIT, WorkList, await_rotation, revoke};
 
 /// Why nothing was done with a box.
 #[derive(Debug, thiserror::Error)]

@@ -43,6 +43,9 @@ pub struct Exposed {
     pub prefix: String,
 }
 
+/// How long whoever throws a box out waits for the new data key, before they are told that it is under way.
+pub const ROTATION_LIMIT: Duration = Duration::from_secs(4);
+
 /// Throws a box out: from the commit on it may nothing, and the keys that it held are being changed.
 /// With `dry_run` only the list is made.
 pub async fn revoke(pool: &PgPool, name: &str, actor: &str, reason: &str, via: &str, dry_run: bool) -> Result<WorkList, NodeError> {

@@ -44,6 +44,7 @@ mod webhooks;
 mod write;
 
 pub use change_sets::Recorder;
+pub use nas::{Change as NasChange, Draft as NasDraft, refuse_second as refuse_second_nas};
 pub use network_sessions::{open_place, seal_place};
 pub use request::{open_cursor, read as read_draft, seal_cursor};
 

@@ -8,7 +8,7 @@ use super::{
     write::{Wish, Written, answer, make},
 };
 use crate::{
-    http::{App, Problem, session::Visitor},
+    http::{App, FieldError, Problem, session::Visitor},
     inventory::{
         self, Action, Edit, NasAbout, NasObject, NasPermits, authorise,
         nas::{NasConfiguration, NasWish, SecretWish, nas_configuration, nas_configuration_with_secret, nas_edit},
@@ -61,7 +61,7 @@ async fn find(app: &App, name: &str) -> Result<Option<NasObject>, Problem> {
 #[derive(Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = nas::Draft)]
-struct Draft {
+pub struct Draft {
     /// What people call it.
     name: String,
     /// The source addresses it may use.
@@ -99,12 +99,22 @@ fn yes() -> bool {
     true
 }
 
+impl Draft {
+    /// The NAS that it makes.
+    pub fn wish(self) -> NasWish {
+        let Self { name, prefix, secret, require_message_authenticator, kind, contact, campus, note, may_chap, mac_authentication, guest_vlan } = self;
+        let permits = NasPermits { may_chap, mac_authentication, guest_vlan };
+        let (about, secret) = (NasAbout { kind, contact, campus, note, permits }, SecretWish::Replace(Secret::new(secret)));
+        NasWish { name, prefix, require_message_authenticator, about, secret }
+    }
+}
+
 /// What is to be different of a NAS.
 #[derive(Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields, default)]
 #[schema(as = nas::Change)]
 #[derive(Default)]
-struct Change {
+pub struct Change {
     #[schema(value_type = Option<String>)]
     prefix: Option<Subnet>,
     require_message_authenticator: Option<bool>,
@@ -123,6 +133,32 @@ struct Change {
     guest_vlan: Option<u16>,
 }
 
+impl Change {
+    /// What becomes of the NAS that is held.
+    pub fn wish(self, held: NasObject) -> Result<NasWish, Problem> {
+        let secret = match (self.secret, self.clear_former_secret) {
+            (Some(_), true) => return Err(Problem::malformed("a new secret comes first; the former one is cleared when the NAS has it", vec![])),
+            (Some(secret), false) => SecretWish::Replace(Secret::new(secret)),
+            (None, true) => SecretWish::ClearFormer,
+            (None, false) => SecretWish::Keep,
+        };
+        let held_prefix = held.prefix.parse().map_err(Problem::internal)?;
+        let about = NasAbout {
+            kind: self.kind.unwrap_or(held.kind),
+            contact: self.contact.unwrap_or(held.contact),
+            campus: self.campus.map_or(held.campus, |campus| Some(campus).filter(|campus| !campus.is_empty())),
+            note: self.note.unwrap_or(held.note),
+            permits: NasPermits {
+                may_chap: self.may_chap.unwrap_or(held.may_chap),
+                mac_authentication: self.mac_authentication.unwrap_or(held.mac_authentication),
+                guest_vlan: self.guest_vlan.map_or(held.guest_vlan, |vlan| Some(vlan).filter(|vlan| *vlan != 0)),
+            },
+        };
+        let require_message_authenticator = self.require_message_authenticator.unwrap_or(held.require_message_authenticator);
+        Ok(NasWish { name: held.name, prefix: self.prefix.unwrap_or(held_prefix), require_message_authenticator, about, secret })
+    }
+}
+
 #[utoipa::path(
     post,
     path = "/nas",
@@ -134,15 +170,21 @@ struct Change {
 )]
 async fn add(State(app): State<App>, visitor: Visitor, uri: Uri, Body(body): Body<BODY_LIMIT_BYTES>) -> Result<Response, Problem> {
     let wish = Wish::of(&uri)?;
-    let Draft { name, prefix, secret, require_message_authenticator, kind, contact, campus, note, may_chap, mac_authentication, guest_vlan } =
-        read(body, &["name", "prefix", "secret"])?;
+    let wished = read::<Draft>(body, &["name", "prefix", "secret"])?.wish();
     authorise(&visitor.actor("api"), Action::WriteInstitution, "NASs")?;
-    if find(&app, &name).await?.is_some() {
-        return Err(Problem::conflict(format!("there is a NAS {name} already"), vec![]));
+    refuse_second(&app, &wished.name).await?;
+    put(&app, &visitor, &wish, wished, StatusCode::CREATED).await
+}
+
+/// Refuses to add what is there.
+pub async fn refuse_second(app: &App, name: &str) -> Result<(), Problem> {
+    match find(app, name).await? {
+        Some(_) => Err(Problem::conflict(
+            format!("there is a NAS {name} already"),
+            vec![FieldError::new("/name", "duplicate-name", "there is a NAS of this name already")],
+        )),
+        None => Ok(()),
     }
-    let permits = NasPermits { may_chap, mac_authentication, guest_vlan };
-    let (about, secret) = (NasAbout { kind, contact, campus, note, permits }, SecretWish::Replace(Secret::new(secret)));
-    put(&app, &visitor, &wish, NasWish { name, prefix, require_message_authenticator, about, secret }, StatusCode::CREATED).await
 }
 
 /// Without `If-Match`: a NAS has no version.
@@ -160,26 +202,7 @@ async fn change(State(app): State<App>, visitor: Visitor, Path(name): Path<Strin
     let change: Change = read(body, &[])?;
     authorise(&visitor.actor("api"), Action::WriteInstitution, "NASs")?;
     let held = find(&app, &name).await?.ok_or_else(|| unknown(&name))?;
-    let secret = match (change.secret, change.clear_former_secret) {
-        (Some(_), true) => return Err(Problem::malformed("a new secret comes first; the former one is cleared when the NAS has it", vec![])),
-        (Some(secret), false) => SecretWish::Replace(Secret::new(secret)),
-        (None, true) => SecretWish::ClearFormer,
-        (None, false) => SecretWish::Keep,
-    };
-    let held_prefix = held.prefix.parse().map_err(Problem::internal)?;
-    let about = NasAbout {
-        kind: change.kind.unwrap_or(held.kind),
-        contact: change.contact.unwrap_or(held.contact),
-        campus: change.campus.map_or(held.campus, |campus| Some(campus).filter(|campus| !campus.is_empty())),
-        note: change.note.unwrap_or(held.note),
-        permits: NasPermits {
-            may_chap: change.may_chap.unwrap_or(held.may_chap),
-            mac_authentication: change.mac_authentication.unwrap_or(held.mac_authentication),
-            guest_vlan: change.guest_vlan.map_or(held.guest_vlan, |vlan| Some(vlan).filter(|vlan| *vlan != 0)),
-        },
-    };
-    let require_message_authenticator = change.require_message_authenticator.unwrap_or(held.require_message_authenticator);
-    let wished = NasWish { name, prefix: change.prefix.unwrap_or(held_prefix), require_message_authenticator, about, secret };
+    let wished = change.wish(held)?;
     put(&app, &visitor, &wish, wished, StatusCode::OK).await
 }
 

@@ -18,11 +18,8 @@ use axum::{
 };
 use http::{StatusCode, Uri};
 use serde::{Deserialize, Serialize};
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 use utoipa_axum::{router::OpenApiRouter, routes};
-
-/// How long a revocation waits for the change of the data key, which takes milliseconds: then it says that it is under way.
-const ROTATION_LIMIT: Duration = Duration::from_secs(4);
 
 pub(super) fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(list)).routes(routes!(show)).routes(routes!(token)).routes(routes!(revoke)).routes(routes!(certificates))
@@ -131,7 +128,7 @@ async fn revoke(State(app): State<App>, visitor: Visitor, Path(name): Path<Strin
         return Ok(Json(list));
     }
     app.committed.notify_one();
-    Ok(Json(nodes::await_rotation(&app.pool, list, ROTATION_LIMIT).await?))
+    Ok(Json(nodes::await_rotation(&app.pool, list, nodes::ROTATION_LIMIT).await?))
 }
 
 #[utoipa::path(

@@ -8,16 +8,18 @@ use super::{
 };
 use crate::{
     db::access::factors::{self, Policy},
-    http::{App, FieldError, Problem, reset_password, secrets::OneTimePassword, secrets::hash_password, session::Visitor},
+    http::{
+        App, FieldError, Problem,
+        one_time::{add_principal, new_password},
+        session::Visitor,
+    },
     inventory::people::{self, GrantDraft, GrantObject, Principal, Why},
-    inventory::{Action, authorise},
 };
 use axum::{
     Json,
     extract::{Path, State},
     response::{IntoResponse, Response},
 };
-use holdfast_proto::words::Secret;
 use http::{StatusCode, Uri};
 use serde::{Deserialize, Serialize};
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -100,12 +102,7 @@ struct PrincipalDraft {
 )]
 async fn add(State(app): State<App>, visitor: Visitor, uri: Uri, Body(body): Body<BODY_LIMIT_BYTES>) -> Result<Response, Problem> {
     let (asked, draft) = (Asked::of(&uri)?, read::<PrincipalDraft>(body, &["name"])?);
-    let one_time = (!draft.group).then(OneTimePassword::random);
-    let phc = match &one_time {
-        Some(password) => Some(hash_password(Secret::new(password.expose())).await?),
-        None => None,
-    };
-    people::add_principal(&app.pool, &visitor.actor("api"), asked.why(), &draft.name, phc).await?;
+    let one_time = add_principal(&app, &visitor.actor("api"), asked.why(), &draft.name, draft.group).await?;
     if asked.dry_run {
         return Ok(asked.answer());
     }
@@ -150,9 +147,7 @@ async fn enable(State(app): State<App>, visitor: Visitor, Path(name): Path<Strin
 )]
 async fn reset(State(app): State<App>, visitor: Visitor, Path(name): Path<String>, uri: Uri) -> Result<Response, Problem> {
     Parameters::of(&uri, &[])?;
-    authorise(&visitor.actor("api"), Action::Grant, "passwords")?;
-    let password = reset_password(&app.pool, &name).await?;
-    tracing::warn!(event = "access_password_reset", principal = name, by = visitor.name, "{} reset the password of {name}", visitor.name);
+    let password = new_password(&app, &visitor, "api", &name).await?;
     Ok(Json(ResetPassword { one_time_password: password.expose().to_owned() }).into_response())
 }
 

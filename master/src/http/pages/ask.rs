@@ -4,7 +4,7 @@
 use super::{Frame, Refused, effects, page};
 use crate::{
     http::{App, FieldError, Problem, secrets::sha256, session::Visitor},
-    inventory::{self, Edit, Effects, Version},
+    inventory::{self, Edit, Effects, Version, people::Why},
 };
 use askama::Template;
 use axum::response::{IntoResponse, Redirect, Response};
@@ -39,11 +39,25 @@ pub(super) enum Look {
     Choice(Vec<String>),
     /// Yes or no.
     Check,
+    /// Something that is not for whoever looks over a shoulder.
+    Secret,
+    /// Several lines; a list in the draft.
+    Lines,
 }
 
 impl Field {
     pub(super) fn new(name: &'static str, label: &'static str, hint: &'static str, look: Look) -> Self {
         Self { name, label, hint, value: String::new(), look }
+    }
+
+    /// With what is there already.
+    pub(super) fn with(self, value: impl Into<String>) -> Self {
+        Self { value: value.into(), ..self }
+    }
+
+    /// A box that is ticked where it is so already.
+    pub(super) fn ticked(self, is_so: bool) -> Self {
+        self.with(if is_so { "on" } else { "" })
     }
 
     fn is_mono(&self) -> bool {
@@ -58,16 +72,25 @@ impl Field {
         self.look == Look::Check
     }
 
+    fn is_secret(&self) -> bool {
+        self.look == Look::Secret
+    }
+
+    fn is_long(&self) -> bool {
+        self.look == Look::Lines
+    }
+
     /// As the draft has it. What is no number goes as it is, so that the draft's own words refuse it.
     fn json(&self) -> Value {
         let text = self.value.trim();
         match self.look {
             Look::Check => Value::from(!text.is_empty()),
             Look::List => super::form::words(text).into(),
+            Look::Lines => text.lines().map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().into(),
             Look::Text => text.into(),
             _ if text.is_empty() => Value::Null,
             Look::Number => text.parse::<i64>().map_or_else(|_| text.into(), Value::from),
-            Look::Mono | Look::Choice(_) => text.into(),
+            Look::Mono | Look::Secret | Look::Choice(_) => text.into(),
         }
     }
 }
@@ -171,6 +194,25 @@ impl Ask {
         page(self)
     }
 
+    /// Whether what is asked for is what was shown before.
+    fn is_meant(&self, pairs: &Pairs) -> bool {
+        given(pairs, "step") == "save" && given(pairs, "previewed") == self.fingerprint()
+    }
+
+    /// What is no edit of the hostname database is tried until somebody has seen what it is.
+    pub(super) fn why(&self, pairs: &Pairs) -> Why<'_> {
+        Why { reason: &self.reason, dry_run: !self.is_meant(pairs) }
+    }
+
+    /// What came of trying or doing it by [`Ask::why`]; `told` is what is done, in words. Nothing where it is done.
+    pub(super) fn unless_done(self, pairs: &Pairs, came: Result<(), Problem>, told: Vec<String>) -> Result<Option<Response>, Refused> {
+        match came {
+            Err(problem) => self.refused(problem).map(Some),
+            Ok(()) if self.is_meant(pairs) => Ok(None),
+            Ok(()) => self.with_words(told).map(Some),
+        }
+    }
+
     /// Previews it, or does it where that is what was previewed. `edit` is what the fields make.
     pub(super) async fn step(
         self,
@@ -184,7 +226,7 @@ impl Ask {
             Ok(edit) => edit,
             Err(problem) => return self.refused(problem),
         };
-        if given(pairs, "step") != "save" || given(pairs, "previewed") != self.fingerprint() {
+        if !self.is_meant(pairs) {
             return self.preview(app, visitor, edit).await;
         }
         let applied = inventory::apply(&app.pool, &visitor.actor("web"), &self.reason, edit, if_match).await;
@@ -241,9 +283,10 @@ mod tests {
             field("dns_servers", Look::List, "10.1.4.2, 10.2.4.2"),
             field("department", Look::Choice(vec![]), "physics"),
             field("strict", Look::Check, "on"),
+            field("options", Look::Lines, "42 0a010402\r\n\r\n 51 \n"),
         ];
         let drafted: Vec<Value> = all.iter().map(Field::json).collect();
-        assert_eq!(Value::from(drafted), json!(["10.1.9.0/24", 109, null, ["10.1.4.2", "10.2.4.2"], "physics", true]));
+        assert_eq!(Value::from(drafted), json!(["10.1.9.0/24", 109, null, ["10.1.4.2", "10.2.4.2"], "physics", true, ["42 0a010402", "51"]]));
         assert_eq!(field("vlan", Look::Number, "many").json(), json!("many"), "the draft's own words refuse it");
     }
 

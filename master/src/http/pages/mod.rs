@@ -4,6 +4,7 @@
 
 mod account;
 mod ask;
+mod boot;
 mod changes;
 mod checks;
 mod dhcp;
@@ -18,6 +19,7 @@ mod login;
 mod moves;
 mod nas;
 mod nodes;
+mod organisation;
 mod overview;
 mod people;
 mod sessions;
@@ -84,8 +86,14 @@ fn places() -> Router<App> {
         .route("/zones/{apex}/record", get(zones::record_form).post(zones::record_step))
         .route("/zones/{apex}/drop", get(zones::drop_form).post(zones::drop_step))
         .route("/zones/{apex}/refresh", post(zones::refresh))
+        .route("/boot", get(boot::list))
+        .route("/boot/{level}", get(boot::form_of_all).post(boot::step_of_all))
+        .route("/boot/{level}/{*object}", get(boot::form_of_one).post(boot::step_of_one))
         .route("/campuses", get(nodes::list))
+        .route("/campuses/{campus}/join", get(nodes::join_form).post(nodes::join_step))
         .route("/nodes/{name}", get(nodes::show))
+        .route("/nodes/{name}/replace", get(nodes::replace_form).post(nodes::replace_step))
+        .route("/nodes/{name}/revoke", get(nodes::revoke_form).post(nodes::revoke_step))
 }
 
 /// What is going on, and what was done.
@@ -96,14 +104,35 @@ fn work() -> Router<App> {
         .route("/changes/{id}/revert", get(changes::revert_form).post(changes::revert_step))
         .route("/drafts", get(drafts::list))
         .route("/drafts/{id}", get(drafts::show).post(drafts::step))
-        .route("/people", get(people::list))
+        .merge(persons())
         .route("/checks", get(checks::list))
         .route("/checks/run", post(checks::run))
         .route("/checks/waive", get(checks::waive_form).post(checks::waive_step))
         .route("/checks/fix", get(checks::fix_form).post(checks::fix_step))
         .route("/dhcp", get(dhcp::show))
         .route("/nas", get(nas::list))
+        .route("/nas/new", get(nas::new_form).post(nas::new_step))
         .route("/nas/{name}", get(nas::show))
+        .route("/nas/{name}/edit", get(nas::edit_form).post(nas::edit_step))
+        .route("/nas/{name}/delete", get(nas::delete_form).post(nas::delete_step))
+        .route("/nas/{name}/secret", post(nas::show_secret))
+}
+
+/// Who may come in, and what everything refers to.
+fn persons() -> Router<App> {
+    Router::new()
+        .route("/people", get(people::list))
+        .route("/people/new", get(people::new_form).post(people::new_step))
+        .route("/people/{name}", get(people::show))
+        .route("/people/{name}/grant", get(people::grant_form).post(people::grant_step))
+        .route("/people/{name}/group", get(people::group_form).post(people::group_step))
+        .route("/people/{name}/door", get(people::door_form).post(people::door_step))
+        .route("/people/{name}/password", post(people::reset))
+        .route("/people/grants/{id}/take", get(people::take_form).post(people::take_step))
+        .route("/organisation", get(organisation::list))
+        .route("/organisation/{shelf}", get(organisation::new_form).post(organisation::new_step))
+        .route("/organisation/{shelf}/{name}", get(organisation::edit_form).post(organisation::edit_step))
+        .route("/organisation/{shelf}/{name}/delete", get(organisation::delete_form).post(organisation::delete_step))
 }
 
 /// A place of the navigation.
@@ -124,15 +153,17 @@ enum Who {
     Edits,
 }
 
-const PLACES: [Place; 10] = [
+const PLACES: [Place; 12] = [
     Place { path: "hosts", word: "Hosts", key: 'h', is_for: Who::Everybody },
     Place { path: "subnets", word: "Subnets", key: 's', is_for: Who::Everybody },
     Place { path: "zones", word: "Zones", key: 'z', is_for: Who::Everybody },
     Place { path: "dhcp", word: "DHCP", key: 'd', is_for: Who::SeesAll },
+    Place { path: "boot", word: "Boot", key: 'b', is_for: Who::Everybody },
     Place { path: "nas", word: "Network access", key: 'n', is_for: Who::SeesAll },
     Place { path: "campuses", word: "Campuses", key: 'p', is_for: Who::Everybody },
     Place { path: "changes", word: "Changes", key: 'c', is_for: Who::Everybody },
     Place { path: "checks", word: "Checks", key: 'k', is_for: Who::SeesAll },
+    Place { path: "organisation", word: "Organisation", key: 'r', is_for: Who::Everybody },
     Place { path: "people", word: "People", key: 'e', is_for: Who::Grants },
     Place { path: "import", word: "Import", key: 'i', is_for: Who::Edits },
 ];
