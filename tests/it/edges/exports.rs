@@ -3,6 +3,7 @@
 use super::faults::furnish;
 use crate::changes::office::Office;
 use serde_json::json;
+use std::collections::BTreeSet;
 use std::process::Command;
 
 #[test]
@@ -13,7 +14,7 @@ fn prometheus_finds_hosts_with_where_they_stand() {
     // As https://prometheus.io/docs/prometheus/latest/http_sd/ says: a list of objects with a list of targets and labels that are text.
     let groups = found.as_array().unwrap();
     for group in groups {
-        assert_eq!(group.as_object().unwrap().keys().collect::<Vec<_>>(), ["labels", "targets"]);
+        assert_eq!(group.as_object().unwrap().keys().collect::<BTreeSet<_>>(), BTreeSet::from([&"labels".to_owned(), &"targets".to_owned()]));
         assert!(group["targets"].as_array().unwrap().iter().all(|target| target.as_str().unwrap().rsplit_once(':').unwrap().1.parse::<u16>().is_ok()));
         let is_label = |name: &str| name.chars().all(|c| c.is_ascii_lowercase() || c == '_');
         assert!(group["labels"].as_object().unwrap().iter().all(|(name, value)| is_label(name) && value.is_string()), "{group}");

@@ -1,6 +1,9 @@
 //! Where a department may run a server of its own, and where it is told how to get there.
 
 use crate::changes::office::{Office, Person};
+use crate::serving::{NORTH, eventually, two_campuses};
+use crate::transfer::{MASTER, axfr};
+use holdfast_lab::cables::Place;
 use serde_json::json;
 
 /// Two departments behind a router: computer science on a port of its own, law with the library on one port and one subnet.
@@ -113,4 +116,21 @@ fn a_department_that_shares_is_told_how_to_move_and_then_has_its_server_undone_a
     assert_eq!(office.get("/routers/gw1").list("/ports").len(), 3, "an undo brings the ports back");
     assert_eq!(office.holdfast(&["dept-server", "remove", "law-1"]).0, 0);
     assert_eq!(office.holdfast(&["dept-server", "list"]).1.lines().count(), 1);
+}
+
+#[test]
+fn what_a_member_took_last_is_known() {
+    let Some(lab) = two_campuses("what a member took last") else { return };
+    let (admin, server) = (lab.admin().unwrap(), lab.at(Place::Host(NORTH)).unwrap());
+    let holdfast = |line: &str| admin.holdfast(&line.split(' ').collect::<Vec<_>>()).unwrap();
+    let (net, address) = ("10.1.4.0/22", NORTH.host());
+    holdfast("department add compsci");
+    holdfast(&format!("subnet set {net} --department compsci"));
+    holdfast("zone add compsci.example --primary-ns ns.compsci.example --mailbox h.compsci.example --department compsci");
+    holdfast(&format!("dept-server add compsci-1 --department compsci --kind member --address {address}"));
+    let told = holdfast("dept-server show compsci-1");
+    assert!(told.contains("it has taken nothing yet") && told.contains("no feed: zone compsci.example"), "{told}");
+    holdfast(&format!("zone allow compsci.example --to {address}"));
+    eventually("it has the zone", || Ok(axfr(server, MASTER, "compsci.example", None).contains("SOA")));
+    eventually("the master knows", || Ok(admin.holdfast(&["dept-server", "show", "compsci-1"])?.contains("last pull: zone compsci.example at")));
 }
