@@ -13,14 +13,14 @@ create table ipam.router_port (
   id bigint generated always as identity primary key,
   router_id bigint not null constraint port_of_router references ipam.router (id) deferrable initially immediate,
   name text not null constraint router_port_shape check (octet_length(name) between 1 and 64),
-  constraint router_port_taken unique (router_id, name) deferrable initially immediate
+  constraint router_port_taken unique (router_id, name)
 );
 -- A subnet may have several ports: routers that stand in for each other.
 create table ipam.port_subnet (
   id bigint generated always as identity primary key,
   port_id bigint not null constraint subnet_at_port references ipam.router_port (id) deferrable initially immediate,
   subnet_id bigint not null constraint port_of_subnet references ipam.subnet (id) deferrable initially immediate,
-  constraint port_subnet_taken unique (port_id, subnet_id) deferrable initially immediate
+  constraint port_subnet_taken unique (port_id, subnet_id)
 );
 create index port_subnet_by_subnet on ipam.port_subnet (subnet_id);
 
@@ -105,12 +105,14 @@ begin
 end $$;
 create trigger discover after insert or update on ipam.unknown_machine for each row execute function ipam.on_unknown_machine();
 
--- A subnet that comes to want it takes those that asked within the last hour.
+-- A subnet that comes to want it takes those that asked lately: within the last hour by the clock of the box that told of them, which may be
+-- another one than ours.
 create function ipam.on_auto_subnet() returns trigger language plpgsql as $$
 begin
   insert into ipam.discovery (hardware, subnet_id, port, source)
     select m.hardware::macaddr, new.id, m.port, 'agent ' || n.name from ipam.unknown_machine m join publish.node n on n.id = m.node_id
-    where m.network = new.network and m.last_seen > now() - interval '1 hour' and m.htype = 1 and m.hardware ~ '^([0-9a-f]{2}:){5}[0-9a-f]{2}$'
+    where m.network = new.network and m.htype = 1
+      and m.last_seen > (select max(x.last_seen) from ipam.unknown_machine x where x.node_id = m.node_id) - interval '1 hour' and m.hardware ~ '^([0-9a-f]{2}:){5}[0-9a-f]{2}$'
     order by m.last_seen desc limit 1000 on conflict do nothing;
   return null;
 end $$;
