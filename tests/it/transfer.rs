@@ -16,10 +16,10 @@ use std::time::Duration;
 
 const ZONE: &str = "uni.example";
 /// The master's own name server, as its neighbours in the box see it.
-pub const MASTER: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Network::MASTER), 53);
+const MASTER: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Network::MASTER), 53);
 
 /// All that `dig` says to a transfer.
-pub fn axfr(at: &Netns, server: SocketAddr, zone: &str, key: Option<&str>) -> String {
+fn axfr(at: &Netns, server: SocketAddr, zone: &str, key: Option<&str>) -> String {
     let mut command = at.command("dig");
     command.args([&format!("@{}", server.ip()), "-p", &server.port().to_string(), zone, "AXFR", "+noall", "+answer", "+comments", "+time=5", "+tries=1"]);
     if let Some(key) = key {

@@ -76,19 +76,24 @@ impl Drop for Office {
     }
 }
 
-fn free_port() -> SocketAddr {
+pub fn free_port() -> SocketAddr {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
 }
 
 impl Office {
     /// A master with a campus, a subnet and a zone.
     pub fn open(name: &str) -> Self {
+        Self::open_with(name, "")
+    }
+
+    /// The same, with more in its configuration.
+    pub fn open_with(name: &str, more: &str) -> Self {
         let folder = Folder::new(name).unwrap();
         let state_dir = folder.path().join("master");
         ceremony::init(&state_dir, "University of Examples", SigningKey::generate().unwrap().0.public(), &[], 1).unwrap();
         let (web, control) = (free_port(), free_port());
         let config = format!(
-            "state_dir = {state_dir:?}\n[web]\nlisten = \"{web}\"\n[control]\nlisten = \"{control}\"\n[webhooks]\nallowed = [\"127.0.0.0/8\"]\n[probe]\nenabled = false\n"
+            "state_dir = {state_dir:?}\n[web]\nlisten = \"{web}\"\n[control]\nlisten = \"{control}\"\n[webhooks]\nallowed = [\"127.0.0.0/8\"]\n[probe]\nenabled = false\n{more}"
         );
         let config = folder.write("master.toml", &config).unwrap();
         let recipe = Recipe::new("master", &programs().unwrap().master, &folder.path().join("logs")).args(["serve", "--config"]).args([&config]);
