@@ -74,7 +74,7 @@ pub struct FaultDraft {
     #[serde(default)]
     #[schema(value_type = Option<String>)]
     pub mac: Option<Mac>,
-    /// The port of a switch, as hosts have it: `sw-cc-3 Gi1/0/7`; or of a router: its name, a blank, the port's name.
+    /// The port of a switch, as hosts have it: `sw-cc-3 Gi1/0/7`.
     #[serde(default)]
     pub port: Option<String>,
 }
