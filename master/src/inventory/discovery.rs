@@ -12,7 +12,7 @@ use super::wanted::{NextFree, Wanted};
 use super::{Action, Actor, Edit, Equipment, Problem, Refusal, UnknownMachines, authorise, change, commit};
 use crate::db::discoveries::{self as db, NewDiscovery, NewsRow, PlaceRow, WaitingRow};
 pub use crate::db::discoveries::{DiscoveryRow, DiscoveryRule};
-use crate::db::{DbError, departments, faults};
+use crate::db::{DbError, departments, faults, subnets, zones};
 use holdfast_proto::words::{HostName, Mac, Subnet};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -253,6 +253,7 @@ async fn become_of(tx: &mut Transaction<'_, Postgres>, place: &PlaceRow, row: &W
     let domain = place.domain.as_ref().map(|domain| domain.without_dot());
     let wrong = |why: String| Refusal::from(Problem::new("bad-name", "/name", why));
     let name = called(&place.pattern, domain.as_deref(), row.mac).map_err(wrong)?;
+    check_zone(tx, place, &name).await?;
     let kept = match row.ip {
         // What it was seen with it may keep; where that is somebody else's or a pool's, it gets another one.
         Some(ip) => make(tx, place, row, &name, Some(ip)).await,
@@ -264,6 +265,22 @@ async fn become_of(tx: &mut Transaction<'_, Postgres>, place: &PlaceRow, row: &W
     }
     let ip = db::address_of(tx, row.mac, place.id).await?;
     Ok(Fate::Made(name.to_string(), ip))
+}
+
+/// Refuses a name in a zone of a department that the subnet is not of: who may change a subnet has no right to others' names by that.
+async fn check_zone(db: &mut PgConnection, place: &PlaceRow, name: &HostName) -> Result<(), Refusal> {
+    let department = subnets::all(db).await?.into_iter().find(|row| row.id == place.id).and_then(|row| row.department);
+    let text = name.to_string();
+    let lies_in = |apex: &str| text.strip_suffix(apex).is_some_and(|label| label.ends_with('.'));
+    let closest = zones::all(db).await?.into_iter().filter(|zone| lies_in(&zone.apex.without_dot())).max_by_key(|zone| zone.apex.label_count());
+    let Some(zone) = closest else { return Ok(()) };
+    match zone.department {
+        Some(owner) if department.as_ref() != Some(&owner) => {
+            let detail = format!("{name} would lie in {}, which is {owner}'s, and {} is not", zone.apex.without_dot(), place.network);
+            Err(Problem::new("bad-name", "/name", detail).into())
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Makes the host, or leaves nothing of it.

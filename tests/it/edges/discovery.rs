@@ -56,6 +56,15 @@ fn a_machine_that_was_seen_becomes_a_host_where_its_subnet_wants_that() {
     let told = office.holdfast(&["explain", "02:00:00:00:aa:02"]).1;
     assert!(told.contains("dev-00aa02.uni.example"), "{told}");
 
+    // Who may say how machines of a subnet are called has no names of others by that.
+    let zone = json!({ "apex": "phys.example", "primary_ns": "ns.uni.example", "mailbox": "h.uni.example", "name_servers": ["ns.uni.example"], "department": "physics" });
+    office.post("/zones", zone).expect(201);
+    assert_eq!(office.holdfast(&["discovery", "rule", NET, "--name", "www-{tail}.phys.example", "--per-hour", "5"]).0, 0);
+    seen(json!({ "mac": "02:00:00:00:aa:04", "subnet": NET })).expect(202);
+    eventually("it was refused", || Ok(state("02:00:00:00:aa:04") == Some(json!("refused"))));
+    assert!(office.holdfast(&["explain", "02:00:00:00:aa:04"]).1.contains("phys.example, which is physics's"));
+    assert_eq!(office.get("/hosts/www-00aa04.phys.example").status, 404);
+
     for (wrong, status) in [
         (json!({ "mac": "ff:ff:ff:ff:ff:ff", "ip": "10.1.4.5" }), 422),
         (json!({ "mac": "02:00:00:00:aa:05" }), 422),
@@ -66,7 +75,7 @@ fn a_machine_that_was_seen_becomes_a_host_where_its_subnet_wants_that() {
     }
     assert_eq!(office.holdfast(&["discovery", "rule", NET, "--name", "always-the-same"]).0, 1, "a name without the hardware address");
     assert_eq!(office.ask_with(&token, "GET", "/discoveries", None).status, 403);
-    assert!(office.holdfast(&["discovery", "rules"]).1.contains("dev-{tail}"));
+    assert!(office.holdfast(&["discovery", "rules"]).1.contains("www-{tail}"));
 }
 
 #[test]
