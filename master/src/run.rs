@@ -132,7 +132,8 @@ pub async fn serve(config: Config, metrics: PrometheusHandle) -> anyhow::Result<
         source: config.dns.source.clone(),
         serve_past_expire: config.dns.serve_past_expire,
     };
-    let tending = inventory::tend(pool.clone(), wake);
+    let tending = inventory::tend(pool.clone(), Arc::clone(&wake));
+    let discovering = inventory::discovery::tend(pool.clone(), wake);
     let tended = async move { match tending.await {} };
     let names = NameServer::bind(&config.dns)?;
     let control_listener = listen(config.control.listen).await?;
@@ -157,6 +158,7 @@ pub async fn serve(config: Config, metrics: PrometheusHandle) -> anyhow::Result<
         }
     });
     tasks.spawn(tended);
+    tasks.spawn(async move { match discovering.await {} });
     tasks.spawn(gate_keeper.run());
     tasks.spawn(keys_work);
     tasks.spawn(revoked_work);

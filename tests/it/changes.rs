@@ -2,7 +2,7 @@
 //! and no cables, so every test has a master to itself on this machine's loopback.
 
 mod drafts;
-mod events;
+pub mod events;
 mod history;
 pub mod office;
 

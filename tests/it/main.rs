@@ -14,6 +14,7 @@ mod deployment;
 mod dhcp;
 mod dns_witness;
 mod eap;
+mod edges;
 mod formats;
 mod forwarder;
 mod fuzz;

@@ -12,6 +12,8 @@ use super::approval::ApprovalCommand;
 use super::boot::BootCommand;
 use super::check::{CheckCommand, CheckWish};
 use super::declared::{ApplyWish, PlanWish};
+use super::discovery::DiscoveryCommand;
+use super::fault::FaultCommand;
 use super::lease::LeaseCommand;
 use super::machine::MachineCommand;
 use super::moves::MoveCommand;
@@ -22,6 +24,7 @@ use super::privacy::PrivacyCommand;
 use super::record::RecordCommand;
 use super::session::SessionCommand;
 use super::space::{ContainerCommand, FamilyCommand, IpCommand, PoolCommand, ReportCommand};
+use super::topology::{RouterCommand, ServerCommand, TopologyCommand};
 use super::transfers::TsigKeyCommand;
 use super::webhook::WebhookCommand;
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -190,6 +193,31 @@ pub(super) enum Command {
     Approval {
         #[command(subcommand)]
         command: ApprovalCommand,
+    },
+    /// Machines that turned up, and how they become hosts.
+    Discovery {
+        #[command(subcommand)]
+        command: DiscoveryCommand,
+    },
+    /// Routers: which subnets stand behind which port.
+    Router {
+        #[command(subcommand)]
+        command: RouterCommand,
+    },
+    /// Routers, ports, subnets and departments together.
+    Topology {
+        #[command(subcommand)]
+        command: TopologyCommand,
+    },
+    /// Servers that departments run themselves.
+    DeptServer {
+        #[command(subcommand)]
+        command: ServerCommand,
+    },
+    /// Faults and incidents: told to operations with whom to call.
+    Fault {
+        #[command(subcommand)]
+        command: FaultCommand,
     },
     /// Tell what is known of a name, an address or a hardware address: what services do with it and why, and whom to call.
     Explain {

@@ -67,6 +67,20 @@ impl Client {
         self.ask(Method::GET, Question { path, query, ..Question::default() })
     }
 
+    /// Reads something that is text for others.
+    pub(super) fn text(&self, path: &str, query: Vec<(&str, String)>) -> Result<String, Failure> {
+        let address = format!("{}/api/v1{path}{}", self.settings.server, query_text(&query));
+        let request = Request::builder().uri(&address).header(header::AUTHORIZATION, format!("Bearer {}", self.settings.token));
+        let request = request.body(()).map_err(|error| Failure::Usage(format!("{address}: {error}")))?;
+        let silent = |error: ureq::Error| Failure::Failed(format!("{} does not answer: {error}", self.settings.server));
+        let mut answered = self.agent.run(request).map_err(silent)?;
+        if !answered.status().is_success() {
+            return self.read(answered).map(|_| String::new());
+        }
+        let broken = |error: ureq::Error| Failure::Failed(format!("{}: the answer cannot be read: {error}", self.settings.server));
+        answered.body_mut().with_config().limit(ANSWER_LIMIT_BYTES).read_to_string().map_err(broken)
+    }
+
     /// Asks anything.
     pub(super) fn ask(&self, method: Method, question: Question<'_>) -> Result<Answer, Failure> {
         let address = format!("{}/api/v1{}{}", self.settings.server, question.path, query_text(&question.query));

@@ -25,6 +25,10 @@ pub(super) fn run(client: &Client, what: Export) -> Result<(), Failure> {
         Export::Csv { table: Table::People } => one(client, "people.csv", false),
         Export::Zone { apex } => zone(client, &apex),
         Export::All { folder, secrets } => all(client, &folder, secrets),
+        Export::Acl { subnet, router, port, format } => {
+            let given = [("subnet", subnet), ("router", router), ("port", port)].into_iter().filter_map(|(name, value)| Some((name, value?)));
+            print::out(client.text("/acl", given.chain([("format", format)]).collect())?.as_bytes())
+        }
     }
 }
 

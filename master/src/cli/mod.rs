@@ -10,9 +10,11 @@ mod changes;
 mod check;
 mod client;
 mod declared;
+mod discovery;
 mod events;
 mod explain;
 mod export;
+mod fault;
 mod host;
 mod import;
 mod lease;
@@ -31,6 +33,7 @@ mod session;
 mod settings;
 mod snapshot;
 mod space;
+mod topology;
 mod trace;
 mod transfers;
 mod webhook;
@@ -114,6 +117,11 @@ fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Record { command } => record::run(&client, output, command),
         Command::Webhook { command } => webhook::run(&client, output, command),
         Command::Approval { command } => approval::run(&client, output, command),
+        Command::Discovery { command } => discovery::run(&client, output, command),
+        Command::Router { command } => topology::router(&client, output, command),
+        Command::Topology { command } => topology::topology(&client, output, command),
+        Command::DeptServer { command } => topology::server(&client, output, command),
+        Command::Fault { command } => fault::run(&client, output, command),
         Command::Explain { object } => explain::explain(&client, output, &object),
         Command::Trace { name, rtype, from } => trace::trace(&client, output, name, rtype, from),
         Command::Whohad { ip, at } => explain::whohad(&client, output, &ip, at),

@@ -71,7 +71,7 @@ pub(super) enum GrantCommand {
     Give {
         /// The person or group.
         principal: String,
-        /// administrator, operator, table-maintainer, backup-operator, help-desk, auditor, department-admin or viewer.
+        /// administrator, operator, table-maintainer, backup-operator, help-desk, auditor, department-admin, viewer or network-management.
         role: String,
         #[command(flatten)]
         area: AreaWish,

@@ -1,9 +1,11 @@
 //! What becomes of a message: an answer, a transfer, a note that a copy is old, or a refusal that is written down.
 
 use super::history::Shared;
+use super::pulls::Pulls;
 use super::refusals::Refusals;
 use super::rules::Rules;
 use super::{now_s, random_u16};
+use crate::db::topology::PullRow;
 use crate::db::transfers::RefusedRow;
 use crate::publish::Latest;
 use chrono::Utc;
@@ -24,6 +26,7 @@ pub(super) struct Desk {
     rules: watch::Receiver<Arc<Rules>>,
     journal: Shared,
     refusals: Refusals,
+    pulls: Pulls,
     /// Where it is left that a copy is old, by the number of its zone.
     heard: mpsc::Sender<i64>,
     policy: Policy,
@@ -64,12 +67,13 @@ impl Desk {
         rules: watch::Receiver<Arc<Rules>>,
         journal: Shared,
         refusals: Refusals,
+        pulls: Pulls,
         heard: mpsc::Sender<i64>,
     ) -> Self {
         let mut seed = [0; 32];
         seed.chunks_exact_mut(2).for_each(|pair| pair.copy_from_slice(&random_u16().to_be_bytes()));
         let policy = Policy::new(Cookies::of_period(&seed, 0));
-        Self { latest, rules, journal, refusals, heard, policy, limiter: Limiter::new(LIMITS), begun: Instant::now() }
+        Self { latest, rules, journal, refusals, pulls, heard, policy, limiter: Limiter::new(LIMITS), begun: Instant::now() }
     }
 
     /// Decides what becomes of a message.
@@ -103,6 +107,7 @@ impl Desk {
             // A whole zone goes over a stream (RFC 5936 section 4.2).
             return reply(refuse(&wanted, Rcode::FormErr), session);
         }
+        self.note_pull(&wanted, peer, session.as_ref().map(Session::key));
         let steps = match wanted.what {
             What::Since(serial) => self.journal.since(&wanted.apex, serial),
             _ => None,
@@ -138,6 +143,12 @@ impl Desk {
     fn refuse(&self, wanted: &Wanted, peer: Peer, session: Option<Session>, why: &str) -> Handled {
         self.note(wanted, peer, session.as_ref().map(Session::key), why);
         reply(refuse(wanted, Rcode::Refused), session)
+    }
+
+    fn note_pull(&self, wanted: &Wanted, peer: Peer, key: Option<&DomainName>) {
+        let asked = if wanted.what == What::Whole { "axfr" } else { "ixfr" }.to_owned();
+        let (client, key) = (peer.address.ip().to_canonical().to_string(), key.map(DomainName::without_dot).unwrap_or_default());
+        self.pulls.leave(PullRow { zone: wanted.apex.without_dot(), client, key, asked, at: Utc::now() });
     }
 
     fn note(&self, wanted: &Wanted, peer: Peer, key: Option<&DomainName>, why: &str) {

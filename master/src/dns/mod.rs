@@ -6,7 +6,7 @@
 //! transfers a zone; what is fetched here goes to them within the snapshot.
 //!
 //! How: `desk` decides what becomes of a message, `listen` has the sockets. `history` keeps what changed, `notify` tells others of it,
-//! `rules` is what the database says of who may what, `refusals` what was refused. `copies` and `fetch` are the secondary. `forward` is
+//! `rules` is what the database says of who may what, `refusals` what was refused, `pulls` what was given. `copies` and `fetch` are the secondary. `forward` is
 //! apart from all of them: it asks others, for those who are registered.
 
 mod copies;
@@ -16,6 +16,7 @@ mod forward;
 mod history;
 mod listen;
 mod notify;
+mod pulls;
 mod refusals;
 mod rules;
 
@@ -72,10 +73,12 @@ impl NameServer {
         let mut tasks = JoinSet::<Infallible>::new();
         let (rules_seen, rules) = rules::follow(pool.clone());
         tasks.spawn(rules);
-        let (refusals, refusals_kept) = refusals::keep(pool);
+        let (refusals, refusals_kept) = refusals::keep(pool.clone());
         tasks.spawn(refusals_kept);
+        let (pulls, pulls_kept) = pulls::keep(pool);
+        tasks.spawn(pulls_kept);
         let journal = history::Shared::default();
-        let desk = Arc::new(Desk::new(latest.clone(), rules_seen.clone(), journal.clone(), refusals, heard));
+        let desk = Arc::new(Desk::new(latest.clone(), rules_seen.clone(), journal.clone(), refusals, pulls, heard));
         let (rose, risen) = history::channel();
         tasks.spawn(history::keep(latest.clone(), journal, rose));
         tasks.spawn(notify::tell_for_ever(latest, rules_seen, risen, self.source.into()));

@@ -21,7 +21,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::watch;
 
 /// What events there are.
-pub const KINDS: [&str; 3] = ["change", "served", "node"];
+pub const KINDS: [&str; 6] = ["change", "served", "node", "fault", "incident", "discovery"];
 /// How often is looked for what waits.
 const TICK: Duration = Duration::from_millis(500);
 /// How many get their numbers in one transaction.

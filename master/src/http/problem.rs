@@ -233,7 +233,8 @@ impl From<Refusal> for Problem {
     fn from(refusal: Refusal) -> Self {
         match refusal {
             Refusal::Invalid(problems) => {
-                let collides = !problems.is_empty() && problems.iter().all(|problem| problem.kind.starts_with("duplicate"));
+                let collides =
+                    !problems.is_empty() && problems.iter().all(|problem| problem.kind.starts_with("duplicate") || problem.kind.starts_with("shared"));
                 let errors: Vec<FieldError> = problems.into_iter().map(|one| FieldError::new(one.pointer, one.kind, one.detail)).collect();
                 let detail = Self::refused(errors.clone()).detail;
                 if collides { Self::conflict(detail, errors) } else { Self::refused(errors) }

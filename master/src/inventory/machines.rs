@@ -1,6 +1,6 @@
 //! Machines that nobody registered, for people: who asked where, and why it got nothing.
 
-use super::vendors;
+use super::{discovery, vendors};
 use crate::db::unknown::{self, PoolRow, UnknownRow};
 use crate::db::{DbError, leases};
 use chrono::{DateTime, Utc};
@@ -75,6 +75,7 @@ pub(super) async fn why(db: &mut PgConnection, mac: Mac, registered: &[Subnet]) 
             _ => format!("it had {} on loan from {} until {}", lease.ip, lease.agent, lease.until),
         });
     }
+    told.extend(discovery::told(db, mac, PLACES_TOLD).await?);
     if told.is_empty() {
         told.push(match registered {
             [] => "no agent has told of it: it has not asked for an address on any subnet of ours where unknown machines are reported, or asked among so many \

@@ -5,12 +5,14 @@
 //! a sentence can name the other object; the constraints of the database have the last word, so that two admins at the
 //! same second cannot both be right. Nothing here knows HTTP, generations or agents.
 
+pub mod acl;
 mod allocate;
 pub mod approval;
 pub mod authority;
 pub mod boot;
 pub mod checks;
 pub mod dhcp_options;
+pub mod discovery;
 mod draft;
 mod drafts;
 mod effects;
@@ -18,6 +20,7 @@ pub mod explain;
 pub mod export;
 mod extra_names;
 mod families;
+pub mod faults;
 mod hosts;
 pub mod import;
 mod interfaces;
@@ -47,10 +50,12 @@ mod services;
 mod shares;
 mod space;
 mod timeline;
+pub mod topology;
 pub mod transfers;
 mod undo;
 mod vendors;
 mod wanted;
+pub mod watched;
 pub mod whohad;
 mod world;
 

@@ -6,6 +6,7 @@ use super::{Problem, Refusal, Version, shares};
 use crate::db::campuses::{self, CampusRow};
 use crate::db::defaults::{self, Level};
 use crate::db::departments;
+use crate::db::discoveries;
 use crate::db::pools;
 use crate::db::responsibility::{self, ObjectId};
 use crate::db::subnets::{self, SubnetRow};
@@ -87,6 +88,7 @@ pub(super) async fn delete_subnet(db: &mut PgConnection, network: Subnet) -> Res
     pools::delete_of(db, own.id).await?;
     responsibility::delete_of(db, ObjectId::Subnet(own.id)).await?;
     defaults::delete(db, Level::Subnet, &network.to_string()).await?;
+    discoveries::delete_rule(db, own.id).await?;
     Ok(subnets::delete(db, own.id).await?)
 }
 

@@ -5,7 +5,8 @@ use super::families::FamilyDraft;
 use super::moves::MoveDraft;
 use super::places::{existing_subnet, refuse};
 use super::wanted::Range;
-use super::{Problem, Refusal, Version, families, leases, moves, places, quarantine, shares};
+use super::{Problem, Refusal, Version, discovery, families, leases, moves, places, quarantine, shares};
+use crate::db::discoveries::DiscoveryRule;
 use crate::db::pools::{self, PoolRow};
 use crate::db::{free, subnets};
 use chrono::{DateTime, Utc};
@@ -68,6 +69,10 @@ pub enum SpaceEdit {
     FamilyAdd(FamilyDraft),
     /// A family that nobody uses goes.
     FamilyDelete(String),
+    /// How machines that turn up in a subnet become hosts.
+    DiscoveryRulePut(DiscoveryRule),
+    /// Nobody says so of a subnet any more.
+    DiscoveryRuleDelete(Subnet),
 }
 
 impl SpaceEdit {
@@ -81,6 +86,7 @@ impl SpaceEdit {
             Self::EndLease(_) => "leases",
             Self::Move { .. } | Self::PlanMove { .. } | Self::CarryOut(_) | Self::GiveUp(..) | Self::CancelMove(_) => "hosts",
             Self::FamilyAdd(_) | Self::FamilyDelete(_) => "families of addresses",
+            Self::DiscoveryRulePut(_) | Self::DiscoveryRuleDelete(_) => "what becomes of machines that turn up",
         }
     }
 }
@@ -155,6 +161,14 @@ pub(super) async fn make(db: &mut PgConnection, edit: SpaceEdit) -> Result<Optio
         SpaceEdit::CancelMove(id) => moves::end(db, id, "cancelled", "").await,
         SpaceEdit::FamilyAdd(draft) => families::add(db, &draft).await,
         SpaceEdit::FamilyDelete(name) => families::delete(db, &name).await,
+        SpaceEdit::DiscoveryRulePut(rule) => {
+            let subnet = existing_subnet(&subnets::all(db).await?, rule.subnet)?.id;
+            discovery::put_rule(db, subnet, &rule).await
+        }
+        SpaceEdit::DiscoveryRuleDelete(network) => {
+            let subnet = existing_subnet(&subnets::all(db).await?, network)?.id;
+            discovery::delete_rule(db, subnet, network).await
+        }
     }
     .map(|()| None)
 }
@@ -231,7 +245,7 @@ async fn add_next_subnet(db: &mut PgConnection, container: Subnet, length: u8, d
 }
 
 /// The lowest network of this length within a container that overlaps none of these.
-fn first_gap(container: Subnet, length: u8, taken: impl Iterator<Item = Subnet>) -> Option<Subnet> {
+pub(super) fn first_gap(container: Subnet, length: u8, taken: impl Iterator<Item = Subnet>) -> Option<Subnet> {
     let mut taken: Vec<Subnet> = taken.filter(|other| overlap(container, *other)).collect();
     taken.sort();
     let mut at = Some(container.net().network());

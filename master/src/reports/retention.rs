@@ -1,7 +1,7 @@
 use crate::config::Events;
 use crate::db::events::{prune, prune_served};
 use crate::db::leases::forget_before;
-use crate::db::{DbError, accounting, unknown};
+use crate::db::{DbError, accounting, discoveries, faults, unknown};
 use chrono::{TimeDelta, Utc};
 use sqlx::PgPool;
 use std::convert::Infallible;
@@ -30,5 +30,7 @@ async fn once(pool: &PgPool, kept: &Events) -> Result<u64, DbError> {
     let leases = forget_before(&mut *pool.acquire().await?, before).await?;
     let sessions = accounting::forget_before(&mut *pool.acquire().await?, before).await?;
     let unknown = unknown::forget_before(&mut *pool.acquire().await?, before, MACHINES_KEPT).await?;
-    Ok(unknown + prune(pool, before, kept.rows.into()).await? + prune_served(pool, SERVED_KEPT).await? + leases + sessions)
+    let faults = faults::forget_before(pool, before).await?;
+    let discoveries = discoveries::forget_before(&mut *pool.acquire().await?, before).await?;
+    Ok(faults + discoveries + unknown + prune(pool, before, kept.rows.into()).await? + prune_served(pool, SERVED_KEPT).await? + leases + sessions)
 }

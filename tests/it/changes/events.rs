@@ -54,14 +54,14 @@ fn a_reader_who_comes_back_has_missed_nothing() {
 }
 
 /// Whoever hears webhooks: what came, and whether it takes it.
-struct Receiver {
-    address: SocketAddr,
+pub struct Receiver {
+    pub address: SocketAddr,
     heard: Arc<Mutex<Vec<(String, String, String)>>>,
     works: Arc<AtomicBool>,
 }
 
 impl Receiver {
-    fn open(works: bool) -> Self {
+    pub fn open(works: bool) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let (heard, works) = (Arc::new(Mutex::new(Vec::new())), Arc::new(AtomicBool::new(works)));
@@ -80,8 +80,13 @@ impl Receiver {
         Self { address, heard, works }
     }
 
-    fn count(&self) -> usize {
+    pub fn count(&self) -> usize {
         self.heard.lock().unwrap().len()
+    }
+
+    /// What came, in order.
+    pub fn bodies(&self) -> Vec<Value> {
+        self.heard.lock().unwrap().iter().map(|(_, _, body)| serde_json::from_str(body).unwrap()).collect()
     }
 }
 

@@ -76,19 +76,24 @@ impl Drop for Office {
     }
 }
 
-fn free_port() -> SocketAddr {
+pub fn free_port() -> SocketAddr {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
 }
 
 impl Office {
     /// A master with a campus, a subnet and a zone.
     pub fn open(name: &str) -> Self {
+        Self::open_with(name, "")
+    }
+
+    /// The same, with more in its configuration.
+    pub fn open_with(name: &str, more: &str) -> Self {
         let folder = Folder::new(name).unwrap();
         let state_dir = folder.path().join("master");
         ceremony::init(&state_dir, "University of Examples", SigningKey::generate().unwrap().0.public(), &[], 1).unwrap();
         let (web, control) = (free_port(), free_port());
         let config = format!(
-            "state_dir = {state_dir:?}\n[web]\nlisten = \"{web}\"\n[control]\nlisten = \"{control}\"\n[webhooks]\nallowed = [\"127.0.0.0/8\"]\n[probe]\nenabled = false\n"
+            "state_dir = {state_dir:?}\n[web]\nlisten = \"{web}\"\n[control]\nlisten = \"{control}\"\n[webhooks]\nallowed = [\"127.0.0.0/8\"]\n[probe]\nenabled = false\n{more}"
         );
         let config = folder.write("master.toml", &config).unwrap();
         let recipe = Recipe::new("master", &programs().unwrap().master, &folder.path().join("logs")).args(["serve", "--config"]).args([&config]);
@@ -113,8 +118,24 @@ impl Office {
 
     /// Asks as one of the two, below `/api/v1`.
     pub fn ask(&self, who: Person, method: &str, path: &str, headers: &[(&str, &str)], body: Option<&Value>) -> Answer {
+        self.ask_as(&self.tokens[who as usize], method, path, headers, body)
+    }
+
+    /// Asks with a token of somebody else's.
+    pub fn ask_with(&self, token: &str, method: &str, path: &str, body: Option<&Value>) -> Answer {
+        self.ask_as(token, method, path, &[], body)
+    }
+
+    /// A token of somebody who has none yet.
+    pub fn token_of(&self, name: &str) -> String {
+        let draft = TokenDraft { name: "test".to_owned(), expires_days: None, access: Access::Write, grants: None, sources: vec![] };
+        let made = self.block_on(create_token(&self.pool, name, &draft, None)).unwrap();
+        String::from_utf8(made.text.expose().to_vec()).unwrap()
+    }
+
+    fn ask_as(&self, token: &str, method: &str, path: &str, headers: &[(&str, &str)], body: Option<&Value>) -> Answer {
         let mut request = Request::builder().method(method).uri(format!("http://{}/api/v1{path}", self.web));
-        request = request.header("authorization", format!("Bearer {}", self.tokens[who as usize]));
+        request = request.header("authorization", format!("Bearer {token}"));
         for (name, value) in headers {
             request = request.header(*name, *value);
         }

@@ -307,6 +307,22 @@ pub(in crate::cli) enum Export {
         /// Its apex.
         apex: String,
     },
+    /// Which sources may come in from a subnet or by a router's port, as lines for the box that asks them (BCP 38).
+    #[command(group(clap::ArgGroup::new("place").required(true).args(["subnet", "router"])))]
+    Acl {
+        /// From this subnet.
+        #[arg(long)]
+        subnet: Option<String>,
+        /// By a port of this router.
+        #[arg(long, requires = "port")]
+        router: Option<String>,
+        /// By this port.
+        #[arg(long, requires = "router")]
+        port: Option<String>,
+        /// In whose words.
+        #[arg(long, value_parser = ["nft", "cisco", "prefix-list"])]
+        format: String,
+    },
     /// All of it, a file each.
     All {
         /// The folder; files of these names in it are replaced.

@@ -7,11 +7,13 @@ mod boot;
 mod change_sets;
 mod changes;
 mod checks;
+mod discoveries;
 mod docs;
 mod document;
 mod events;
 mod explain;
 mod exports;
+mod faults;
 mod hosts;
 mod idempotency;
 mod import;
@@ -34,7 +36,9 @@ mod request;
 mod snapshots;
 mod space;
 mod stream;
+mod systems;
 mod tokens;
+mod topology;
 mod trace;
 mod transfers;
 mod webhooks;
@@ -70,7 +74,11 @@ fn open() -> OpenApiRouter<App> {
         .merge(document::routes())
         .merge(events::routes())
         .merge(explain::routes())
+        .merge(faults::routes())
+        .merge(discoveries::routes())
+        .merge(topology::routes())
         .merge(exports::routes())
+        .merge(systems::routes())
         .merge(import::routes())
         .merge(boot::routes())
         .merge(checks::routes())
@@ -90,7 +98,8 @@ fn writes() -> OpenApiRouter<App> {
     let places = OpenApiRouter::new().merge(networks::routes()).merge(nas::routes()).merge(places::routes()).merge(space::routes());
     let things =
         OpenApiRouter::new().merge(hosts::routes()).merge(records::routes()).merge(moves::routes()).merge(leases::writes()).merge(organisation::routes());
-    things.merge(places).merge(change_sets::routes())
+    let edges = OpenApiRouter::new().merge(topology::writes()).merge(discoveries::writes());
+    things.merge(places).merge(edges).merge(change_sets::routes())
 }
 
 /// What may answer with a secret, which is told once and kept nowhere.

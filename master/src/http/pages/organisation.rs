@@ -1,4 +1,4 @@
-//! Departments, contacts, organisations outside and device classes: short words that everything else refers to.
+//! Departments with their own servers, contacts, organisations outside, device classes and routers: short words that everything else refers to.
 
 use super::{
     Changed, Frame, Person, Refused,
@@ -10,8 +10,8 @@ use crate::{
     inventory::{
         Action, Edit, Version, authorise,
         organisation::{
-            ClassDraft, ContactDraft, DepartmentDraft, Entry, EntryKind, ExternalDraft, Kept, OrganisationEdit, all_classes, all_contacts, all_departments,
-            all_externals,
+            ClassDraft, ContactDraft, DepartmentDraft, Entry, EntryKind, ExternalDraft, Kept, OrganisationEdit, RouterDraft, ServerDraft, ServerKind,
+            all_classes, all_contacts, all_departments, all_externals, all_routers, all_servers,
         },
     },
 };
@@ -33,6 +33,8 @@ struct OrganisationPage {
     externals: Vec<Kept<ExternalDraft>>,
     classes: Vec<Kept<ClassDraft>>,
     may_change: bool,
+    servers: Vec<Kept<ServerDraft>>,
+    routers: Vec<Kept<RouterDraft>>,
     follow: Option<String>,
 }
 
@@ -45,6 +47,8 @@ pub(super) async fn list(State(app): State<App>, Person(visitor): Person, Query(
         externals: all_externals(&app.pool).await?,
         classes: all_classes(&app.pool).await?,
         may_change: may_change(&visitor).is_ok(),
+        servers: all_servers(&app.pool).await?,
+        routers: all_routers(&app.pool).await?,
         follow: follow(&app, changed.change).await?,
     })
 }
@@ -65,11 +69,13 @@ struct Shelf {
     key: &'static str,
 }
 
-const SHELVES: [Shelf; 4] = [
+const SHELVES: [Shelf; 6] = [
     Shelf { kind: EntryKind::Department, path: "departments", word: "department", key: "name" },
     Shelf { kind: EntryKind::Contact, path: "contacts", word: "contact", key: "handle" },
     Shelf { kind: EntryKind::External, path: "externals", word: "organisation outside", key: "name" },
     Shelf { kind: EntryKind::Class, path: "classes", word: "device class", key: "name" },
+    Shelf { kind: EntryKind::Server, path: "servers", word: "department's server", key: "name" },
+    Shelf { kind: EntryKind::Router, path: "routers", word: "router", key: "name" },
 ];
 
 impl Shelf {
@@ -86,6 +92,8 @@ impl Shelf {
             EntryKind::Contact => drafts(all_contacts(pool).await?),
             EntryKind::External => drafts(all_externals(pool).await?),
             EntryKind::Class => drafts(all_classes(pool).await?),
+            EntryKind::Server => drafts(all_servers(pool).await?),
+            EntryKind::Router => drafts(all_routers(pool).await?),
         };
         let found = all.into_iter().find(|(draft, _)| draft[self.key] == name);
         Ok(found.ok_or_else(|| Problem::not_found(format!("there is no {} {name}", self.word)))?)
@@ -119,6 +127,17 @@ impl Shelf {
             EntryKind::Class => {
                 vec![word, title, Field::new("addressing", "Addresses", "Of its own, of a pool, or either way", choices(&["either", "static", "pool"]))]
             }
+            EntryKind::Server => vec![
+                word,
+                Field::new("department", "Department", "Whose it is, by its short word", Look::Mono),
+                Field::new("kind", "What it is to us", "A part of the system, or alone", choices(&["member", "independent"])),
+                Field::new("address", "Address", "In a subnet that the department shares with nobody", Look::Mono),
+                Field::new("key", "TSIG key", "That it signs its questions with; empty: none", Look::Mono),
+                Field::new("note", "Note", "Anything else", Look::Text),
+            ],
+            EntryKind::Router => {
+                vec![word, title, Field::new("campus", "Campus", "Where it stands; its ports are on the command line and the API", Look::Mono)]
+            }
         }
     }
 
@@ -128,6 +147,8 @@ impl Shelf {
             EntryKind::Contact => Entry::Contact(read_draft(draft, &[])?),
             EntryKind::External => Entry::External(read_draft(draft, &[])?),
             EntryKind::Class => Entry::Class(read_draft(draft, &[])?),
+            EntryKind::Server => Entry::Server(read_draft(draft, &[])?),
+            EntryKind::Router => Entry::Router(read_draft(draft, &[])?),
         })
     }
 

@@ -24,6 +24,8 @@ pub enum Role {
     DepartmentAdmin,
     /// Reads.
     Viewer,
+    /// Tells of faults and of machines that turned up, as the program that watches the network; reads nothing but whom that concerns.
+    NetworkManagement,
 }
 
 /// What is done with an object.
@@ -51,6 +53,8 @@ pub enum Action {
     Suspend,
     /// Make and verify backups.
     Backup,
+    /// Tell of faults, and of machines that turned up.
+    Report,
     /// Give and take grants; people, groups, their sessions and tokens.
     Grant,
 }
@@ -72,6 +76,7 @@ impl Action {
             Self::Audit => "look at what others did with",
             Self::Suspend => "suspend",
             Self::Backup => "back up",
+            Self::Report => "tell of",
             Self::Grant => "grant rights on",
             _ => "change",
         }
@@ -80,21 +85,31 @@ impl Action {
 
 impl Role {
     /// All of them.
-    pub const ALL: [Self; 8] =
-        [Self::Administrator, Self::Operator, Self::TableMaintainer, Self::BackupOperator, Self::HelpDesk, Self::Auditor, Self::DepartmentAdmin, Self::Viewer];
+    pub const ALL: [Self; 9] = [
+        Self::Administrator,
+        Self::Operator,
+        Self::TableMaintainer,
+        Self::BackupOperator,
+        Self::HelpDesk,
+        Self::Auditor,
+        Self::DepartmentAdmin,
+        Self::Viewer,
+        Self::NetworkManagement,
+    ];
 
     /// Whether the role includes the action.
     pub fn may(self, action: Action) -> bool {
-        use Action::{Audit, Backup, Boxes, Grant, Read, Suspend, WriteHosts, WriteRecords, WriteSubnets, WriteZones};
+        use Action::{Audit, Backup, Boxes, Grant, Read, Report, Suspend, WriteHosts, WriteRecords, WriteSubnets, WriteZones};
         match self {
             Self::Administrator => true,
             Self::Operator => !matches!(action, Boxes | Backup | Grant),
             Self::TableMaintainer => matches!(action, Read | WriteHosts | WriteRecords | WriteSubnets),
             Self::BackupOperator => action == Backup,
-            Self::HelpDesk => matches!(action, Read | Suspend),
+            Self::HelpDesk => matches!(action, Read | Suspend | Report),
             Self::Auditor => matches!(action, Read | Audit),
             Self::DepartmentAdmin => matches!(action, Read | Audit | WriteHosts | WriteRecords | WriteZones | Suspend | Grant),
             Self::Viewer => action == Read,
+            Self::NetworkManagement => action == Report,
         }
     }
 
@@ -109,6 +124,7 @@ impl Role {
             Self::Auditor => "auditor",
             Self::DepartmentAdmin => "department-admin",
             Self::Viewer => "viewer",
+            Self::NetworkManagement => "network-management",
         }
     }
 }

@@ -60,6 +60,18 @@ pub async fn escalation(pool: &PgPool, object: &str) -> Result<Chain, Refusal> {
     Ok(Chain { object: object.to_owned(), items: chain(&levels, &people) })
 }
 
+/// The chain for an object, or where there is no such thing, for the institution: somebody is always called.
+pub(in crate::inventory) async fn chain_or_institution(db: &mut PgConnection, object: Option<&str>) -> Result<Chain, DbError> {
+    let known = match object {
+        Some(object) => levels(db, object).await?,
+        None => None,
+    };
+    let levels = known.unwrap_or_else(|| outwards(Belonging::default()));
+    let ids: Vec<ObjectId> = levels.iter().map(|(_, id, _)| *id).collect();
+    let people = responsibility::responsible(db, &ids).await?;
+    Ok(Chain { object: object.unwrap_or_default().to_owned(), items: chain(&levels, &people) })
+}
+
 /// The levels of what people call so, from the inside outwards; `None` where there is no such thing.
 async fn levels(db: &mut PgConnection, object: &str) -> Result<Option<Vec<Level>>, DbError> {
     if let Ok(address) = object.parse::<IpAddr>() {

@@ -10,11 +10,13 @@ mod rules;
 pub use crate::db::contacts::{ContactDraft, ContactKind, ExternalDraft, Relation};
 pub use crate::db::departments::{Addressing, ClassDraft, DepartmentDraft, Kept};
 pub use crate::db::responsibility::{ContactRole, MailboxDraft, ObjectKind, ResponsibilityDraft};
+pub use crate::db::topology::{RouterDraft, ServerDraft, ServerKind};
+pub(super) use escalation::chain_or_institution;
 pub use escalation::{Chain, Step, escalation};
 pub use responsible::{mailboxes, responsibilities};
 
-use super::{Problem, Refusal, Version, privacy};
-use crate::db::{DbError, contacts, departments};
+use super::{Problem, Refusal, Version, privacy, topology as ground};
+use crate::db::{DbError, contacts, departments, topology};
 use chrono::NaiveDate;
 use serde::{Deserialize, Serialize};
 use sqlx::{PgConnection, PgPool};
@@ -30,6 +32,10 @@ pub enum Entry {
     External(ExternalDraft),
     /// A device class.
     Class(ClassDraft),
+    /// A router with its ports.
+    Router(RouterDraft),
+    /// A server that a department runs itself.
+    Server(ServerDraft),
 }
 
 /// Which of them.
@@ -43,6 +49,10 @@ pub enum EntryKind {
     External,
     /// A device class.
     Class,
+    /// A router.
+    Router,
+    /// A department's own server.
+    Server,
 }
 
 /// One wish to change the organisation.
@@ -112,6 +122,8 @@ impl Entry {
             Self::Contact(_) => EntryKind::Contact,
             Self::External(_) => EntryKind::External,
             Self::Class(_) => EntryKind::Class,
+            Self::Router(_) => EntryKind::Router,
+            Self::Server(_) => EntryKind::Server,
         }
     }
 
@@ -122,6 +134,8 @@ impl Entry {
             Self::Contact(draft) => &draft.handle,
             Self::External(draft) => &draft.name,
             Self::Class(draft) => &draft.name,
+            Self::Router(draft) => &draft.name,
+            Self::Server(draft) => &draft.name,
         }
     }
 }
@@ -133,6 +147,8 @@ impl EntryKind {
             Self::Contact => "contacts",
             Self::External => "organisations outside",
             Self::Class => "device classes",
+            Self::Router => "routers",
+            Self::Server => "departments' servers",
         }
     }
 
@@ -142,6 +158,8 @@ impl EntryKind {
             Self::Contact => "contact",
             Self::External => "organisation",
             Self::Class => "device class",
+            Self::Router => "router",
+            Self::Server => "department's server",
         }
     }
 }
@@ -179,6 +197,8 @@ async fn names(db: &mut PgConnection, kind: EntryKind) -> Result<Vec<(String, i6
         EntryKind::Contact => contacts::all(db).await?.into_iter().map(|kept| (kept.draft.handle, kept.version)).collect(),
         EntryKind::External => contacts::externals(db).await?.into_iter().map(|kept| (kept.draft.name, kept.version)).collect(),
         EntryKind::Class => departments::classes(db).await?.into_iter().map(|kept| (kept.draft.name, kept.version)).collect(),
+        EntryKind::Router => topology::routers(db).await?.into_iter().map(|kept| (kept.draft.name, kept.version)).collect(),
+        EntryKind::Server => topology::servers(db).await?.into_iter().map(|kept| (kept.draft.name, kept.version)).collect(),
     })
 }
 
@@ -189,8 +209,10 @@ async fn add(db: &mut PgConnection, entry: &Entry) -> Result<(), Refusal> {
         Entry::Contact(draft) => contacts::insert(db, draft).await?,
         Entry::External(draft) => contacts::insert_external(db, draft).await?,
         Entry::Class(draft) => departments::insert_class(db, draft).await?,
+        Entry::Router(draft) => topology::insert_router(db, draft).await?,
+        Entry::Server(draft) => topology::insert_server(db, draft).await?,
     }
-    Ok(())
+    ground::refuse_shared(db, entry).await
 }
 
 async fn set(db: &mut PgConnection, name: &str, entry: &Entry) -> Result<Version, Refusal> {
@@ -200,8 +222,12 @@ async fn set(db: &mut PgConnection, name: &str, entry: &Entry) -> Result<Version
         Entry::Contact(draft) => contacts::update(db, name, draft).await?,
         Entry::External(draft) => contacts::update_external(db, name, draft).await?,
         Entry::Class(draft) => departments::update_class(db, name, draft).await?,
+        Entry::Router(draft) => topology::update_router(db, name, draft).await?,
+        Entry::Server(draft) => topology::update_server(db, name, draft).await?,
     };
-    version.map(Version).ok_or_else(|| missing(entry.kind(), name))
+    let version = version.map(Version).ok_or_else(|| missing(entry.kind(), name))?;
+    ground::refuse_shared(db, entry).await?;
+    Ok(version)
 }
 
 async fn delete(db: &mut PgConnection, kind: EntryKind, name: &str) -> Result<(), Refusal> {
@@ -211,6 +237,8 @@ async fn delete(db: &mut PgConnection, kind: EntryKind, name: &str) -> Result<()
         EntryKind::Contact => contacts::delete(db, name).await?,
         EntryKind::External => contacts::delete_external(db, name).await?,
         EntryKind::Class => departments::delete_class(db, name).await?,
+        EntryKind::Router => topology::delete_router(db, name).await?,
+        EntryKind::Server => topology::delete_server(db, name).await?,
     };
     if gone { Ok(()) } else { Err(missing(kind, name)) }
 }
@@ -241,4 +269,14 @@ pub async fn all_externals(pool: &PgPool) -> Result<Vec<Kept<ExternalDraft>>, Db
 /// All device classes, by name.
 pub async fn all_classes(pool: &PgPool) -> Result<Vec<Kept<ClassDraft>>, DbError> {
     departments::classes(&mut *pool.acquire().await?).await
+}
+
+/// All routers with their ports, by name.
+pub async fn all_routers(pool: &PgPool) -> Result<Vec<Kept<RouterDraft>>, DbError> {
+    topology::routers(&mut *pool.acquire().await?).await
+}
+
+/// All departments' servers, by name.
+pub async fn all_servers(pool: &PgPool) -> Result<Vec<Kept<ServerDraft>>, DbError> {
+    topology::servers(&mut *pool.acquire().await?).await
 }

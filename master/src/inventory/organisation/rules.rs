@@ -4,6 +4,8 @@ use super::{Entry, EntryKind, names};
 use crate::db::contacts::{self, ContactDraft, ContactKind};
 use crate::db::defaults::{self, Level};
 use crate::db::responsibility::{self, ObjectKind};
+use crate::db::topology::{RouterDraft, ServerDraft};
+use crate::db::{campuses, departments, subnets, transfers};
 use crate::inventory::places::refuse;
 use crate::inventory::{Problem, Refusal};
 use sqlx::PgConnection;
@@ -12,6 +14,8 @@ use sqlx::PgConnection;
 const TITLE_LIMIT_BYTES: usize = 255;
 /// The longest note, in bytes.
 const NOTE_LIMIT_BYTES: usize = 4096;
+/// The longest name of a port, in bytes.
+const PORT_LIMIT_BYTES: usize = 64;
 /// The longest short word: it could be a label of a name (RFC 1035 section 2.3.4).
 const WORD_LIMIT_BYTES: usize = 63;
 
@@ -28,13 +32,60 @@ pub(super) async fn check(db: &mut PgConnection, entry: &Entry, own: Option<&str
     {
         problems.push(Problem::new("no-such-entry", "/organisation", format!("there is no organisation {organisation}: add it first")));
     }
+    match entry {
+        Entry::Router(draft) => problems.extend(router_problems(db, draft).await?),
+        Entry::Server(draft) => problems.extend(server_problems(db, draft).await?),
+        _ => {}
+    }
     refuse(problems)
+}
+
+/// What a router refers to that is not there, and what is said twice.
+async fn router_problems(db: &mut PgConnection, draft: &RouterDraft) -> Result<Vec<Problem>, Refusal> {
+    let mut problems = Vec::new();
+    if !campuses::all(db).await?.iter().any(|campus| campus.name == draft.campus) {
+        problems.push(Problem::new("no-such-campus", "/campus", format!("there is no campus {}", draft.campus)));
+    }
+    let known = subnets::networks(db).await?;
+    for (place, port) in draft.ports.iter().enumerate() {
+        let at = format!("/ports/{place}");
+        if port.name.is_empty() || port.name.len() > PORT_LIMIT_BYTES || port.name.contains(|c: char| c.is_control()) {
+            problems.push(Problem::new("bad-name", format!("{at}/name"), format!("a port is named in {PORT_LIMIT_BYTES} printable bytes at most")));
+        }
+        if draft.ports[..place].iter().any(|other| other.name == port.name) {
+            problems.push(Problem::new("duplicate-name", format!("{at}/name"), format!("the port {} is there twice", port.name)));
+        }
+        let unknown = port.subnets.iter().enumerate().filter(|(_, network)| !known.iter().any(|(_, known)| known == *network));
+        problems.extend(unknown.map(|(n, network)| Problem::new("no-such-subnet", format!("{at}/subnets/{n}"), format!("there is no subnet {network}"))));
+    }
+    Ok(problems)
+}
+
+/// What a department's server refers to that is not there. Whether it may stand there is asked when it does.
+async fn server_problems(db: &mut PgConnection, draft: &ServerDraft) -> Result<Vec<Problem>, Refusal> {
+    let mut problems = Vec::new();
+    if !departments::all(db).await?.iter().any(|known| known.draft.name == draft.department) {
+        problems.push(Problem::new("no-such-entry", "/department", format!("there is no department {}: add it first", draft.department)));
+    }
+    if !subnets::networks(db).await?.iter().any(|(_, network)| network.can_hold(draft.address)) {
+        let detail = format!("{} can be no server's address in a subnet of ours", draft.address);
+        problems.push(Problem::new("address-outside-subnets", "/address", detail));
+    }
+    if let Some(campus) = campuses::all(db).await?.into_iter().find(|campus| campus.service_address == Some(draft.address)) {
+        problems.push(Problem::new("duplicate-address", "/address", format!("{} is where campus {} answers itself", draft.address, campus.name)));
+    }
+    if let Some(key) = &draft.key
+        && transfers::known_keys(db, std::slice::from_ref(key)).await?.is_empty()
+    {
+        problems.push(Problem::new("no-such-entry", "/key", format!("there is no TSIG key {key}: `holdfast tsig-key add {key}`")));
+    }
+    Ok(problems)
 }
 
 /// What is wrong with an entry whatever else there is.
 fn plain_problems(entry: &Entry) -> Vec<Problem> {
     let mut problems = Vec::new();
-    if !is_short_word(entry.name(), matches!(entry, Entry::Contact(_))) {
+    if !is_short_word(entry.name(), matches!(entry, Entry::Contact(_) | Entry::Router(_) | Entry::Server(_))) {
         let detail = format!("\"{}\" is no short word of small letters, digits and hyphens, of {WORD_LIMIT_BYTES} at most", entry.name());
         problems.push(Problem::new("bad-name", pointer_of_name(entry), detail));
     }
@@ -43,6 +94,8 @@ fn plain_problems(entry: &Entry) -> Vec<Problem> {
         Entry::Contact(draft) => (&draft.name, draft.note.as_str()),
         Entry::External(draft) => (&draft.title, draft.note.as_str()),
         Entry::Class(draft) => (&draft.title, ""),
+        Entry::Router(draft) => (&draft.title, ""),
+        Entry::Server(draft) => (&draft.name, draft.note.as_str()),
     };
     let title_field = if matches!(entry, Entry::Contact(_)) { "/name" } else { "/title" };
     for (pointer, text, limit) in [(title_field, title.as_str(), TITLE_LIMIT_BYTES), ("/note", note, NOTE_LIMIT_BYTES)] {
@@ -109,7 +162,7 @@ pub(super) async fn drop_own(db: &mut PgConnection, kind: EntryKind, name: &str)
             defaults::delete(db, Level::Class, name).await?;
             return Ok(());
         }
-        EntryKind::Contact => return Ok(()),
+        EntryKind::Contact | EntryKind::Router | EntryKind::Server => return Ok(()),
     };
     if let Some(object) = responsibility::find(db, kind, name).await? {
         responsibility::delete_of(db, object).await?;

@@ -68,7 +68,7 @@ fn range(first: &str, last: &str) -> Area {
 #[test]
 fn what_each_role_may_do_everywhere_is_this_table() {
     // Host, name, address, subnet, placed subnet, zone, what belongs to all.
-    let table: [(Role, [bool; 7]); 8] = [
+    let table: [(Role, [bool; 7]); 9] = [
         (Role::Administrator, [true; 7]),
         (Role::Operator, [true; 7]),
         (Role::TableMaintainer, [true, true, true, true, false, false, false]),
@@ -77,6 +77,7 @@ fn what_each_role_may_do_everywhere_is_this_table() {
         (Role::HelpDesk, [false; 7]),
         (Role::Auditor, [false; 7]),
         (Role::Viewer, [false; 7]),
+        (Role::NetworkManagement, [false; 7]),
     ];
     let parts = [host(), its_name(), its_address(), subnet(What::Subnet), subnet(What::PlacedSubnet), zone(), institution()];
     for (role, expected) in table {
