@@ -187,8 +187,8 @@ pub async fn take(db: &mut PgConnection, place: &PlaceRow) -> Result<Option<Wait
     query!("select pg_advisory_xact_lock(hashtext('ipam.discovery'))").execute(&mut *db).await?;
     let row = query!(
         r#"select id, hardware::text as "mac!", host(ip) as ip, port, source from ipam.discovery where subnet_id = $1 and state = 'waiting'
-             and $2 > (select count(*) from ipam.discovery d where d.subnet_id = $1 and d.done_at > now() - interval '1 hour' and d.state in ('made', 'reported'))
-           order by id limit 1 for update skip locked"#,
+             and $2 > (select count(*) from ipam.discovery d where d.subnet_id = $1 and d.done_at > now() - interval '1 hour' and d.state in ('made', 'reported', 'refused'))
+           order by ip is null, id limit 1 for update skip locked"#,
         place.id,
         place.per_hour
     );
@@ -217,7 +217,7 @@ pub async fn count_over(db: &mut PgConnection, place: &PlaceRow) -> Result<i64, 
     let sql = query_scalar!(
         r#"with over as (
              delete from ipam.discovery where subnet_id = $1 and state = 'waiting'
-               and $2 <= (select count(*) from ipam.discovery d where d.subnet_id = $1 and d.done_at > now() - interval '1 hour' and d.state in ('made', 'reported'))
+               and $2 <= (select count(*) from ipam.discovery d where d.subnet_id = $1 and d.done_at > now() - interval '1 hour' and d.state in ('made', 'reported', 'refused'))
              returning 1),
            counted as (
              insert into ipam.discovery_flood as f (subnet_id, over, untold, last_at) select $1, count(*), count(*), now() from over having count(*) > 0

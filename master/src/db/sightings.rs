@@ -3,7 +3,7 @@
 use super::{DbError, word};
 use chrono::{DateTime, Utc};
 use holdfast_proto::words::HostName;
-use sqlx::{PgConnection, query};
+use sqlx::{PgConnection, query, query_scalar};
 use std::net::IpAddr;
 
 /// An address seen in use.
@@ -33,6 +33,13 @@ pub async fn put(db: &mut PgConnection, seen: &[Sighting]) -> Result<(), DbError
     .execute(db)
     .await?;
     Ok(())
+}
+
+/// By what an address was seen in use within these days; `None` where by nothing.
+pub async fn within(db: &mut PgConnection, ip: IpAddr, days: i32) -> Result<Option<String>, DbError> {
+    let sql =
+        query_scalar!("select source from ipam.sighting where ip = $1::text::inet and last_seen > now() - make_interval(days => $2)", ip.to_string(), days);
+    Ok(sql.fetch_optional(db).await?)
 }
 
 /// A host that was not seen for long.

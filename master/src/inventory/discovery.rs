@@ -12,7 +12,9 @@ use super::wanted::{NextFree, Wanted};
 use super::{Action, Actor, Edit, Equipment, Problem, Refusal, UnknownMachines, authorise, change, commit};
 use crate::db::discoveries::{self as db, NewDiscovery, NewsRow, PlaceRow, WaitingRow};
 pub use crate::db::discoveries::{DiscoveryRow, DiscoveryRule};
+use crate::db::sightings::{self, Sighting};
 use crate::db::{DbError, departments, faults, subnets, zones};
+use chrono::Utc;
 use holdfast_proto::words::{HostName, Mac, Subnet};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -25,6 +27,8 @@ use tokio::sync::Notify;
 
 /// How often is looked for what turned up.
 const TICK: Duration = Duration::from_millis(500);
+/// An address that was seen in use within so many days is given to no machine by itself.
+const IN_USE_DAYS: i32 = 1;
 /// Who made the hosts, as the history has it, and by which way.
 const DISCOVERY: &str = "discovery";
 /// What they are, until somebody says better.
@@ -105,6 +109,10 @@ pub async fn note(pool: &PgPool, actor: &Actor, draft: &DiscoveryDraft) -> Resul
     let state = if db::is_registered(&mut db, draft.mac, id).await? { "known" } else { "waiting" };
     if state == "waiting" {
         let source = if draft.source.is_empty() { &actor.name } else { &draft.source };
+        // Whatever becomes of the machine: its address is in use, and no other one is given it by itself.
+        if let Some(ip) = draft.ip {
+            sightings::put(&mut db, &[Sighting { ip, seen_at: Utc::now(), source: DISCOVERY.to_owned() }]).await?;
+        }
         db::note(&mut db, &NewDiscovery { mac: draft.mac, subnet: id, ip: draft.ip, port: &draft.port, source }).await?;
     }
     Ok(Noted { mac: draft.mac, subnet, policy, state })
@@ -252,6 +260,11 @@ async fn become_of(tx: &mut Transaction<'_, Postgres>, place: &PlaceRow, row: &W
     }
     let domain = place.domain.as_ref().map(|domain| domain.without_dot());
     let wrong = |why: String| Refusal::from(Problem::new("bad-name", "/name", why));
+    let is_gateway = |gateway: IpAddr| row.ip == Some(gateway);
+    if subnets::all(tx).await?.into_iter().any(|subnet| subnet.id == place.id && subnet.gateway.is_some_and(is_gateway)) {
+        let detail = format!("{} is the gateway of {}: its router is to be registered by hand", row.mac, place.network);
+        return Err(Problem::new("address-not-usable", "/ip", detail).into());
+    }
     let name = called(&place.pattern, domain.as_deref(), row.mac).map_err(wrong)?;
     check_zone(tx, place, &name).await?;
     let kept = match row.ip {
@@ -260,7 +273,23 @@ async fn become_of(tx: &mut Transaction<'_, Postgres>, place: &PlaceRow, row: &W
         None => Err(Refusal::Invalid(vec![])),
     };
     match kept {
-        Err(Refusal::Invalid(_)) => make(tx, place, row, &name, None).await?,
+        Err(Refusal::Invalid(_)) => {
+            let mut inner = tx.begin().await.map_err(DbError::from)?;
+            make(&mut inner, place, row, &name, None).await?;
+            let given = db::address_of(&mut inner, row.mac, place.id).await?;
+            // Somebody has it who is not registered: two machines would have one address.
+            if let Some(ip) = given
+                && let Some(source) = sightings::within(&mut inner, ip, IN_USE_DAYS).await?
+            {
+                inner.rollback().await.map_err(DbError::from)?;
+                let detail = format!(
+                    "{ip}, the next free address of {}, was seen in use lately ({source}): register what has it, or a host at another address",
+                    place.network
+                );
+                return Err(Problem::new("address-in-use", "/ip", detail).into());
+            }
+            inner.commit().await.map_err(DbError::from)?;
+        }
         done => done?,
     }
     let ip = db::address_of(tx, row.mac, place.id).await?;

@@ -198,6 +198,11 @@ pub async fn report(pool: &PgPool, actor: &Actor, draft: FaultDraft, mut campuse
     if concerns.is_empty() {
         concerns.extend(db::place(&mut tx, draft.ip, draft.mac).await?);
     }
+    // Who is on the network with it now is for who may look at that anyway, and is kept nowhere.
+    let mut users: Vec<Option<String>> = concerns.iter_mut().map(|one| one.user.take()).collect();
+    if !actor.authority.everywhere(Action::Read) {
+        users.clear();
+    }
     let Chain { items: escalation, .. } = chain_or_institution(&mut tx, concerns.first().and_then(object).as_deref()).await?;
     campuses.retain(|one| concerns.iter().any(|of| of.campus.as_ref() == Some(&one.campus)));
     let template = db::template(&mut tx, draft.kind.text()).await?;
@@ -219,12 +224,13 @@ pub async fn report(pool: &PgPool, actor: &Actor, draft: FaultDraft, mut campuse
     let message = filled(&template, &draft, &concerns, escalation.first(), &campuses);
     let (FaultDraft { kind, severity, text, ip, mac, port }, reported_by) = (draft, actor.name.clone());
     let person = escalation.first().cloned();
-    let fault =
+    let mut fault =
         Fault { number, kind, severity, text, message, ip, mac, port, reported_by, at, repeated: again.is_some(), concerns, person, escalation, campuses };
     if !fault.repeated {
         db::tell(&mut tx, kind.text(), &data(&fault)).await?;
     }
     tx.commit().await.map_err(DbError::from)?;
+    fault.concerns.iter_mut().zip(users).for_each(|(one, user)| one.user = user);
     tracing::info!(event = "fault_reported", kind = kind.text(), number, principal = actor.name, repeated = fault.repeated, "a fault was told");
     Ok(fault)
 }

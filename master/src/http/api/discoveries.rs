@@ -90,7 +90,7 @@ async fn list(State(app): State<App>, visitor: Visitor, uri: Uri) -> Result<Json
     responses((status = 200, body = Page<DiscoveryRule>)),
 )]
 async fn rules(State(app): State<App>, visitor: Visitor, uri: Uri) -> Result<Json<Page<DiscoveryRule>>, Problem> {
-    visitor.sight()?;
+    visitor.sees_all("all subnets")?;
     Parameters::of(&uri, &[])?;
     Ok(Json(Page { items: discovery::rules(&app.pool).await?, next: None }))
 }

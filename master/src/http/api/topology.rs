@@ -43,6 +43,9 @@ impl Named for Routers {
     const REQUIRED: &'static [&'static str] = &["name", "campus"];
     type Draft = RouterDraft;
 
+    fn check_sight(visitor: &Visitor) -> Result<(), Problem> {
+        visitor.sees_all("all routers")
+    }
     async fn all(pool: &PgPool) -> Result<Vec<Kept<RouterDraft>>, DbError> {
         organisation::all_routers(pool).await
     }
@@ -68,6 +71,9 @@ impl Named for Servers {
     const REQUIRED: &'static [&'static str] = &["name", "department", "kind", "address"];
     type Draft = ServerDraft;
 
+    fn check_sight(visitor: &Visitor) -> Result<(), Problem> {
+        visitor.sees_all("all departments' servers")
+    }
     async fn all(pool: &PgPool) -> Result<Vec<Kept<ServerDraft>>, DbError> {
         organisation::all_servers(pool).await
     }

@@ -40,6 +40,8 @@ struct OrganisationPage {
 
 pub(super) async fn list(State(app): State<App>, Person(visitor): Person, Query(changed): Query<Changed>) -> Result<Response, Refused> {
     visitor.sight()?;
+    // Who has what behind which port is for who may look at all of it, as by the API.
+    let sees_all = visitor.sees_all("all routers").is_ok();
     page(OrganisationPage {
         frame: Frame::of(&app, &visitor, "organisation").await?,
         departments: all_departments(&app.pool).await?,
@@ -47,8 +49,8 @@ pub(super) async fn list(State(app): State<App>, Person(visitor): Person, Query(
         externals: all_externals(&app.pool).await?,
         classes: all_classes(&app.pool).await?,
         may_change: may_change(&visitor).is_ok(),
-        servers: all_servers(&app.pool).await?,
-        routers: all_routers(&app.pool).await?,
+        servers: if sees_all { all_servers(&app.pool).await? } else { vec![] },
+        routers: if sees_all { all_routers(&app.pool).await? } else { vec![] },
         follow: follow(&app, changed.change).await?,
     })
 }

@@ -158,9 +158,12 @@ fn who_may_only_read_now_is_told_why() {
 }
 
 #[test]
-fn who_backs_up_sees_nothing() {
-    assert!(actor(Role::BackupOperator, Area::Global).sight().is_err());
-    for role in Role::ALL.into_iter().filter(|role| *role != Role::BackupOperator) {
+fn who_backs_up_or_watches_the_network_sees_nothing() {
+    let blind = [Role::BackupOperator, Role::NetworkManagement];
+    for role in blind {
+        assert!(actor(role, Area::Global).sight().is_err(), "{role}");
+    }
+    for role in Role::ALL.into_iter().filter(|role| !blind.contains(role)) {
         assert!(role.may(Action::Read), "{role}");
     }
 }
