@@ -46,7 +46,7 @@ pub fn target(bytes: &[u8]) {
             assert!(read.subnets.iter().all(|line| line.gateway.is_none_or(|gateway| line.network.can_hold(gateway))), "a gateway outside");
         }
         4 => check_rdata(rest),
-        6 => check_dhcp(isc::parse("dhcpd.conf", &text, &|_| None, &|name| (name == "x").then(|| text.to_string()))),
+        6 => check_dhcp(isc::parse("dhcpd.conf", &text, &|_| None, &|name| (name == "x").then(|| text.to_string()), &mut isc::Budget::default())),
         7 => check_dhcp(kea::parse("kea-dhcp4.conf", &text)),
         8 => {
             let read = hosts_table::parse("hosts.csv", &text, &[]);

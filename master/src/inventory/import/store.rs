@@ -17,6 +17,7 @@ use holdfast_proto::radius;
 use holdfast_proto::snapshot::DataKey;
 use sqlx::{PgPool, Postgres, Transaction};
 use std::collections::HashSet;
+use tokio::sync::Semaphore;
 use uuid::Uuid;
 
 /// How to import.
@@ -32,6 +33,9 @@ pub struct Options {
     pub mapping: Vec<(String, String)>,
 }
 
+/// So many imports are planned at a time: each holds its files and what the database has.
+const PLANNED_AT_A_TIME: usize = 2;
+static PLANNING: Semaphore = Semaphore::const_new(PLANNED_AT_A_TIME);
 /// Hosts are read and written so many at a time.
 const HOSTS_PER_PAGE: u32 = 1_000;
 /// Records are read so many at a time.
@@ -49,10 +53,7 @@ pub async fn import(
     access_key: Option<&DataKey>,
 ) -> Result<Report, Refusal> {
     authorise_edits(actor, "the hosts of the files")?;
-    let (files, errors) = parse_uploads(uploads, &options.mapping);
-    let known = read_known(pool).await?;
-    let mut plan = plan(&known, files, Hints { campus: options.campus.as_deref(), domain: options.domain.as_deref() });
-    plan.errors.splice(0..0, errors);
+    let mut plan = planned(pool, uploads, &options).await?;
     if access_key.is_none()
         && let Some(client) = plan.clients.first()
     {
@@ -78,19 +79,42 @@ pub async fn import(
     Ok(report)
 }
 
+/// Parses and plans on a thread of its own: large files take seconds, in which others are served.
+async fn planned(pool: &PgPool, uploads: Vec<Upload>, options: &Options) -> Result<Plan, Refusal> {
+    let one_of_few = PLANNING.acquire().await.expect("nobody closes it");
+    let known = read_known(pool).await?;
+    let Options { campus, domain, mapping, .. } = options.clone();
+    let planning = tokio::task::spawn_blocking(move || {
+        let (files, errors) = parse_uploads(uploads, &mapping);
+        let mut plan = plan(&known, files, Hints { campus: campus.as_deref(), domain: domain.as_deref() });
+        plan.errors.splice(0..0, errors);
+        // Held here, and not by the one who waits: that one may go away earlier.
+        drop(one_of_few);
+        plan
+    });
+    // A panic there is one here.
+    Ok(planning.await.unwrap_or_else(|failed| std::panic::resume_unwind(failed.into_panic())))
+}
+
 /// Parses each file by its format; a file without one is an error.
 pub fn parse_uploads(uploads: Vec<Upload>, mapping: &Mapping) -> (Files, Vec<ImportError>) {
     let mut files = Files::default();
     let mut errors = Vec::new();
     let included = included(&uploads, mapping);
     for upload in uploads {
-        if included.contains(base_name(&upload.name)) {
-            files.included.insert(base_name(&upload.name).to_owned(), upload.text);
-            continue;
-        }
         let whole = Place::new(&upload.name.as_str().into(), 0);
         if upload.text.len() > UPLOAD_LIMIT_BYTES {
             errors.push(ImportError::new(whole, format!("the file is larger than {} MiB: split it", UPLOAD_LIMIT_BYTES >> 20)));
+            continue;
+        }
+        let base = base_name(&upload.name);
+        if included.contains(base) {
+            if files.included.contains_key(base) {
+                let message = format!("two files are called {base}, which another file includes: nobody knows which of them is meant; give one another name");
+                errors.push(ImportError::new(whole, message));
+            } else {
+                files.included.insert(base.to_owned(), upload.text);
+            }
             continue;
         }
         match Format::detect(&upload, mapping) {
@@ -115,6 +139,10 @@ pub fn parse_uploads(uploads: Vec<Upload>, mapping: &Mapping) -> (Files, Vec<Imp
             }
             None => errors.push(ImportError::new(whole, format!("this is none of what can be imported: {FORMATS}"))),
         }
+    }
+    if let Some(name) = files.included.keys().min().filter(|_| files.dhcpd.is_empty()) {
+        let message = "files include one another, and none of them is the first: give the one that dhcpd begins with in the same call";
+        errors.push(ImportError::new(Place::new(&name.as_str().into(), 0), message));
     }
     (files, errors)
 }
@@ -269,5 +297,15 @@ mod tests {
     fn a_file_of_no_format_is_an_error() {
         let (_, errors) = parse_uploads(vec![Upload { name: "letter.txt".into(), text: "Dear all,\n".into() }], &[]);
         assert_eq!(errors[0].place.to_string(), "letter.txt:0");
+    }
+
+    #[test]
+    fn of_two_files_of_one_name_neither_is_included_in_silence() {
+        let upload = |name: &str, text: &str| Upload { name: name.into(), text: text.into() };
+        let main = upload("dhcpd.conf", "include \"/etc/hosts.conf\";\n");
+        let (files, errors) = parse_uploads(vec![main.clone(), upload("a/hosts.conf", "authoritative;\n"), upload("b/hosts.conf", "")], &[]);
+        assert_eq!((files.included.len(), errors.len(), errors[0].place.to_string().as_str()), (1, 1, "b/hosts.conf:0"));
+        let (_, errors) = parse_uploads(vec![main, upload("hosts.conf", "include \"dhcpd.conf\";\n")], &[]);
+        assert!(errors[0].message.contains("include one another"), "{errors:?}");
     }
 }

@@ -3,7 +3,6 @@
 use super::json::{self, Node, Value};
 use super::{DhcpConfig, DhcpSubnet, Told, check_texts, entry};
 use crate::inventory::dhcp_options::{self as options, Kind, Word};
-use crate::inventory::import::bootptab::Note;
 use crate::inventory::import::place::{Errors, Place};
 use holdfast_proto::words::{Mac, Subnet};
 use std::collections::{BTreeSet, HashMap};
@@ -244,7 +243,7 @@ impl Reader {
     }
 
     fn note(&mut self, line: u32, message: String) {
-        self.out.notes.push(Note { place: Place::new(&self.file, line), message });
+        self.out.note(Place::new(&self.file, line), message);
     }
 
     /// Notes a key that nothing here is like, once.

@@ -17,6 +17,9 @@ use std::net::Ipv4Addr;
 /// Blocks may lie within blocks so deep; a hostile file would fill the stack otherwise.
 pub const DEPTH_LIMIT: usize = 64;
 
+/// So many notes of one configuration are kept; the rest is counted.
+pub const NOTES_LIMIT: usize = 1_000;
+
 /// What a configuration says.
 #[derive(Debug, Default)]
 pub struct DhcpConfig {
@@ -26,8 +29,19 @@ pub struct DhcpConfig {
     pub entries: Vec<BootEntry>,
     /// What was left out, and why.
     pub notes: Vec<Note>,
+    /// How many notes more there were.
+    pub more_notes: usize,
     /// All that is wrong.
     pub errors: Vec<ImportError>,
+}
+
+impl DhcpConfig {
+    fn note(&mut self, place: Place, message: String) {
+        match self.notes.len() {
+            held if held < NOTES_LIMIT => self.notes.push(Note { place, message }),
+            _ => self.more_notes += 1,
+        }
+    }
 }
 
 /// A subnet.

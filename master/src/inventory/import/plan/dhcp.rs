@@ -58,10 +58,13 @@ impl Planner<'_> {
             let text = |text: &Option<String>| text.clone().unwrap_or_default();
             let (server_name, boot_file) = (text(&told.server_name), text(&told.boot_file));
             let parameters = BootDefaults { next_server: told.next_server, server_name, boot_file, ..BootDefaults::default() };
-            match self.out.defaults.iter().find(|(_, network, _)| *network == subnet.network) {
-                Some((_, _, other)) if *other == parameters => {}
+            match self.defaults_at.get(&subnet.network).map(|at| &self.out.defaults[*at].2) {
+                Some(other) if *other == parameters => {}
                 Some(_) => differing.push("its boot file and server".to_owned()),
-                None => self.out.defaults.push((subnet.place.clone(), subnet.network, parameters)),
+                None => {
+                    self.defaults_at.insert(subnet.network, self.out.defaults.len());
+                    self.out.defaults.push((subnet.place.clone(), subnet.network, parameters));
+                }
             }
         }
         if !differing.is_empty() {
@@ -75,6 +78,7 @@ impl Planner<'_> {
         for note in config.notes {
             self.findings.warn("left-out", note.message, [note.place]);
         }
+        self.findings.warn_more("left-out", config.more_notes);
         let addresses = zone_addresses(zones);
         let names: HashMap<IpAddr, &DomainName> = addresses.iter().flat_map(|(name, said)| said.iter().map(move |(address, _)| (*address, *name))).collect();
         for mut entry in config.entries {

@@ -5,12 +5,13 @@
 
 mod statements;
 
-use super::{DhcpConfig, DhcpSubnet, Told, check_texts, entry};
+use super::{DEPTH_LIMIT, DhcpConfig, DhcpSubnet, Told, check_texts, entry};
 use crate::inventory::dhcp_options::{self as options, Kind, Word};
-use crate::inventory::import::bootptab::{Lookup, Note};
-use crate::inventory::import::place::{Errors, Place};
+use crate::inventory::import::bootptab::Lookup;
+use crate::inventory::import::format::UPLOAD_LIMIT_BYTES;
+use crate::inventory::import::place::{ERRORS_LIMIT, Errors, ImportError, Place};
 use holdfast_proto::words::{Mac, Subnet};
-use statements::{Statement, Token, statements};
+use statements::{STATEMENTS_LIMIT, Statement, Token, statements};
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
@@ -52,9 +53,23 @@ const SILENT: [&str; 22] = [
     "update-optimization",
 ];
 
-/// Reads a dhcpd.conf. Names in the place of addresses are looked up, as dhcpd does.
-pub fn parse(file: &str, text: &str, lookup: Lookup<'_>, include: Include<'_>) -> DhcpConfig {
-    let mut reader = Reader { file: file.into(), lookup, include, included: 0, definitions: HashMap::new(), found: vec![], out: DhcpConfig::default() };
+/// What all files of one import may take together: a small file that includes a large one again and again is not small.
+#[derive(Debug)]
+pub struct Budget {
+    statements: usize,
+    included_bytes: usize,
+}
+
+impl Default for Budget {
+    fn default() -> Self {
+        Self { statements: STATEMENTS_LIMIT, included_bytes: UPLOAD_LIMIT_BYTES }
+    }
+}
+
+/// Reads a dhcpd.conf out of the import's budget. Names in the place of addresses are looked up, as dhcpd does.
+pub fn parse(file: &str, text: &str, lookup: Lookup<'_>, include: Include<'_>, budget: &mut Budget) -> DhcpConfig {
+    let (definitions, found, out) = (HashMap::new(), vec![], DhcpConfig::default());
+    let mut reader = Reader { file: file.into(), lookup, include, budget, included: 0, nesting: 0, definitions, found, out };
     reader.file_of(file, text, &Scope::default(), 0);
     DhcpConfig { errors: std::mem::take(&mut reader.found), ..reader.out }
 }
@@ -94,10 +109,13 @@ struct Reader<'r> {
     file: Arc<str>,
     lookup: Lookup<'r>,
     include: Include<'r>,
+    budget: &'r mut Budget,
     included: usize,
+    /// How many blocks lie around, across files that include files: each is a level of the stack.
+    nesting: usize,
     /// Options that the file makes itself: `option NAME code N = TYPE`.
     definitions: HashMap<String, (u8, Kind)>,
-    found: Vec<crate::inventory::import::ImportError>,
+    found: Vec<ImportError>,
     out: DhcpConfig,
 }
 
@@ -108,8 +126,8 @@ impl Reader<'_> {
     fn file_of(&mut self, file: &str, text: &str, scope: &Scope, depth: usize) {
         let outer = std::mem::replace(&mut self.file, file.into());
         let mut errors = Errors::new(&self.file);
-        let read = statements(text, &mut errors);
-        self.found.extend(errors.into_vec());
+        let read = statements(text, &mut self.budget.statements, &mut errors);
+        self.put_errors(errors);
         self.block(&read, scope.clone(), depth);
         self.file = outer;
     }
@@ -135,6 +153,16 @@ impl Reader<'_> {
     }
 
     fn open(&mut self, statement: &Statement, block: &[Statement], scope: &Scope, depth: usize) -> Result<(), Wrong> {
+        if self.nesting >= DEPTH_LIMIT {
+            return Err(format!("blocks lie deeper than {DEPTH_LIMIT} in one another, with the files that are included"));
+        }
+        self.nesting += 1;
+        let read = self.opened(statement, block, scope, depth);
+        self.nesting -= 1;
+        read
+    }
+
+    fn opened(&mut self, statement: &Statement, block: &[Statement], scope: &Scope, depth: usize) -> Result<(), Wrong> {
         match statement.word(0) {
             "subnet" => {
                 let network = subnet_of(statement)?;
@@ -269,10 +297,12 @@ impl Reader<'_> {
         }
         let base = path.rsplit('/').next().unwrap_or(path).to_owned();
         let text = (self.include)(&base).ok_or_else(|| format!("include \"{path}\": give {base} in the same call"))?;
+        let left = self.budget.included_bytes.checked_sub(text.len());
+        self.budget.included_bytes = left.ok_or_else(|| format!("include \"{path}\": over {} MiB are included by now", UPLOAD_LIMIT_BYTES >> 20))?;
         let outer = std::mem::replace(&mut self.file, base.as_str().into());
         let mut errors = Errors::new(&self.file);
-        let read = statements(&text, &mut errors);
-        self.found.extend(errors.into_vec());
+        let read = statements(&text, &mut self.budget.statements, &mut errors);
+        self.put_errors(errors);
         *scope = self.block(&read, scope.clone(), depth + 1);
         self.file = outer;
         Ok(())
@@ -351,12 +381,17 @@ impl Reader<'_> {
     }
 
     fn note(&mut self, line: u32, message: String) {
-        self.out.notes.push(Note { place: Place::new(&self.file, line), message });
+        self.out.note(Place::new(&self.file, line), message);
+    }
+
+    fn put_errors(&mut self, errors: Errors) {
+        let room = ERRORS_LIMIT.saturating_sub(self.found.len());
+        self.found.extend(errors.into_vec().into_iter().take(room));
     }
 
     fn error(&mut self, line: u32, message: String) {
-        if self.found.len() < crate::inventory::import::ERRORS_LIMIT {
-            self.found.push(crate::inventory::import::ImportError::new(Place::new(&self.file, line), message));
+        if self.found.len() < ERRORS_LIMIT {
+            self.found.push(ImportError::new(Place::new(&self.file, line), message));
         }
     }
 }

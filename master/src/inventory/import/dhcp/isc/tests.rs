@@ -1,9 +1,10 @@
 use super::*;
+use crate::inventory::import::dhcp::NOTES_LIMIT;
 
 fn read(text: &str) -> DhcpConfig {
     parse("dhcpd.conf", text, &|name| (name == "a.uni.example").then(|| Ipv4Addr::new(10, 1, 4, 10)), &|file| {
         (file == "hosts.conf").then(|| "host c { hardware ethernet 8:0:20:0:0:3; fixed-address 10.1.4.12; }\nrubbish;\n".to_owned())
-    })
+    }, &mut Budget::default())
 }
 
 #[test]
@@ -51,13 +52,31 @@ fn every_mistake_has_its_line() {
 
 #[test]
 fn a_file_that_includes_itself_ends() {
-    let read = parse("d", "include \"d\"; include \"d\";", &|_| None, &|_| Some("include \"d\"; include \"d\";".to_owned()));
+    let read = parse("d", "include \"d\"; include \"d\";", &|_| None, &|_| Some("include \"d\"; include \"d\";".to_owned()), &mut Budget::default());
     assert!(read.errors.iter().all(|error| error.message.contains("too deep")) && !read.errors.is_empty());
 }
 
 #[test]
 fn a_host_includes_nothing_however_deep_it_stands() {
     let nested = format!("host a {{ {} include \"x\"; {} }}", "group {".repeat(50), "}".repeat(50));
-    let read = parse("d", "include \"x\";", &|_| None, &|_| Some(nested.clone()));
+    let read = parse("d", "include \"x\";", &|_| None, &|_| Some(nested.clone()), &mut Budget::default());
     assert!(read.errors.iter().any(|error| error.message.contains("within a host")), "{:?}", read.errors);
+}
+
+#[test]
+fn what_is_included_again_and_again_has_an_end() {
+    let large = "x;".repeat(1_000);
+    let (mut budget, text) = (Budget { statements: 100_000, included_bytes: 5_000 }, "include \"x\";\n".repeat(5));
+    let read = parse("d", &text, &|_| None, &|_| Some(large.clone()), &mut budget);
+    assert_eq!(read.errors.iter().map(|error| error.place.line).collect::<Vec<_>>(), [3, 4, 5], "{:?}", read.errors);
+    assert_eq!((read.notes.len(), read.more_notes), (NOTES_LIMIT, 2_000 - NOTES_LIMIT));
+    let read = parse("d", &text, &|_| None, &|_| Some(large.clone()), &mut Budget { statements: 1_500, included_bytes: 50_000 });
+    assert_eq!(read.errors.len(), 1, "{:?}", read.errors);
+}
+
+#[test]
+fn blocks_of_files_within_files_lie_no_deeper_than_blocks_of_one() {
+    let nested = format!("{} include \"x\"; {}", "group {".repeat(40), "}".repeat(40));
+    let read = parse("d", "include \"x\";", &|_| None, &|_| Some(nested.clone()), &mut Budget::default());
+    assert!(read.errors.iter().any(|error| error.message.contains("deeper than")), "{:?}", read.errors);
 }
