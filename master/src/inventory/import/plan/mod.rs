@@ -261,6 +261,8 @@ struct Planner<'k> {
     by_first: BTreeMap<IpAddr, Subnet>,
     /// Where in the output the defaults of a new subnet stand.
     defaults_at: HashMap<Subnet, usize>,
+    /// What a subnet tells for its pools' sake, so that a machine of which the configuration does not say it is not to have it.
+    pooled: HashMap<Subnet, BTreeMap<u8, Vec<u8>>>,
     client_names: HashMap<String, usize>,
     client_prefixes: HashMap<Subnet, usize>,
     prefix_lengths: Vec<(bool, u8)>,
@@ -290,6 +292,7 @@ impl<'k> Planner<'k> {
             subnets: HashMap::new(),
             by_first: BTreeMap::new(),
             defaults_at: HashMap::new(),
+            pooled: HashMap::new(),
             client_names: HashMap::new(),
             client_prefixes: HashMap::new(),
             prefix_lengths: vec![],

@@ -12,7 +12,7 @@ use crate::inventory::import::format::UPLOAD_LIMIT_BYTES;
 use crate::inventory::import::place::{ERRORS_LIMIT, Errors, ImportError, Place};
 use holdfast_proto::words::{Mac, Subnet};
 use statements::{STATEMENTS_LIMIT, Statement, Token, statements};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
@@ -100,6 +100,12 @@ struct Scope {
 }
 
 impl Scope {
+    /// What holds for a network that stands here: what the groups around say is its as well.
+    fn around_networks(&self) -> Self {
+        let network = if self.in_group { self.network.with(&self.group) } else { self.network.clone() };
+        Self { network, in_group: false, ..self.clone() }
+    }
+
     fn told(&mut self) -> &mut Told {
         if self.in_group { &mut self.group } else { &mut self.network }
     }
@@ -128,7 +134,10 @@ impl Reader<'_> {
         let mut errors = Errors::new(&self.file);
         let read = statements(text, &mut self.budget.statements, &mut errors);
         self.put_errors(errors);
-        self.block(&read, scope.clone(), depth);
+        let said = self.block(&read, scope.clone(), depth);
+        if self.out.subnets.is_empty() && said.network.is_for_subnets() {
+            self.note(0, "what the file says for all its networks is left out: there is no subnet in it that would tell it".to_owned());
+        }
         self.file = outer;
     }
 
@@ -167,16 +176,23 @@ impl Reader<'_> {
             "subnet" => {
                 let network = subnet_of(statement)?;
                 let place = Place::new(&self.file, statement.line);
-                self.out.subnets.push(DhcpSubnet { place, network, told: scope.network.clone(), pools: vec![], pool_lease_secs: None, campus: None });
-                let inner = Scope { subnet: Some(self.out.subnets.len() - 1), in_group: false, ..scope.clone() };
+                let around = scope.around_networks();
+                let (told, pools, pool_options) = (around.network.clone(), vec![], vec![]);
+                self.out.subnets.push(DhcpSubnet { place, network, told, pools, pool_lease_secs: None, pool_options, campus: None });
+                let inner = Scope { subnet: Some(self.out.subnets.len() - 1), ..around };
                 self.block(block, inner, depth);
             }
             "shared-network" => {
                 self.note(statement.line, format!("the shared network {}: its subnets are kept, and not that they lie on one wire", statement.word(1)));
-                self.block(block, scope.clone(), depth);
+                let (around, before) = (scope.around_networks(), self.out.subnets.len());
+                let outer = around.network.clone();
+                let said = self.block(block, around, depth);
+                if self.out.subnets.len() == before && said.network != outer {
+                    self.note(statement.line, format!("what the shared network {} says is left out: there is no subnet in it", statement.word(1)));
+                }
             }
             "group" => drop(self.block(block, Scope { in_group: true, ..scope.clone() }, depth)),
-            "pool" => self.pool(block, scope, depth),
+            "pool" => self.pool(block, scope),
             "host" => self.host(statement, block, scope)?,
             "subnet6" => self.note(statement.line, format!("subnet6 {} is left out: DHCPv6 has no like here", statement.word(1))),
             "" => return Err("a block without a name".to_owned()),
@@ -187,12 +203,18 @@ impl Reader<'_> {
         Ok(())
     }
 
-    /// A pool within a subnet: its ranges are kept, and whom it lets in is not.
-    fn pool(&mut self, block: &[Statement], scope: &Scope, depth: usize) {
+    /// A pool within a subnet: its ranges and options are kept, and whom it lets in is not.
+    fn pool(&mut self, block: &[Statement], scope: &Scope) {
+        let mut told = Told::default();
         for statement in block {
             match statement.word(0) {
                 "range" => {
-                    if let Err(message) = self.parameter(statement, &mut scope.clone(), depth) {
+                    if let Err(message) = self.range(statement, scope) {
+                        self.error(statement.line, message);
+                    }
+                }
+                "option" => {
+                    if let Err(message) = self.option(statement, &mut told) {
                         self.error(statement.line, message);
                     }
                 }
@@ -203,6 +225,9 @@ impl Reader<'_> {
                 "max-lease-time" | "min-lease-time" => {}
                 other => self.note(statement.line, format!("{other} of a pool is left out: a pool here lends to everybody, and tells what its subnet does")),
             }
+        }
+        if let Some(at) = scope.subnet {
+            self.out.subnets[at].pool_options.push(told.options);
         }
     }
 
@@ -272,7 +297,13 @@ impl Reader<'_> {
         match statement.word(0) {
             "option" => return self.option(statement, scope.told()),
             "include" => return self.include(statement.word(1), scope, depth),
-            "range" => return self.range(statement, scope),
+            "range" => {
+                self.range(statement, scope)?;
+                // Who is lent one of these is told what the subnet says and no more.
+                if let Some(at) = scope.subnet {
+                    self.out.subnets[at].pool_options.push(BTreeMap::new());
+                }
+            }
             "filename" => scope.told().boot_file = Some(one()?).filter(|text| !text.is_empty()),
             "server-name" => scope.told().server_name = Some(one()?).filter(|text| !text.is_empty()),
             "next-server" => scope.told().next_server = self.addresses(statement)?.first().copied(),

@@ -80,3 +80,22 @@ fn blocks_of_files_within_files_lie_no_deeper_than_blocks_of_one() {
     let read = parse("d", "include \"x\";", &|_| None, &|_| Some(nested.clone()), &mut Budget::default());
     assert!(read.errors.iter().any(|error| error.message.contains("deeper than")), "{:?}", read.errors);
 }
+
+#[test]
+fn what_a_group_says_around_networks_is_theirs_and_what_reaches_none_is_told() {
+    let text = "group { option log-servers 10.1.4.3; filename \"g\";\n subnet 10.1.4.0 netmask 255.255.255.0 { option routers 10.1.4.1; }\n shared-network w { option ntp-servers 10.0.0.1; subnet 10.1.5.0 netmask 255.255.255.0 { } }\n}\n";
+    let read = read(text);
+    let told: Vec<Vec<u8>> = read.subnets.iter().map(|subnet| subnet.told.options.keys().copied().collect()).collect();
+    assert_eq!(told, [vec![3, 7], vec![7, 42]]);
+    assert!(read.subnets.iter().all(|subnet| subnet.told.boot_file.as_deref() == Some("g")));
+    let nowhere = parse("d", "option ntp-servers 10.0.0.1;\nshared-network w { filename \"x\"; }\n", &|_| None, &|_| None, &mut Budget::default());
+    let notes: Vec<String> = nowhere.notes.iter().map(|note| note.place.to_string()).collect();
+    assert_eq!(notes, ["d:2", "d:2", "d:0"], "{:?}", nowhere.notes);
+}
+
+#[test]
+fn pools_tell_options_of_their_own() {
+    let text = "subnet 10.1.4.0 netmask 255.255.255.0 { option log-servers 10.1.4.3;\n pool { option routers 10.1.4.1; option ntp-servers 10.0.0.1; range 10.1.4.100; }\n pool { option routers 10.1.4.1; range 10.1.4.110; } }\n";
+    let (all, some) = read(text).subnets[0].pooled();
+    assert_eq!((all.into_keys().collect::<Vec<_>>(), some.into_iter().collect::<Vec<_>>()), (vec![3], vec![42]));
+}
