@@ -127,7 +127,8 @@ fn who_may_not_read_a_thing_does_not_get_it() {
     let cathy = viewer("cathy", json!({ "kind": "department", "name": "cc" }));
     let vera = viewer("vera", json!({ "kind": "global" }));
     let get = |token: &str, path: &str| office.ask_with(token, "GET", path, None);
-    let listed = |token: &str| get(token, "/exports").expect(200).list("/items").iter().map(|item| item["name"].as_str().unwrap().to_owned()).collect::<Vec<_>>();
+    let listed =
+        |token: &str| get(token, "/exports").expect(200).list("/items").iter().map(|item| item["name"].as_str().unwrap().to_owned()).collect::<Vec<_>>();
 
     // Who sees one department has its hosts in every file, and no other's zone and no client.
     let names = listed(&cathy);

@@ -107,7 +107,8 @@ impl Told {
     fn is_for_subnets(&self) -> bool {
         const DOMAIN: u8 = 15;
         // Names are completed by the domain wherever it stands.
-        let said = Self { options: self.options.iter().filter(|(code, _)| **code != DOMAIN).map(|(code, value)| (*code, value.clone())).collect(), ..self.clone() };
+        let said =
+            Self { options: self.options.iter().filter(|(code, _)| **code != DOMAIN).map(|(code, value)| (*code, value.clone())).collect(), ..self.clone() };
         said != Self::default()
     }
 

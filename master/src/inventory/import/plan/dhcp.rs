@@ -157,8 +157,7 @@ fn says(draft: &SubnetDraft, code: u8, value: &[u8]) -> bool {
     };
     // Names are the same in any case, and addresses are not.
     let is_it = |kept: Vec<u8>| if code == DOMAIN { kept.eq_ignore_ascii_case(value) } else { kept == value };
-    kept_elsewhere.is_some_and(is_it)
-        || draft.options.iter().any(|option| option.code == code && option.value.as_deref() == Some(value))
+    kept_elsewhere.is_some_and(is_it) || draft.options.iter().any(|option| option.code == code && option.value.as_deref() == Some(value))
 }
 
 /// The subnet as the configuration alone would have it, with what its pools say.

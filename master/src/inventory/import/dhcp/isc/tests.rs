@@ -2,9 +2,13 @@ use super::*;
 use crate::inventory::import::dhcp::NOTES_LIMIT;
 
 fn read(text: &str) -> DhcpConfig {
-    parse("dhcpd.conf", text, &|name| (name == "a.uni.example").then(|| Ipv4Addr::new(10, 1, 4, 10)), &|file| {
-        (file == "hosts.conf").then(|| "host c { hardware ethernet 8:0:20:0:0:3; fixed-address 10.1.4.12; }\nrubbish;\n".to_owned())
-    }, &mut Budget::default())
+    parse(
+        "dhcpd.conf",
+        text,
+        &|name| (name == "a.uni.example").then(|| Ipv4Addr::new(10, 1, 4, 10)),
+        &|file| (file == "hosts.conf").then(|| "host c { hardware ethernet 8:0:20:0:0:3; fixed-address 10.1.4.12; }\nrubbish;\n".to_owned()),
+        &mut Budget::default(),
+    )
 }
 
 #[test]
