@@ -8,7 +8,7 @@ use holdfast_lab::clients::relay;
 use holdfast_lab::folder::Folder;
 use holdfast_lab::process::{Program, Recipe};
 use holdfast_lab::programs::house;
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddrV4};
@@ -117,6 +117,41 @@ fn what_is_edited_in_a_table_is_edited_in_the_database() {
 #[test]
 fn who_may_not_read_a_thing_does_not_get_it() {
     let office = university("formats-rights");
+    let law = json!({ "apex": "law.uni.example", "primary_ns": "ns.north.uni.example", "mailbox": "hostmaster.uni.example", "department": "law" });
+    office.post("/zones", law).expect(201);
+    let viewer = |name: &str, area: Value| {
+        office.post("/principals", json!({ "name": name })).expect(201);
+        office.post("/grants", json!({ "principal": name, "role": "viewer", "area": area })).expect(201);
+        office.token_of(name)
+    };
+    let cathy = viewer("cathy", json!({ "kind": "department", "name": "cc" }));
+    let vera = viewer("vera", json!({ "kind": "global" }));
+    let get = |token: &str, path: &str| office.ask_with(token, "GET", path, None);
+    let listed =
+        |token: &str| get(token, "/exports").expect(200).list("/items").iter().map(|item| item["name"].as_str().unwrap().to_owned()).collect::<Vec<_>>();
+
+    // Who sees one department has its hosts in every file, and no other's zone and no client.
+    let names = listed(&cathy);
+    assert!(names.contains(&"hosts.csv".to_owned()) && !names.iter().any(|name| name == "db.law.uni.example" || name == "clients.conf"), "{names:?}");
+    for file in ["hosts.csv", "hosts", "bootptab", "dhcpd.conf", "kea-dhcp4.conf"] {
+        let (hers, all) = (get(&cathy, &format!("/exports/{file}")).expect(200).raw, get(&vera, &format!("/exports/{file}")).expect(200).raw);
+        assert!(hers.contains("darwin826") && !hers.contains("sagan572"), "{file}: {hers}");
+        assert!(all.contains("darwin826") && all.contains("sagan572"), "{file}: {all}");
+    }
+    assert_eq!(get(&cathy, "/exports/db.law.uni.example").status, 404);
+    for path in ["/exports/clients.conf", "/exports/clients.conf?secrets=true"] {
+        assert_eq!(get(&cathy, path).status, 403, "{path}");
+    }
+    // Who sees everything sees the clients, and no secret for all that.
+    let names = listed(&vera);
+    assert!(names.contains(&"db.law.uni.example".to_owned()) && names.contains(&"clients.conf".to_owned()), "{names:?}");
+    get(&vera, "/exports/db.law.uni.example").expect(200);
+    let clients = get(&vera, "/exports/clients.conf").expect(200).raw;
+    assert!(clients.contains("annex-north") && !clients.contains("yupgpn753sb3uqwdp8tu"), "{clients}");
+    assert_eq!(get(&vera, "/exports/clients.conf?secrets=true").status, 403);
+    assert!(!office.holdfast(&["changes"]).1.contains("read the secrets of all NASs"), "who was refused has read nothing");
+
+    // An administrator, as the commands are run.
     let listed = office.get("/exports").expect(200);
     assert!(listed.list("/items").iter().any(|item| item["name"] == "db.uni.example"));
     let (code, printed, _) = office.holdfast(&["export", "clients"]);

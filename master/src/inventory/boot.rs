@@ -68,8 +68,8 @@ fn problems(parameters: &BootDefaults) -> Vec<Problem> {
     let mut add = |kind, pointer: String, detail: String| problems.push(Problem::new(kind, pointer, detail));
     let texts = [("server_name", &parameters.server_name, SERVER_NAME_LIMIT_BYTES), ("boot_file", &parameters.boot_file, BOOT_FILE_LIMIT_BYTES)];
     for (field, text, limit) in texts {
-        if text.len() > limit || text.contains('\0') {
-            add("text-too-long", format!("/{field}"), format!("{field} must fit into {limit} bytes, without a zero byte"));
+        if text.len() > limit || text.contains(char::is_control) {
+            add("text-too-long", format!("/{field}"), format!("{field} must fit into {limit} bytes, without control characters"));
         }
     }
     check_options(&parameters.options, "/options", &mut add);
@@ -184,6 +184,12 @@ mod tests {
 
     fn row(level: Level, object: &str, text: &str) -> DefaultsRow {
         DefaultsRow { level, object: object.to_owned(), parameters: serde_json::from_str(text).unwrap(), version: 1 }
+    }
+
+    #[test]
+    fn a_boot_file_is_one_line_of_text() {
+        let said = |text: &str| problems(&serde_json::from_value(serde_json::json!({ "boot_file": text })).unwrap()).len();
+        assert_eq!(["pxe/linux", "a\nb", "a\0", &"x".repeat(128)].map(said), [0, 1, 1, 1]);
     }
 
     #[test]

@@ -229,11 +229,11 @@ fn check_mac(
 
 fn check_boot(n: usize, boot: &BootParameters, add: &mut Add<'_>) {
     let at = |field: &str| format!("/interfaces/{n}/boot/{field}");
-    if boot.server_name.len() > SERVER_NAME_LIMIT_BYTES || boot.server_name.contains('\0') {
-        add("text-too-long", at("server_name"), format!("the boot server's name must fit into {SERVER_NAME_LIMIT_BYTES} bytes, without a zero byte"));
+    if boot.server_name.len() > SERVER_NAME_LIMIT_BYTES || boot.server_name.contains(char::is_control) {
+        add("text-too-long", at("server_name"), format!("the boot server's name must fit into {SERVER_NAME_LIMIT_BYTES} bytes, without control characters"));
     }
-    if boot.boot_file.len() > BOOT_FILE_LIMIT_BYTES || boot.boot_file.contains('\0') {
-        add("text-too-long", at("boot_file"), format!("the boot file's name must fit into {BOOT_FILE_LIMIT_BYTES} bytes, without a zero byte"));
+    if boot.boot_file.len() > BOOT_FILE_LIMIT_BYTES || boot.boot_file.contains(char::is_control) {
+        add("text-too-long", at("boot_file"), format!("the boot file's name must fit into {BOOT_FILE_LIMIT_BYTES} bytes, without control characters"));
     }
     check_options(&boot.options, &at("options"), add);
 }

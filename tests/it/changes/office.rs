@@ -33,6 +33,8 @@ pub enum Person {
 pub struct Answer {
     pub status: u16,
     pub body: Value,
+    /// The answer as it came, whatever it is.
+    pub raw: String,
     pub etag: String,
     pub is_replayed: bool,
 }
@@ -236,7 +238,7 @@ fn read(mut answered: Response<ureq::Body>) -> Answer {
     let header = |name: &str| answered.headers().get(name).map(|value| value.to_str().unwrap().to_owned());
     let (status, etag, is_replayed) = (answered.status().as_u16(), header("etag").unwrap_or_default(), header("idempotent-replayed").is_some());
     let text = answered.body_mut().read_to_string().unwrap();
-    Answer { status, body: serde_json::from_str(&text).unwrap_or(Value::Null), etag, is_replayed }
+    Answer { status, body: serde_json::from_str(&text).unwrap_or(Value::Null), raw: text, etag, is_replayed }
 }
 
 fn wait_for(agent: &Agent, web: SocketAddr) {

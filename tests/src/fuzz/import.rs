@@ -25,7 +25,8 @@ pub fn seeds() -> Vec<Vec<u8>> {
     let hosts = "name,mac,ip,room,options,pointers,contacts\n\"a.uni.example\",08:00:20:00:00:01,10.1.4.10 2001:db8::1,2/251,6=0a010402 7=-,10.1.4.10=a.uni.example|b.uni.example,abuse:ann\n";
     let lists = "10.1.4.10 a.uni.example a www\n::1 localhost\n8:0:20:0:0:1 a\n";
     let netbox = "prefix,status,site,vlan,dns_name,address,login\n10.1.4.0/22,container,north,Staff (104),a.uni.example,10.1.4.10/22,ann\n";
-    let more = [(6u8, conf), (7, kea), (8, hosts), (9, lists), (10, netbox)];
+    let nested = "include \"x\";\nhost a { group { group { include \"x\"; } } }\ngroup { group { include \"x\"; } }\n";
+    let more = [(6u8, conf), (6, nested), (7, kea), (8, hosts), (9, lists), (10, netbox)];
     let more = more.into_iter().flat_map(|(parser, text)| [[&[parser][..], text.as_bytes()].concat(), [&[5u8][..], text.as_bytes()].concat()]);
     parsed.chain(data).chain(planned).chain(more).collect()
 }
@@ -46,7 +47,7 @@ pub fn target(bytes: &[u8]) {
             assert!(read.subnets.iter().all(|line| line.gateway.is_none_or(|gateway| line.network.can_hold(gateway))), "a gateway outside");
         }
         4 => check_rdata(rest),
-        6 => check_dhcp(isc::parse("dhcpd.conf", &text, &|_| None, &|name| (name == "x").then(|| text.to_string()))),
+        6 => check_dhcp(isc::parse("dhcpd.conf", &text, &|_| None, &|name| (name == "x").then(|| text.to_string()), &mut isc::Budget::default())),
         7 => check_dhcp(kea::parse("kea-dhcp4.conf", &text)),
         8 => {
             let read = hosts_table::parse("hosts.csv", &text, &[]);

@@ -17,14 +17,29 @@ use bytes::Bytes;
 use futures_util::stream;
 use http::{Uri, header};
 use serde::Serialize;
-use std::{convert::Infallible, fmt};
-use tokio::sync::mpsc;
+use std::{
+    fmt, io,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+use tokio::{
+    runtime::Handle,
+    sync::{Semaphore, SemaphorePermit, mpsc},
+};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 /// A piece of an answer, in bytes.
 const PIECE_BYTES: usize = 64 * 1024;
 /// So many pieces are written ahead of a slow reader.
 const PIECES_AHEAD: usize = 4;
+/// So many files are written at a time: each holds all that it is made of.
+const WRITTEN_AT_A_TIME: usize = 4;
+static WRITING: Semaphore = Semaphore::const_new(WRITTEN_AT_A_TIME);
+/// A reader who takes no piece for so long is given up, seconds.
+const READER_LIMIT_SECS: u64 = 30;
 
 pub(super) fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(list))
@@ -68,32 +83,47 @@ async fn get_file(State(app): State<App>, visitor: Visitor, Path(file): Path<Str
     let keys = if parameters.flag("secrets")? { Some(app.data_keys()) } else { None };
     let unknown = || Problem::not_found(format!("there is no export {file}: GET /api/v1/exports lists them"));
     let wanted = File::named(&file).ok_or_else(unknown)?;
+    let one_of_few = WRITING.acquire().await.expect("nobody closes it");
     let estate = export(&app.pool, &visitor.actor("api"), &wanted, keys.as_deref()).await?;
     let kind = if file.ends_with(".csv") { "text/csv; charset=utf-8" } else { "text/plain; charset=utf-8" };
     let name = format!("attachment; filename=\"{}\"", wanted.name().replace(['"', '\\'], "_"));
-    Ok(([(header::CONTENT_TYPE, kind), (header::CONTENT_DISPOSITION, name.as_str())], written(estate, wanted)).into_response())
+    Ok(([(header::CONTENT_TYPE, kind), (header::CONTENT_DISPOSITION, name.as_str())], written(estate, wanted, one_of_few)).into_response())
 }
 
-/// The file as a stream: it is written on a thread of its own, no further ahead than a few pieces of who reads it.
-fn written(estate: Estate, file: File) -> Body {
+/// The file as a stream: it is written on a thread of its own, no further ahead than a few pieces of who reads it. A file that is not
+/// written to its end breaks the stream off, so that nobody takes a part for the whole.
+fn written(estate: Estate, file: File, one_of_few: SemaphorePermit<'static>) -> Body {
     let (pieces, taken) = mpsc::channel(PIECES_AHEAD);
+    let whole = Arc::new(AtomicBool::new(false));
+    let (at_its_end, runtime) = (whole.clone(), Handle::current());
     tokio::task::spawn_blocking(move || {
-        let mut writer = Pieces { pieces, piece: String::with_capacity(PIECE_BYTES) };
-        // A reader that went away is the only failure, and its own.
-        let _ = estate.write(&file, &mut writer).and_then(|()| writer.send());
+        let mut writer = Pieces { pieces, piece: String::with_capacity(PIECE_BYTES), runtime };
+        // A reader that went away or takes nothing is the only failure, and its own.
+        let is_whole = estate.write(&file, &mut writer).and_then(|()| writer.send()).is_ok();
+        at_its_end.store(is_whole, Ordering::Release);
+        drop((estate, one_of_few));
     });
-    Body::from_stream(stream::unfold(taken, async |mut taken| taken.recv().await.map(|piece| (Ok::<_, Infallible>(piece), taken))))
+    Body::from_stream(stream::unfold(Some((taken, whole)), async |reading| {
+        let (mut taken, whole) = reading?;
+        match taken.recv().await {
+            Some(piece) => Some((Ok(piece), Some((taken, whole)))),
+            None if whole.load(Ordering::Acquire) => None,
+            None => Some((Err(io::Error::other("the file was not written to its end")), None)),
+        }
+    }))
 }
 
 struct Pieces {
     pieces: mpsc::Sender<Bytes>,
     piece: String,
+    runtime: Handle,
 }
 
 impl Pieces {
     fn send(&mut self) -> fmt::Result {
         let piece = std::mem::replace(&mut self.piece, String::with_capacity(PIECE_BYTES));
-        self.pieces.blocking_send(piece.into()).map_err(|_| fmt::Error)
+        let sending = async { self.pieces.send_timeout(piece.into(), Duration::from_secs(READER_LIMIT_SECS)).await };
+        self.runtime.block_on(sending).map_err(|_| fmt::Error)
     }
 }
 

@@ -33,6 +33,9 @@ pub(super) fn write(estate: &Estate, out: &mut dyn Write) -> Result {
         for (first, last) in &scope.pools {
             writeln!(out, "  pool {{")?;
             lease(out, "    ", scope.subnet.pool_lease_secs)?;
+            for (code, value) in scope.pooled.iter().filter(|(code, _)| ![MASK, LEASE_SECS].contains(*code)) {
+                option(out, "    ", *code, value)?;
+            }
             writeln!(out, "    range {first} {last};\n  }}")?;
         }
         let mut building = "";

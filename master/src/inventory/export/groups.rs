@@ -153,6 +153,8 @@ pub(super) struct Scope<'e> {
     pub net: Ipv4Net,
     /// What all its machines are told.
     pub told: SubnetTold,
+    /// Options that are said to each machine in place of the subnet, and so to each pool: their clients have no exceptions.
+    pub pooled: BTreeMap<u8, Vec<u8>>,
     /// Its machines by building and address, with what each is told beyond that.
     pub machines: Vec<(Booting<'e>, BootParameters)>,
     /// Its dynamic pools.
@@ -162,7 +164,7 @@ pub(super) struct Scope<'e> {
 /// All IPv4 subnets by campus and network.
 ///
 /// Other servers have no way to take an inherited option away from one machine, so an option that any machine of a subnet is not to have is
-/// said to each of the others in place of the subnet.
+/// said to each of the others, and to the pools, in place of the subnet.
 pub(super) fn scopes(estate: &Estate) -> Vec<Scope<'_>> {
     let map = Map::of(estate);
     let levels = Levels::of(estate);
@@ -177,7 +179,7 @@ pub(super) fn scopes(estate: &Estate) -> Vec<Scope<'_>> {
         let mut told = levels.subnet(subnet, net);
         let of = machines.remove(&subnet.network).unwrap_or_default();
         let mut of: Vec<(Booting<'_>, BootParameters)> = of.into_iter().map(|booting| (booting, levels.machine(&booting))).collect();
-        spread_what_is_taken_away(&mut told, &mut of);
+        let pooled = spread_what_is_taken_away(&mut told, &mut of);
         let inside = estate.pools.iter().filter(|pool| pool.kind == crate::inventory::PoolKind::Dynamic);
         let v4 = inside.filter_map(|pool| match (pool.first, pool.last) {
             (IpAddr::V4(first), IpAddr::V4(last)) if net.contains(&first) => Some((first, last)),
@@ -185,12 +187,13 @@ pub(super) fn scopes(estate: &Estate) -> Vec<Scope<'_>> {
         });
         let mut pools: Vec<(Ipv4Addr, Ipv4Addr)> = v4.collect();
         pools.sort_unstable();
-        out.push(Scope { subnet, net, told, machines: of, pools });
+        out.push(Scope { subnet, net, told, pooled, machines: of, pools });
     }
     out
 }
 
-fn spread_what_is_taken_away(told: &mut SubnetTold, machines: &mut [(Booting<'_>, BootParameters)]) {
+fn spread_what_is_taken_away(told: &mut SubnetTold, machines: &mut [(Booting<'_>, BootParameters)]) -> BTreeMap<u8, Vec<u8>> {
+    let mut spread = BTreeMap::new();
     let gone: HashSet<u8> = machines.iter().flat_map(|(_, boot)| &boot.options).filter(|option| option.value.is_none()).map(|option| option.code).collect();
     for code in gone {
         let Some(value) = told.options.remove(&code) else { continue };
@@ -200,5 +203,7 @@ fn spread_what_is_taken_away(told: &mut SubnetTold, machines: &mut [(Booting<'_>
                 boot.options.sort_by_key(|option| option.code);
             }
         }
+        spread.insert(code, value);
     }
+    spread
 }

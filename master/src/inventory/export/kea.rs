@@ -34,7 +34,10 @@ pub(super) fn write(estate: &Estate, out: &mut dyn Write) -> Result {
         }
         list(out, "      ", "option-data", &said.iter().map(|(code, value)| option(*code, value)).collect::<Vec<_>>())?;
         writeln!(out, ",")?;
-        let pools: Vec<String> = scope.pools.iter().map(|(first, last)| format!("{{ \"pool\": \"{first} - {last}\" }}")).collect();
+        let pooled = scope.pooled.iter().filter(|(code, _)| ![MASK, LEASE_SECS].contains(*code));
+        let pooled: Vec<String> = pooled.map(|(code, value)| option(*code, value)).collect();
+        let pooled = if pooled.is_empty() { String::new() } else { format!(", \"option-data\": [ {} ]", pooled.join(", ")) };
+        let pools: Vec<String> = scope.pools.iter().map(|(first, last)| format!("{{ \"pool\": \"{first} - {last}\"{pooled} }}")).collect();
         list(out, "      ", "pools", &pools)?;
         writeln!(out, ",\n      \"reservations\": [")?;
         let (mut building, count) = ("", scope.machines.len());

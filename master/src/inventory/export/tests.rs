@@ -84,7 +84,12 @@ fn told(estate: &Estate) -> Told {
 type Net = (BTreeMap<u8, Vec<u8>>, Vec<(Ipv4Addr, Ipv4Addr)>, String);
 
 fn nets(estate: &Estate) -> BTreeMap<String, Net> {
-    let net = |scope: super::groups::Scope<'_>| (scope.net.to_string(), (scope.told.options, scope.pools, scope.told.boot.boot_file));
+    let net = |scope: super::groups::Scope<'_>| {
+        let mut options = scope.told.options;
+        // What the clients of pools are told beyond the subnet must come through, too.
+        options.extend(scope.pooled.into_iter().filter(|_| !scope.pools.is_empty()));
+        (scope.net.to_string(), (options, scope.pools, scope.told.boot.boot_file))
+    };
     scopes(estate).into_iter().map(net).collect()
 }
 

@@ -2,6 +2,8 @@
 
 use super::place::{ImportError, Place};
 use serde::{Deserialize, Serialize};
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
 use uuid::Uuid;
 
 /// So many findings of one kind are listed; the last says how many more there were.
@@ -114,8 +116,10 @@ pub struct Finding {
 }
 
 /// Findings as they are collected.
+///
+/// By severity, warnings first, and kind: those that are listed, and how many more there were.
 #[derive(Debug, Default)]
-pub(super) struct Findings(Vec<Finding>);
+pub(super) struct Findings(BTreeMap<(Reverse<Severity>, String), (Vec<Finding>, usize)>);
 
 impl Findings {
     pub(super) fn info(&mut self, code: &str, message: impl Into<String>, places: impl IntoIterator<Item = Place>) {
@@ -127,19 +131,48 @@ impl Findings {
     }
 
     fn push(&mut self, severity: Severity, code: &str, message: String, places: impl IntoIterator<Item = Place>) {
-        self.0.push(Finding { severity, code: code.to_owned(), message, places: places.into_iter().collect() });
+        let (listed, more) = self.0.entry((Reverse(severity), code.to_owned())).or_default();
+        if listed.len() < FINDINGS_LIMIT_PER_CODE {
+            listed.push(Finding { severity, code: code.to_owned(), message, places: places.into_iter().collect() });
+        } else {
+            *more += 1;
+        }
+    }
+
+    /// Counts warnings that nobody kept.
+    pub(super) fn warn_more(&mut self, code: &str, more: usize) {
+        if more > 0 {
+            self.0.entry((Reverse(Severity::Warning), code.to_owned())).or_default().1 += more;
+        }
     }
 
     /// Warnings first, then by kind; each kind up to its limit.
-    pub(super) fn into_vec(mut self) -> Vec<Finding> {
-        self.0.sort_by(|a, b| b.severity.cmp(&a.severity).then_with(|| a.code.cmp(&b.code)));
+    pub(super) fn into_vec(self) -> Vec<Finding> {
         let mut out: Vec<Finding> = Vec::new();
-        for same in self.0.chunk_by(|a, b| a.code == b.code && a.severity == b.severity) {
-            out.extend_from_slice(&same[..same.len().min(FINDINGS_LIMIT_PER_CODE)]);
-            if let Some(more) = same.len().checked_sub(FINDINGS_LIMIT_PER_CODE).filter(|more| *more > 0) {
-                out.push(Finding { message: format!("{more} more of this kind are not listed"), places: vec![], ..same[0].clone() });
+        for ((Reverse(severity), code), (listed, more)) in self.0 {
+            out.extend(listed);
+            if more > 0 {
+                out.push(Finding { severity, code, message: format!("{more} more of this kind are not listed"), places: vec![] });
             }
         }
         out
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn warnings_come_first_and_each_kind_has_its_limit() {
+        let mut findings = Findings::default();
+        findings.info("a", "said", []);
+        for number in 0..FINDINGS_LIMIT_PER_CODE + 3 {
+            findings.warn("b", number.to_string(), []);
+        }
+        findings.warn_more("b", 4);
+        let told: Vec<String> = findings.into_vec().into_iter().map(|finding| finding.message).collect();
+        assert_eq!((told.len(), told[0].as_str()), (FINDINGS_LIMIT_PER_CODE + 2, "0"));
+        assert_eq!(told[FINDINGS_LIMIT_PER_CODE..], ["7 more of this kind are not listed", "said"]);
     }
 }

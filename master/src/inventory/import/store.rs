@@ -12,11 +12,12 @@ use crate::inventory::authority::authorise_edits;
 use crate::inventory::boot::{BootEdit, Level};
 use crate::inventory::organisation::{Entry, OrganisationEdit};
 use crate::inventory::records::{RecordQuery, record_draft};
-use crate::inventory::{self, Actor, Changed, Edit, Host, HostQuery, NasDraft, RecordDraft, Refusal, Sight, SpaceEdit, change};
+use crate::inventory::{self, Actor, Changed, Edit, Host, HostQuery, NasDraft, RecordDraft, Refusal, Sight, SpaceEdit, Version, change};
 use holdfast_proto::radius;
 use holdfast_proto::snapshot::DataKey;
 use sqlx::{PgPool, Postgres, Transaction};
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
+use tokio::sync::Semaphore;
 use uuid::Uuid;
 
 /// How to import.
@@ -32,6 +33,9 @@ pub struct Options {
     pub mapping: Vec<(String, String)>,
 }
 
+/// So many imports are planned at a time: each holds its files and what the database has.
+const PLANNED_AT_A_TIME: usize = 2;
+static PLANNING: Semaphore = Semaphore::const_new(PLANNED_AT_A_TIME);
 /// Hosts are read and written so many at a time.
 const HOSTS_PER_PAGE: u32 = 1_000;
 /// Records are read so many at a time.
@@ -49,10 +53,7 @@ pub async fn import(
     access_key: Option<&DataKey>,
 ) -> Result<Report, Refusal> {
     authorise_edits(actor, "the hosts of the files")?;
-    let (files, errors) = parse_uploads(uploads, &options.mapping);
-    let known = read_known(pool).await?;
-    let mut plan = plan(&known, files, Hints { campus: options.campus.as_deref(), domain: options.domain.as_deref() });
-    plan.errors.splice(0..0, errors);
+    let (mut plan, versions) = planned(pool, uploads, &options).await?;
     if access_key.is_none()
         && let Some(client) = plan.clients.first()
     {
@@ -65,7 +66,7 @@ pub async fn import(
         return Ok(report);
     }
     let mut tx = pool.begin().await.map_err(DbError::from)?;
-    let mut storing = Storing { tx: &mut tx, actor, reason, change_set: None };
+    let mut storing = Storing { tx: &mut tx, actor, reason, versions, change_set: None };
     match storing.store(plan, access_key).await? {
         Err(errors) => report.errors = errors,
         Ok(()) if options.dry_run => {}
@@ -78,19 +79,43 @@ pub async fn import(
     Ok(report)
 }
 
+/// Parses and plans on a thread of its own: large files take seconds, in which others are served.
+async fn planned(pool: &PgPool, uploads: Vec<Upload>, options: &Options) -> Result<(Plan, Versions), Refusal> {
+    let one_of_few = PLANNING.acquire().await.expect("nobody closes it");
+    let (known, versions) = read_known(pool).await?;
+    let Options { campus, domain, mapping, .. } = options.clone();
+    let planning = tokio::task::spawn_blocking(move || {
+        let (files, errors) = parse_uploads(uploads, &mapping);
+        let mut plan = plan(&known, files, Hints { campus: campus.as_deref(), domain: domain.as_deref() });
+        plan.errors.splice(0..0, errors);
+        // Held here, and not by the one who waits: that one may go away earlier.
+        drop(one_of_few);
+        plan
+    });
+    // A panic there is one here.
+    let plan = planning.await.unwrap_or_else(|failed| std::panic::resume_unwind(failed.into_panic()));
+    Ok((plan, versions))
+}
+
 /// Parses each file by its format; a file without one is an error.
 pub fn parse_uploads(uploads: Vec<Upload>, mapping: &Mapping) -> (Files, Vec<ImportError>) {
     let mut files = Files::default();
     let mut errors = Vec::new();
     let included = included(&uploads, mapping);
     for upload in uploads {
-        if included.contains(base_name(&upload.name)) {
-            files.included.insert(base_name(&upload.name).to_owned(), upload.text);
-            continue;
-        }
         let whole = Place::new(&upload.name.as_str().into(), 0);
         if upload.text.len() > UPLOAD_LIMIT_BYTES {
             errors.push(ImportError::new(whole, format!("the file is larger than {} MiB: split it", UPLOAD_LIMIT_BYTES >> 20)));
+            continue;
+        }
+        let base = base_name(&upload.name);
+        if included.contains(base) {
+            if files.included.contains_key(base) {
+                let message = format!("two files are called {base}, which another file includes: nobody knows which of them is meant; give one another name");
+                errors.push(ImportError::new(whole, message));
+            } else {
+                files.included.insert(base.to_owned(), upload.text);
+            }
             continue;
         }
         match Format::detect(&upload, mapping) {
@@ -116,6 +141,10 @@ pub fn parse_uploads(uploads: Vec<Upload>, mapping: &Mapping) -> (Files, Vec<Imp
             None => errors.push(ImportError::new(whole, format!("this is none of what can be imported: {FORMATS}"))),
         }
     }
+    if let Some(name) = files.included.keys().min().filter(|_| files.dhcpd.is_empty()) {
+        let message = "files include one another, and none of them is the first: give the one that dhcpd begins with in the same call";
+        errors.push(ImportError::new(Place::new(&name.as_str().into(), 0), message));
+    }
     (files, errors)
 }
 
@@ -129,12 +158,48 @@ fn included(uploads: &[Upload], mapping: &Mapping) -> HashSet<String> {
     others.collect()
 }
 
-async fn read_known(pool: &PgPool) -> Result<Known, Refusal> {
+/// The versions of what an import may change, by what people call it. Whole objects are written, so that one that somebody else has changed since
+/// must not be.
+#[derive(Debug, Default)]
+struct Versions(HashMap<String, Version>);
+
+impl Versions {
+    fn keep(&mut self, object: String, version: Version) {
+        self.0.insert(object, version);
+    }
+
+    /// Whether the object that an edit left at this version was another before the edit than the one that was read. Every change adds one, and an
+    /// object that the import itself has changed is not asked for again.
+    fn moved_on(&mut self, object: &str, now: Option<Version>) -> bool {
+        self.0.remove(object).is_some_and(|read| now != Some(Version(read.0 + 1)))
+    }
+}
+
+/// What the edit changes, as [`Versions`] knows it; `None` for what it makes.
+fn changed_object(edit: &Edit) -> Option<String> {
+    match edit {
+        Edit::HostSet { name, .. } => Some(format!("host {name}")),
+        Edit::SubnetSet { network, .. } => Some(format!("subnet {network}")),
+        Edit::Organisation(OrganisationEdit::Set { name, entry: Entry::Contact(_) }) => Some(format!("contact {name}")),
+        _ => None,
+    }
+}
+
+async fn read_known(pool: &PgPool) -> Result<(Known, Versions), Refusal> {
+    let mut versions = Versions::default();
     let campuses = inventory::campuses(pool).await?.into_iter().map(|campus| campus.name).collect();
-    let subnets = inventory::subnets(pool, &Sight::All).await?.into_iter().map(|subnet| subnet.draft).collect();
+    let mut subnets = Vec::new();
+    for subnet in inventory::subnets(pool, &Sight::All).await? {
+        versions.keep(format!("subnet {}", subnet.draft.network), subnet.version);
+        subnets.push(subnet.draft);
+    }
     let zones = inventory::zones(pool, &Sight::All).await?.into_iter().map(|zone| zone.draft).collect();
     let departments = inventory::organisation::all_departments(pool).await?.into_iter().map(|kept| kept.draft.name).collect();
-    let contacts = inventory::organisation::all_contacts(pool).await?.into_iter().map(|kept| kept.draft).collect();
+    let mut contacts = Vec::new();
+    for contact in inventory::organisation::all_contacts(pool).await? {
+        versions.keep(format!("contact {}", contact.draft.handle), Version(contact.version));
+        contacts.push(contact.draft);
+    }
     let containers = inventory::containers(pool).await?.into_iter().map(|container| container.network).collect();
     let pools = inventory::pools(pool, None).await?.into_iter().map(|pool| (pool.first, pool.last)).collect();
     let records = read_records(pool).await?;
@@ -142,10 +207,13 @@ async fn read_known(pool: &PgPool) -> Result<Known, Refusal> {
     let mut query = HostQuery { limit: HOSTS_PER_PAGE, ..HostQuery::default() };
     loop {
         let page = inventory::host_list(pool, &Sight::All, &query).await?;
-        known.hosts.extend(page.hosts.into_iter().map(|Host { draft, .. }| draft));
+        for Host { draft, version, .. } in page.hosts {
+            versions.keep(format!("host {}", draft.name), version);
+            known.hosts.push(draft);
+        }
         match page.next {
             Some(next) => query.cursor = Some(next),
-            None => return Ok(known),
+            None => return Ok((known, versions)),
         }
     }
 }
@@ -169,6 +237,7 @@ struct Storing<'t, 'p> {
     tx: &'t mut Transaction<'p, Postgres>,
     actor: &'t Actor,
     reason: &'t str,
+    versions: Versions,
     change_set: Option<Uuid>,
 }
 
@@ -226,10 +295,15 @@ impl Storing<'_, '_> {
     }
 
     async fn make(&mut self, places: &[Place], edit: Edit) -> Stored {
+        let object = changed_object(&edit);
         match change(self.tx, self.actor, self.reason, edit).await {
-            Ok(Changed { change_set, .. }) => {
+            Ok(Changed { change_set, version }) => {
                 self.change_set = Some(change_set);
-                Ok(Ok(()))
+                // Its row is ours until the transaction ends, so that nobody comes between the comparison and the commit.
+                match object.filter(|object| self.versions.moved_on(object, version)) {
+                    None => Ok(Ok(())),
+                    Some(object) => Ok(Err(vec![ImportError::new(place_of(places, ""), format!("{object} was changed meanwhile: import again"))])),
+                }
             }
             Err(Refusal::Invalid(problems)) => {
                 Ok(Err(problems.into_iter().map(|problem| ImportError::new(place_of(places, &problem.pointer), problem.detail)).collect()))
@@ -269,5 +343,26 @@ mod tests {
     fn a_file_of_no_format_is_an_error() {
         let (_, errors) = parse_uploads(vec![Upload { name: "letter.txt".into(), text: "Dear all,\n".into() }], &[]);
         assert_eq!(errors[0].place.to_string(), "letter.txt:0");
+    }
+
+    #[test]
+    fn what_somebody_else_changed_meanwhile_is_known_by_its_version() {
+        let mut versions = Versions::default();
+        versions.keep("host a".into(), Version(4));
+        versions.keep("host b".into(), Version(4));
+        assert!(!versions.moved_on("host a", Some(Version(5))), "that was this import");
+        assert!(!versions.moved_on("host a", Some(Version(6))), "and so was that");
+        assert!(versions.moved_on("host b", Some(Version(6))));
+        assert!(!versions.moved_on("host new", Some(Version(1))));
+    }
+
+    #[test]
+    fn of_two_files_of_one_name_neither_is_included_in_silence() {
+        let upload = |name: &str, text: &str| Upload { name: name.into(), text: text.into() };
+        let main = upload("dhcpd.conf", "include \"/etc/hosts.conf\";\n");
+        let (files, errors) = parse_uploads(vec![main.clone(), upload("a/hosts.conf", "authoritative;\n"), upload("b/hosts.conf", "")], &[]);
+        assert_eq!((files.included.len(), errors.len(), errors[0].place.to_string().as_str()), (1, 1, "b/hosts.conf:0"));
+        let (_, errors) = parse_uploads(vec![main, upload("hosts.conf", "include \"dhcpd.conf\";\n")], &[]);
+        assert!(errors[0].message.contains("include one another"), "{errors:?}");
     }
 }

@@ -3,7 +3,6 @@
 use super::json::{self, Node, Value};
 use super::{DhcpConfig, DhcpSubnet, Told, check_texts, entry};
 use crate::inventory::dhcp_options::{self as options, Kind, Word};
-use crate::inventory::import::bootptab::Note;
 use crate::inventory::import::place::{Errors, Place};
 use holdfast_proto::words::{Mac, Subnet};
 use std::collections::{BTreeSet, HashMap};
@@ -94,7 +93,7 @@ impl Reader {
             let ours = subnet.get(OURS);
             let campus = ours.and_then(|ours| ours.get("campus")?.text()).map(str::to_owned);
             let pool_lease_secs = ours.and_then(|ours| ours.get("pool-lease-secs")?.number()?.try_into().ok());
-            self.out.subnets.push(DhcpSubnet { place, network, told, pools: vec![], pool_lease_secs, campus });
+            self.out.subnets.push(DhcpSubnet { place, network, told, pools: vec![], pool_lease_secs, pool_options: vec![], campus });
             for (key, node) in subnet.members() {
                 match key.as_str() {
                     "pools" => node.items().iter().for_each(|pool| self.pool(pool, network, at)),
@@ -118,9 +117,16 @@ impl Reader {
             Some((first, last)) => self.out.subnets[at].pools.push((Place::new(&self.file, pool.line), first, last)),
             None => self.errors.at(pool.line, format!("the pool \"{text}\" is not a range within {network} such as 10.1.4.100 - 10.1.4.199")),
         }
-        for (key, node) in pool.members().iter().filter(|(key, _)| key != "pool" && !SILENT.contains(&key.as_str())) {
-            self.left_out(node.line, key);
+        let mut told = Told::default();
+        for (key, node) in pool.members() {
+            match key.as_str() {
+                "option-data" => node.items().iter().for_each(|option| self.option(option, &mut told)),
+                "pool" => {}
+                key if SILENT.contains(&key) => {}
+                key => self.left_out(node.line, key),
+            }
         }
+        self.out.subnets[at].pool_options.push(told.options);
     }
 
     fn reservations(&mut self, reservations: &Node) {
@@ -244,7 +250,7 @@ impl Reader {
     }
 
     fn note(&mut self, line: u32, message: String) {
-        self.out.notes.push(Note { place: Place::new(&self.file, line), message });
+        self.out.note(Place::new(&self.file, line), message);
     }
 
     /// Notes a key that nothing here is like, once.

@@ -2,16 +2,18 @@
 
 use super::hosts::zone_addresses;
 use super::records::ScannedZone;
-use super::{Planner, ROUTERS, give_to_subnet, new_subnet};
+use super::{DNS_SERVERS, DOMAIN, Planner, ROUTERS, give_to_subnet, new_subnet};
 use crate::inventory::boot::BootDefaults;
+use crate::inventory::import::bootptab::Effective;
 use crate::inventory::import::dhcp::{DhcpConfig, DhcpSubnet};
 use crate::inventory::{OptionDraft, SubnetDraft};
 use holdfast_proto::words::{DomainName, Subnet};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::net::{IpAddr, Ipv4Addr};
 
 /// DHCP option codes, RFC 2132.
 const MASK: u8 = 1;
+const HOST_NAME: u8 = 12;
 const LEASE_SECS: u8 = 51;
 
 impl Planner<'_> {
@@ -42,13 +44,21 @@ impl Planner<'_> {
 
     /// A new subnet learns what nothing else said of it; one that is known stays as it is.
     fn tell_subnet(&mut self, subnet: DhcpSubnet) {
-        let said = draft_of(&subnet);
+        let (pooled, only_some) = subnet.pooled();
+        if !only_some.is_empty() {
+            let codes: Vec<String> = only_some.iter().map(u8::to_string).collect();
+            let message = format!("{}: options {} of a pool are left out: pools here tell what their subnet does", subnet.network, codes.join(", "));
+            self.findings.warn("left-out", message, [subnet.place.clone()]);
+        }
+        let said = draft_of(&subnet, &pooled);
         let told = &subnet.told;
         let planned = self.subnets.get_mut(&subnet.network).expect("it was just put there");
         let (mut differing, new) = (Vec::new(), planned.new);
         merge(&mut planned.draft, said, new, &mut differing);
         planned.is_told |= new;
+        let pooled: BTreeMap<u8, Vec<u8>> = pooled.into_iter().filter(|(code, value)| says(&planned.draft, *code, value)).collect();
         let place = planned.place.clone();
+        self.pooled.insert(subnet.network, pooled);
         if !new {
             if told.boot_file.is_some() || told.next_server.is_some() || told.server_name.is_some() {
                 differing.push("its boot file and server".to_owned());
@@ -58,10 +68,13 @@ impl Planner<'_> {
             let text = |text: &Option<String>| text.clone().unwrap_or_default();
             let (server_name, boot_file) = (text(&told.server_name), text(&told.boot_file));
             let parameters = BootDefaults { next_server: told.next_server, server_name, boot_file, ..BootDefaults::default() };
-            match self.out.defaults.iter().find(|(_, network, _)| *network == subnet.network) {
-                Some((_, _, other)) if *other == parameters => {}
+            match self.defaults_at.get(&subnet.network).map(|at| &self.out.defaults[*at].2) {
+                Some(other) if *other == parameters => {}
                 Some(_) => differing.push("its boot file and server".to_owned()),
-                None => self.out.defaults.push((subnet.place.clone(), subnet.network, parameters)),
+                None => {
+                    self.defaults_at.insert(subnet.network, self.out.defaults.len());
+                    self.out.defaults.push((subnet.place.clone(), subnet.network, parameters));
+                }
             }
         }
         if !differing.is_empty() {
@@ -75,6 +88,7 @@ impl Planner<'_> {
         for note in config.notes {
             self.findings.warn("left-out", note.message, [note.place]);
         }
+        self.findings.warn_more("left-out", config.more_notes);
         let addresses = zone_addresses(zones);
         let names: HashMap<IpAddr, &DomainName> = addresses.iter().flat_map(|(name, said)| said.iter().map(move |(address, _)| (*address, *name))).collect();
         for mut entry in config.entries {
@@ -101,6 +115,9 @@ impl Planner<'_> {
                 let routers = options.remove(at).value.unwrap_or_default();
                 entry.effective.gateways = routers.chunks_exact(4).map(|four| Ipv4Addr::new(four[0], four[1], four[2], four[3])).collect();
             }
+            if let Some(pooled) = self.pooled.get(&subnet) {
+                except(&mut entry.effective, pooled);
+            }
             if let Some((name, address)) = self.identify(&entry, &addresses) {
                 self.add_entry(entry, name, address, &addresses);
             }
@@ -108,10 +125,46 @@ impl Planner<'_> {
     }
 }
 
-/// The subnet as the configuration alone would have it.
-fn draft_of(subnet: &DhcpSubnet) -> SubnetDraft {
+/// Takes away from a machine what the subnet tells for its pools' sake alone, and says nothing where the machine is told the same.
+fn except(effective: &mut Effective, pooled: &BTreeMap<u8, Vec<u8>>) {
+    let options = &mut effective.boot.options;
+    for (code, value) in pooled {
+        let is_told_otherwise = match *code {
+            ROUTERS => !effective.gateways.is_empty(),
+            HOST_NAME => effective.boot.send_host_name,
+            _ => false,
+        };
+        match options.iter().position(|option| option.code == *code) {
+            Some(at) if options[at].value.as_ref() == Some(value) => drop(options.remove(at)),
+            None if !is_told_otherwise => options.push(OptionDraft { code: *code, value: None }),
+            _ => {}
+        }
+    }
+    options.sort_by_key(|option| option.code);
+}
+
+/// Whether a subnet tells this option so.
+fn says(draft: &SubnetDraft, code: u8, value: &[u8]) -> bool {
+    let octets = |address: &IpAddr| match address {
+        IpAddr::V4(v4) => v4.octets().to_vec(),
+        IpAddr::V6(_) => vec![],
+    };
+    let kept_elsewhere = match code {
+        ROUTERS => draft.gateway.as_ref().map(octets),
+        DNS_SERVERS => Some(draft.dns_servers.iter().flat_map(octets).collect()),
+        DOMAIN => draft.domain.as_ref().map(|domain| domain.without_dot().into_bytes()),
+        _ => None,
+    };
+    // Names are the same in any case, and addresses are not.
+    let is_it = |kept: Vec<u8>| if code == DOMAIN { kept.eq_ignore_ascii_case(value) } else { kept == value };
+    kept_elsewhere.is_some_and(is_it) || draft.options.iter().any(|option| option.code == code && option.value.as_deref() == Some(value))
+}
+
+/// The subnet as the configuration alone would have it, with what its pools say.
+fn draft_of(subnet: &DhcpSubnet, pooled: &BTreeMap<u8, Vec<u8>>) -> SubnetDraft {
     let mut draft = new_subnet(subnet.network, String::new(), None);
     let mut options = subnet.told.options.clone();
+    options.extend(pooled.clone());
     if let Some(router) = options.get(&ROUTERS).and_then(|bytes| <[u8; 4]>::try_from(bytes.as_slice()).ok()).map(IpAddr::from)
         && subnet.network.can_hold(router)
     {

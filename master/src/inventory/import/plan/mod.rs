@@ -201,7 +201,8 @@ pub fn plan(known: &Known, files: Files, hints: Hints<'_>) -> Plan {
         let lookup = |name: &str| look_up(&addresses, &apexes, name);
         let include = |name: &str| files.included.get(name).cloned();
         let tabs = files.bootptabs.iter().map(|(name, text)| bootptab::parse(name, text, &lookup)).collect();
-        (tabs, files.dhcpd.iter().map(|(name, text)| isc::parse(name, text, &lookup, &include)).collect())
+        let mut budget = isc::Budget::default();
+        (tabs, files.dhcpd.iter().map(|(name, text)| isc::parse(name, text, &lookup, &include, &mut budget)).collect())
     };
     configs.extend(files.kea);
     // Subnets of all files first: a boot entry must not make one up that another file knows better.
@@ -251,10 +252,19 @@ struct Planner<'k> {
     departments: HashSet<String>,
     contacts: HashMap<String, ContactDraft>,
     containers: HashSet<Subnet>,
-    pools: Vec<(IpAddr, IpAddr)>,
+    /// Last addresses by first ones; pools do not overlap.
+    pools: BTreeMap<IpAddr, IpAddr>,
     /// Records that are there, in the database or by this import.
     records: HashSet<(DomainName, u16, Vec<u8>)>,
     subnets: HashMap<Subnet, PlannedSubnet>,
+    /// The same by their first addresses; subnets do not overlap.
+    by_first: BTreeMap<IpAddr, Subnet>,
+    /// Where in the output the defaults of a new subnet stand.
+    defaults_at: HashMap<Subnet, usize>,
+    /// What a subnet tells for its pools' sake, so that a machine of which the configuration does not say it is not to have it.
+    pooled: HashMap<Subnet, BTreeMap<u8, Vec<u8>>>,
+    client_names: HashMap<String, usize>,
+    client_prefixes: HashMap<Subnet, usize>,
     prefix_lengths: Vec<(bool, u8)>,
     zones: HashMap<DomainName, ZoneDraft>,
     hosts: Vec<PlannedHost>,
@@ -277,9 +287,14 @@ impl<'k> Planner<'k> {
             departments: known.departments.iter().cloned().collect(),
             contacts: known.contacts.iter().map(|contact| (contact.handle.clone(), contact.clone())).collect(),
             containers: known.containers.iter().copied().collect(),
-            pools: known.pools.clone(),
+            pools: known.pools.iter().copied().collect(),
             records: known.records.iter().map(|record| (record.name.clone(), record.rtype, record.rdata.clone())).collect(),
             subnets: HashMap::new(),
+            by_first: BTreeMap::new(),
+            defaults_at: HashMap::new(),
+            pooled: HashMap::new(),
+            client_names: HashMap::new(),
+            client_prefixes: HashMap::new(),
             prefix_lengths: vec![],
             zones: known.zones.iter().map(|zone| (zone.apex.clone(), zone.clone())).collect(),
             hosts: Vec::with_capacity(known.hosts.len()),
@@ -315,6 +330,7 @@ impl<'k> Planner<'k> {
         if !self.prefix_lengths.contains(&kind) {
             self.prefix_lengths.push(kind);
         }
+        self.by_first.insert(draft.network.net().network(), draft.network);
         self.subnets.insert(draft.network, PlannedSubnet { place, draft, new, changed: false, is_told: false, booted: vec![] });
     }
 
@@ -349,7 +365,9 @@ impl<'k> Planner<'k> {
 
     fn overlapping(&self, network: Subnet) -> Option<Subnet> {
         let net = network.net();
-        self.subnets.keys().find(|other| other.net().contains(&net) || net.contains(&other.net())).copied()
+        let around = self.by_first.range(..=net.network()).next_back().filter(|(_, other)| other.net().contains(&net));
+        let inside = || self.by_first.range(net.network()..=net.broadcast()).next();
+        around.or_else(inside).map(|(_, other)| *other)
     }
 
     /// The subnet of a boot entry, made from its mask and gateway where it is not known.
@@ -397,13 +415,17 @@ impl<'k> Planner<'k> {
     fn add_clients(&mut self, clients: Clients) {
         self.out.errors.extend(clients.errors);
         for client in clients.clients {
-            let clash = self.out.clients.iter().find(|other| other.name == client.name || other.prefix == client.prefix);
-            match clash.map(|other| other.place.clone()) {
+            let clash = self.client_names.get(&client.name).or_else(|| self.client_prefixes.get(&client.prefix));
+            match clash.map(|at| self.out.clients[*at].place.clone()) {
                 Some(other) => self.error(
                     client.place,
                     format!("the RADIUS client {} ({}) stands at {other} already: names and addresses are unique", client.name, client.prefix),
                 ),
-                None => self.out.clients.push(client),
+                None => {
+                    self.client_names.insert(client.name.clone(), self.out.clients.len());
+                    self.client_prefixes.insert(client.prefix, self.out.clients.len());
+                    self.out.clients.push(client);
+                }
             }
         }
     }

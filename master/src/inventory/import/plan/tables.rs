@@ -85,13 +85,14 @@ impl Planner<'_> {
 
     /// A pool of addresses to lend, unless it is there.
     pub(super) fn add_pool(&mut self, place: &Place, first: IpAddr, last: IpAddr) {
-        if self.pools.contains(&(first, last)) {
+        if self.pools.get(&first) == Some(&last) {
             return self.out.same.push((place.clone(), format!("pool {first} to {last}")));
         }
-        if let Some((a, b)) = self.pools.iter().find(|(a, b)| a.is_ipv4() == first.is_ipv4() && *a <= last && first <= *b) {
+        let before = self.pools.range(..=last).next_back();
+        if let Some((a, b)) = before.filter(|(a, b)| a.is_ipv4() == first.is_ipv4() && first <= **b) {
             return self.error(place.clone(), format!("the pool {first} to {last} overlaps the pool {a} to {b}: correct one of them"));
         }
-        self.pools.push((first, last));
+        self.pools.insert(first, last);
         let draft = PoolDraft { name: None, first, last, kind: PoolKind::Dynamic, reason: String::new() };
         self.out.pools.push((place.clone(), draft));
     }

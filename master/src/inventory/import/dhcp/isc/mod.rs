@@ -5,13 +5,14 @@
 
 mod statements;
 
-use super::{DhcpConfig, DhcpSubnet, Told, check_texts, entry};
+use super::{DEPTH_LIMIT, DhcpConfig, DhcpSubnet, Told, check_texts, entry};
 use crate::inventory::dhcp_options::{self as options, Kind, Word};
-use crate::inventory::import::bootptab::{Lookup, Note};
-use crate::inventory::import::place::{Errors, Place};
+use crate::inventory::import::bootptab::Lookup;
+use crate::inventory::import::format::UPLOAD_LIMIT_BYTES;
+use crate::inventory::import::place::{ERRORS_LIMIT, Errors, ImportError, Place};
 use holdfast_proto::words::{Mac, Subnet};
-use statements::{Statement, Token, statements};
-use std::collections::HashMap;
+use statements::{STATEMENTS_LIMIT, Statement, Token, statements};
+use std::collections::{BTreeMap, HashMap};
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
@@ -52,9 +53,23 @@ const SILENT: [&str; 22] = [
     "update-optimization",
 ];
 
-/// Reads a dhcpd.conf. Names in the place of addresses are looked up, as dhcpd does.
-pub fn parse(file: &str, text: &str, lookup: Lookup<'_>, include: Include<'_>) -> DhcpConfig {
-    let mut reader = Reader { file: file.into(), lookup, include, included: 0, definitions: HashMap::new(), found: vec![], out: DhcpConfig::default() };
+/// What all files of one import may take together: a small file that includes a large one again and again is not small.
+#[derive(Debug)]
+pub struct Budget {
+    statements: usize,
+    included_bytes: usize,
+}
+
+impl Default for Budget {
+    fn default() -> Self {
+        Self { statements: STATEMENTS_LIMIT, included_bytes: UPLOAD_LIMIT_BYTES }
+    }
+}
+
+/// Reads a dhcpd.conf out of the import's budget. Names in the place of addresses are looked up, as dhcpd does.
+pub fn parse(file: &str, text: &str, lookup: Lookup<'_>, include: Include<'_>, budget: &mut Budget) -> DhcpConfig {
+    let (definitions, found, out) = (HashMap::new(), vec![], DhcpConfig::default());
+    let mut reader = Reader { file: file.into(), lookup, include, budget, included: 0, nesting: 0, definitions, found, out };
     reader.file_of(file, text, &Scope::default(), 0);
     DhcpConfig { errors: std::mem::take(&mut reader.found), ..reader.out }
 }
@@ -85,6 +100,12 @@ struct Scope {
 }
 
 impl Scope {
+    /// What holds for a network that stands here: what the groups around say is its as well.
+    fn around_networks(&self) -> Self {
+        let network = if self.in_group { self.network.with(&self.group) } else { self.network.clone() };
+        Self { network, in_group: false, ..self.clone() }
+    }
+
     fn told(&mut self) -> &mut Told {
         if self.in_group { &mut self.group } else { &mut self.network }
     }
@@ -94,10 +115,13 @@ struct Reader<'r> {
     file: Arc<str>,
     lookup: Lookup<'r>,
     include: Include<'r>,
+    budget: &'r mut Budget,
     included: usize,
+    /// How many blocks lie around, across files that include files: each is a level of the stack.
+    nesting: usize,
     /// Options that the file makes itself: `option NAME code N = TYPE`.
     definitions: HashMap<String, (u8, Kind)>,
-    found: Vec<crate::inventory::import::ImportError>,
+    found: Vec<ImportError>,
     out: DhcpConfig,
 }
 
@@ -108,9 +132,12 @@ impl Reader<'_> {
     fn file_of(&mut self, file: &str, text: &str, scope: &Scope, depth: usize) {
         let outer = std::mem::replace(&mut self.file, file.into());
         let mut errors = Errors::new(&self.file);
-        let read = statements(text, &mut errors);
-        self.found.extend(errors.into_vec());
-        self.block(&read, scope.clone(), depth);
+        let read = statements(text, &mut self.budget.statements, &mut errors);
+        self.put_errors(errors);
+        let said = self.block(&read, scope.clone(), depth);
+        if self.out.subnets.is_empty() && said.network.is_for_subnets() {
+            self.note(0, "what the file says for all its networks is left out: there is no subnet in it that would tell it".to_owned());
+        }
         self.file = outer;
     }
 
@@ -135,20 +162,37 @@ impl Reader<'_> {
     }
 
     fn open(&mut self, statement: &Statement, block: &[Statement], scope: &Scope, depth: usize) -> Result<(), Wrong> {
+        if self.nesting >= DEPTH_LIMIT {
+            return Err(format!("blocks lie deeper than {DEPTH_LIMIT} in one another, with the files that are included"));
+        }
+        self.nesting += 1;
+        let read = self.opened(statement, block, scope, depth);
+        self.nesting -= 1;
+        read
+    }
+
+    fn opened(&mut self, statement: &Statement, block: &[Statement], scope: &Scope, depth: usize) -> Result<(), Wrong> {
         match statement.word(0) {
             "subnet" => {
                 let network = subnet_of(statement)?;
                 let place = Place::new(&self.file, statement.line);
-                self.out.subnets.push(DhcpSubnet { place, network, told: scope.network.clone(), pools: vec![], pool_lease_secs: None, campus: None });
-                let inner = Scope { subnet: Some(self.out.subnets.len() - 1), in_group: false, ..scope.clone() };
+                let around = scope.around_networks();
+                let (told, pools, pool_options) = (around.network.clone(), vec![], vec![]);
+                self.out.subnets.push(DhcpSubnet { place, network, told, pools, pool_lease_secs: None, pool_options, campus: None });
+                let inner = Scope { subnet: Some(self.out.subnets.len() - 1), ..around };
                 self.block(block, inner, depth);
             }
             "shared-network" => {
                 self.note(statement.line, format!("the shared network {}: its subnets are kept, and not that they lie on one wire", statement.word(1)));
-                self.block(block, scope.clone(), depth);
+                let (around, before) = (scope.around_networks(), self.out.subnets.len());
+                let outer = around.network.clone();
+                let said = self.block(block, around, depth);
+                if self.out.subnets.len() == before && said.network != outer {
+                    self.note(statement.line, format!("what the shared network {} says is left out: there is no subnet in it", statement.word(1)));
+                }
             }
             "group" => drop(self.block(block, Scope { in_group: true, ..scope.clone() }, depth)),
-            "pool" => self.pool(block, scope, depth),
+            "pool" => self.pool(block, scope),
             "host" => self.host(statement, block, scope)?,
             "subnet6" => self.note(statement.line, format!("subnet6 {} is left out: DHCPv6 has no like here", statement.word(1))),
             "" => return Err("a block without a name".to_owned()),
@@ -159,12 +203,18 @@ impl Reader<'_> {
         Ok(())
     }
 
-    /// A pool within a subnet: its ranges are kept, and whom it lets in is not.
-    fn pool(&mut self, block: &[Statement], scope: &Scope, depth: usize) {
+    /// A pool within a subnet: its ranges and options are kept, and whom it lets in is not.
+    fn pool(&mut self, block: &[Statement], scope: &Scope) {
+        let mut told = Told::default();
         for statement in block {
             match statement.word(0) {
                 "range" => {
-                    if let Err(message) = self.parameter(statement, &mut scope.clone(), depth) {
+                    if let Err(message) = self.range(statement, scope) {
+                        self.error(statement.line, message);
+                    }
+                }
+                "option" => {
+                    if let Err(message) = self.option(statement, &mut told) {
                         self.error(statement.line, message);
                     }
                 }
@@ -175,6 +225,9 @@ impl Reader<'_> {
                 "max-lease-time" | "min-lease-time" => {}
                 other => self.note(statement.line, format!("{other} of a pool is left out: a pool here lends to everybody, and tells what its subnet does")),
             }
+        }
+        if let Some(at) = scope.subnet {
+            self.out.subnets[at].pool_options.push(told.options);
         }
     }
 
@@ -244,7 +297,13 @@ impl Reader<'_> {
         match statement.word(0) {
             "option" => return self.option(statement, scope.told()),
             "include" => return self.include(statement.word(1), scope, depth),
-            "range" => return self.range(statement, scope),
+            "range" => {
+                self.range(statement, scope)?;
+                // Who is lent one of these is told what the subnet says and no more.
+                if let Some(at) = scope.subnet {
+                    self.out.subnets[at].pool_options.push(BTreeMap::new());
+                }
+            }
             "filename" => scope.told().boot_file = Some(one()?).filter(|text| !text.is_empty()),
             "server-name" => scope.told().server_name = Some(one()?).filter(|text| !text.is_empty()),
             "next-server" => scope.told().next_server = self.addresses(statement)?.first().copied(),
@@ -269,10 +328,12 @@ impl Reader<'_> {
         }
         let base = path.rsplit('/').next().unwrap_or(path).to_owned();
         let text = (self.include)(&base).ok_or_else(|| format!("include \"{path}\": give {base} in the same call"))?;
+        let left = self.budget.included_bytes.checked_sub(text.len());
+        self.budget.included_bytes = left.ok_or_else(|| format!("include \"{path}\": over {} MiB are included by now", UPLOAD_LIMIT_BYTES >> 20))?;
         let outer = std::mem::replace(&mut self.file, base.as_str().into());
         let mut errors = Errors::new(&self.file);
-        let read = statements(&text, &mut errors);
-        self.found.extend(errors.into_vec());
+        let read = statements(&text, &mut self.budget.statements, &mut errors);
+        self.put_errors(errors);
         *scope = self.block(&read, scope.clone(), depth + 1);
         self.file = outer;
         Ok(())
@@ -351,12 +412,17 @@ impl Reader<'_> {
     }
 
     fn note(&mut self, line: u32, message: String) {
-        self.out.notes.push(Note { place: Place::new(&self.file, line), message });
+        self.out.note(Place::new(&self.file, line), message);
+    }
+
+    fn put_errors(&mut self, errors: Errors) {
+        let room = ERRORS_LIMIT.saturating_sub(self.found.len());
+        self.found.extend(errors.into_vec().into_iter().take(room));
     }
 
     fn error(&mut self, line: u32, message: String) {
-        if self.found.len() < crate::inventory::import::ERRORS_LIMIT {
-            self.found.push(crate::inventory::import::ImportError::new(Place::new(&self.file, line), message));
+        if self.found.len() < ERRORS_LIMIT {
+            self.found.push(ImportError::new(Place::new(&self.file, line), message));
         }
     }
 }

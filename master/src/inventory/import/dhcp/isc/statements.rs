@@ -6,7 +6,7 @@
 use super::super::DEPTH_LIMIT;
 use crate::inventory::import::place::Errors;
 
-/// So many statements may one file have, with what it includes: three per host of a million hosts.
+/// So many statements may the files of one import have, with what they include: three per host of a million hosts.
 pub const STATEMENTS_LIMIT: usize = 8_000_000;
 
 /// A word of a statement.
@@ -36,9 +36,9 @@ impl Statement {
     }
 }
 
-/// All statements of a text.
-pub fn statements(text: &str, errors: &mut Errors) -> Vec<Statement> {
-    let mut reader = Reader { chars: text.strip_prefix('\u{feff}').unwrap_or(text).char_indices().peekable(), text, line: 1, count: 0 };
+/// All statements of a text, as long as some are left: each takes one of them.
+pub fn statements(text: &str, left: &mut usize, errors: &mut Errors) -> Vec<Statement> {
+    let mut reader = Reader { chars: text.strip_prefix('\u{feff}').unwrap_or(text).char_indices().peekable(), text, line: 1, left };
     // The offsets are those of the text without its mark.
     reader.text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let mut out = reader.block(0, errors);
@@ -49,11 +49,11 @@ pub fn statements(text: &str, errors: &mut Errors) -> Vec<Statement> {
     out
 }
 
-struct Reader<'t> {
+struct Reader<'t, 'l> {
     chars: std::iter::Peekable<std::str::CharIndices<'t>>,
     text: &'t str,
     line: u32,
-    count: usize,
+    left: &'l mut usize,
 }
 
 enum Lexeme {
@@ -63,7 +63,7 @@ enum Lexeme {
     Close,
 }
 
-impl Reader<'_> {
+impl Reader<'_, '_> {
     /// Statements up to the closing brace of a block, or the end of the text at depth 0.
     fn block(&mut self, depth: usize, errors: &mut Errors) -> Vec<Statement> {
         let mut out = Vec::new();
@@ -103,12 +103,12 @@ impl Reader<'_> {
     }
 
     fn put(&mut self, out: &mut Vec<Statement>, statement: Statement, errors: &mut Errors) {
-        self.count += 1;
-        match self.count {
-            count if count < STATEMENTS_LIMIT => out.push(statement),
-            STATEMENTS_LIMIT => errors.at(statement.line, format!("the file has more than {STATEMENTS_LIMIT} statements: split it")),
-            _ => {}
+        match *self.left {
+            0 => return,
+            1 => errors.at(statement.line, format!("the files have more than {STATEMENTS_LIMIT} statements, with all that they include: split them")),
+            _ => out.push(statement),
         }
+        *self.left -= 1;
     }
 
     /// Passes over a block that lies too deep, without a level of the stack for each.
@@ -187,7 +187,7 @@ mod tests {
 
     fn read(text: &str) -> (Vec<Statement>, Vec<String>) {
         let mut errors = Errors::new(&"f".into());
-        let read = statements(text, &mut errors);
+        let read = statements(text, &mut { STATEMENTS_LIMIT }, &mut errors);
         (read, errors.into_vec().iter().map(ToString::to_string).collect())
     }
 
@@ -198,6 +198,17 @@ mod tests {
         assert_eq!(read.iter().map(|one| one.line).collect::<Vec<_>>(), [2, 3, 6]);
         assert_eq!(read[0].words.iter().map(|word| word.text.as_str()).collect::<Vec<_>>(), ["option", "x", "a;b", ",", "1", "=", "2"]);
         assert_eq!(read[1].block.as_ref().unwrap()[0].line, 4);
+    }
+
+    #[test]
+    fn statements_come_out_of_one_store() {
+        let mut errors = Errors::new(&"f".into());
+        let mut left = 5;
+        assert_eq!(statements("a; b;", &mut left, &mut errors).len(), 2);
+        assert_eq!(statements("a;\nb { c; }\nd;", &mut left, &mut errors).len(), 1);
+        assert_eq!((left, statements("a;", &mut left, &mut errors).len()), (0, 0));
+        let errors: Vec<String> = errors.into_vec().iter().map(|error| error.place.to_string()).collect();
+        assert_eq!(errors, ["f:2"], "it is told once");
     }
 
     #[test]

@@ -1,9 +1,14 @@
 use super::*;
+use crate::inventory::import::dhcp::NOTES_LIMIT;
 
 fn read(text: &str) -> DhcpConfig {
-    parse("dhcpd.conf", text, &|name| (name == "a.uni.example").then(|| Ipv4Addr::new(10, 1, 4, 10)), &|file| {
-        (file == "hosts.conf").then(|| "host c { hardware ethernet 8:0:20:0:0:3; fixed-address 10.1.4.12; }\nrubbish;\n".to_owned())
-    })
+    parse(
+        "dhcpd.conf",
+        text,
+        &|name| (name == "a.uni.example").then(|| Ipv4Addr::new(10, 1, 4, 10)),
+        &|file| (file == "hosts.conf").then(|| "host c { hardware ethernet 8:0:20:0:0:3; fixed-address 10.1.4.12; }\nrubbish;\n".to_owned()),
+        &mut Budget::default(),
+    )
 }
 
 #[test]
@@ -51,13 +56,50 @@ fn every_mistake_has_its_line() {
 
 #[test]
 fn a_file_that_includes_itself_ends() {
-    let read = parse("d", "include \"d\"; include \"d\";", &|_| None, &|_| Some("include \"d\"; include \"d\";".to_owned()));
+    let read = parse("d", "include \"d\"; include \"d\";", &|_| None, &|_| Some("include \"d\"; include \"d\";".to_owned()), &mut Budget::default());
     assert!(read.errors.iter().all(|error| error.message.contains("too deep")) && !read.errors.is_empty());
 }
 
 #[test]
 fn a_host_includes_nothing_however_deep_it_stands() {
     let nested = format!("host a {{ {} include \"x\"; {} }}", "group {".repeat(50), "}".repeat(50));
-    let read = parse("d", "include \"x\";", &|_| None, &|_| Some(nested.clone()));
+    let read = parse("d", "include \"x\";", &|_| None, &|_| Some(nested.clone()), &mut Budget::default());
     assert!(read.errors.iter().any(|error| error.message.contains("within a host")), "{:?}", read.errors);
+}
+
+#[test]
+fn what_is_included_again_and_again_has_an_end() {
+    let large = "x;".repeat(1_000);
+    let (mut budget, text) = (Budget { statements: 100_000, included_bytes: 5_000 }, "include \"x\";\n".repeat(5));
+    let read = parse("d", &text, &|_| None, &|_| Some(large.clone()), &mut budget);
+    assert_eq!(read.errors.iter().map(|error| error.place.line).collect::<Vec<_>>(), [3, 4, 5], "{:?}", read.errors);
+    assert_eq!((read.notes.len(), read.more_notes), (NOTES_LIMIT, 2_000 - NOTES_LIMIT));
+    let read = parse("d", &text, &|_| None, &|_| Some(large.clone()), &mut Budget { statements: 1_500, included_bytes: 50_000 });
+    assert_eq!(read.errors.len(), 1, "{:?}", read.errors);
+}
+
+#[test]
+fn blocks_of_files_within_files_lie_no_deeper_than_blocks_of_one() {
+    let nested = format!("{} include \"x\"; {}", "group {".repeat(40), "}".repeat(40));
+    let read = parse("d", "include \"x\";", &|_| None, &|_| Some(nested.clone()), &mut Budget::default());
+    assert!(read.errors.iter().any(|error| error.message.contains("deeper than")), "{:?}", read.errors);
+}
+
+#[test]
+fn what_a_group_says_around_networks_is_theirs_and_what_reaches_none_is_told() {
+    let text = "group { option log-servers 10.1.4.3; filename \"g\";\n subnet 10.1.4.0 netmask 255.255.255.0 { option routers 10.1.4.1; }\n shared-network w { option ntp-servers 10.0.0.1; subnet 10.1.5.0 netmask 255.255.255.0 { } }\n}\n";
+    let read = read(text);
+    let told: Vec<Vec<u8>> = read.subnets.iter().map(|subnet| subnet.told.options.keys().copied().collect()).collect();
+    assert_eq!(told, [vec![3, 7], vec![7, 42]]);
+    assert!(read.subnets.iter().all(|subnet| subnet.told.boot_file.as_deref() == Some("g")));
+    let nowhere = parse("d", "option ntp-servers 10.0.0.1;\nshared-network w { filename \"x\"; }\n", &|_| None, &|_| None, &mut Budget::default());
+    let notes: Vec<String> = nowhere.notes.iter().map(|note| note.place.to_string()).collect();
+    assert_eq!(notes, ["d:2", "d:2", "d:0"], "{:?}", nowhere.notes);
+}
+
+#[test]
+fn pools_tell_options_of_their_own() {
+    let text = "subnet 10.1.4.0 netmask 255.255.255.0 { option log-servers 10.1.4.3;\n pool { option routers 10.1.4.1; option ntp-servers 10.0.0.1; range 10.1.4.100; }\n pool { option routers 10.1.4.1; range 10.1.4.110; } }\n";
+    let (all, some) = read(text).subnets[0].pooled();
+    assert_eq!((all.into_keys().collect::<Vec<_>>(), some.into_iter().collect::<Vec<_>>()), (vec![3], vec![42]));
 }
