@@ -163,7 +163,7 @@ impl House {
             let zone = json!({ "apex": format!("{department}.uni.example"), "primary_ns": "ns.north.uni.example", "mailbox": "hostmaster.uni.example" });
             self.do_as_admin("POST", "/api/v1/zones", zone);
             self.sql(&[
-                &format!("insert into org.department (name) values ('{department}')"),
+                &format!("insert into org.department (name) values ('{department}') on conflict do nothing"),
                 &format!(
                     "update dns.zone set department_id = (select id from org.department where name = '{department}') where apex = '{department}.uni.example'"
                 ),

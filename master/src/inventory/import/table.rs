@@ -81,6 +81,7 @@ fn reader(text: &str) -> csv::Reader<&[u8]> {
 /// Reads a table.
 pub(super) fn read(file: &Arc<str>, text: &str, columns: &Columns, mapping: &Mapping, errors: &mut Errors) -> Table {
     let mut out = Table::default();
+    let bytes = text.strip_prefix('\u{feff}').unwrap_or(text).as_bytes();
     let mut reader = reader(text);
     let mut heads: Option<Vec<Option<&'static str>>> = None;
     let mut record = csv::StringRecord::new();
@@ -94,7 +95,12 @@ pub(super) fn read(file: &Arc<str>, text: &str, columns: &Columns, mapping: &Map
                 return out;
             }
         }
-        let line = record.position().map_or(line, |position| position.line() as u32);
+        // The reader counts a record from the empty lines before it on.
+        let empty_before = |position: &csv::Position| {
+            let from = usize::try_from(position.byte()).ok().and_then(|at| bytes.get(at..)).unwrap_or_default();
+            from.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).filter(|byte| **byte == b'\n').count() as u32
+        };
+        let line = record.position().map_or(line, |position| position.line() as u32 + empty_before(position));
         if record.iter().all(|cell| cell.trim().is_empty()) {
             continue;
         }

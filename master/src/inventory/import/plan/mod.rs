@@ -288,7 +288,13 @@ impl<'k> Planner<'k> {
             contacts: known.contacts.iter().map(|contact| (contact.handle.clone(), contact.clone())).collect(),
             containers: known.containers.iter().copied().collect(),
             pools: known.pools.iter().copied().collect(),
-            records: known.records.iter().map(|record| (record.name.clone(), record.rtype, record.rdata.clone())).collect(),
+            // The name servers of a zone are the zone's own, and records of its apex all the same.
+            records: known
+                .records
+                .iter()
+                .map(|record| (record.name.clone(), record.rtype, record.rdata.clone()))
+                .chain(known.zones.iter().flat_map(|zone| zone.name_servers.iter().map(|server| (zone.apex.clone(), records::NS, server.wire().to_vec()))))
+                .collect(),
             subnets: HashMap::new(),
             by_first: BTreeMap::new(),
             defaults_at: HashMap::new(),

@@ -10,7 +10,7 @@ use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 
 pub(super) const A: u16 = 1;
-const NS: u16 = 2;
+pub(super) const NS: u16 = 2;
 pub(super) const CNAME: u16 = 5;
 const SOA: u16 = 6;
 const PTR: u16 = 12;

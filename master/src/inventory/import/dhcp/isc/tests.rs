@@ -1,4 +1,5 @@
 use super::*;
+use crate::inventory::import::bootptab::BootEntry;
 use crate::inventory::import::dhcp::NOTES_LIMIT;
 
 fn read(text: &str) -> DhcpConfig {
@@ -35,7 +36,9 @@ include "/etc/dhcp/hosts.conf";
     assert_eq!(subnet.told.options.keys().copied().collect::<Vec<_>>(), [3, 15, 42, 93]);
     assert_eq!((subnet.told.lease_secs, subnet.told.boot_file.as_deref(), subnet.told.options[&93].as_slice()), (Some(600), Some("pxe"), &[0, 7][..]));
     assert_eq!(subnet.pools.len(), 2);
-    let [a, b, b2, c] = &read.entries[..] else { panic!("{:?}", read.entries) };
+    let mut entries: Vec<&BootEntry> = read.entries.iter().collect();
+    entries.sort_by(|one, other| (&one.name, one.effective.address).cmp(&(&other.name, other.effective.address)));
+    let [a, b, b2, c] = entries[..] else { panic!("{:?}", read.entries) };
     assert_eq!((a.name.as_str(), a.effective.domain.as_deref(), a.effective.address), ("a", Some("uni.example"), Some(Ipv4Addr::new(10, 1, 4, 10))));
     assert!(a.effective.boot.send_host_name && !b.effective.boot.send_host_name, "dhcpd tells no name that it was not told to tell");
     assert_eq!(b.effective.boot.options.iter().map(|option| option.code).collect::<Vec<_>>(), [7, 200]);
