@@ -90,7 +90,9 @@ fn a_department_edits_and_sees_only_its_own_by_every_path() {
         Ok(house.do_as_admin("GET", "/api/v1/snapshots/zone", Value::Null)["generation"].as_u64().unwrap() > before)
     });
     let rollback = format!("/api/v1/snapshots/zone/rollback?to={before}");
-    refused(&house, &ann, "POST", &rollback, Value::Null, law);
+    refused(&house, &ann, "POST", &rollback, Value::Null, "all that is published");
+    let ben = house.person("ben", &[("department-admin", area("department", "ph")), ("viewer", json!({ "kind": "global" }))]);
+    refused(&house, &ben, "POST", &rollback, Value::Null, "ben may not");
     assert_eq!(house.ask(&house.admin, "GET", "/api/v1/hosts/second.law.uni.example", None).status, 200);
     assert_eq!(house.ask(&house.admin, "POST", &rollback, None).status, 200);
 

@@ -282,7 +282,11 @@ fn what_agents_lend_since_the_backup_is_theirs_after_an_adoption() {
     let admin = lab.admin().unwrap();
     // The database has no such pool, so the agents are to stop; until that is published and over, the addresses are nobody's.
     let given_up = |shares: &str| shares.matches("stopping").count() + shares.matches("ending").count();
-    eventually("they are to stop", || Ok(given_up(&admin.holdfast(&["pool", "shares"])?) == 2));
+    eventually("they are to stop", || {
+        let shares = admin.holdfast(&["pool", "shares"])?;
+        anyhow::ensure!(given_up(&shares) == 2, "{shares}");
+        Ok(true)
+    });
     let shares = admin.holdfast(&["pool", "shares"]).unwrap();
     assert!(shares.contains("10.1.6.100") && shares.contains("10.1.6.169") && shares.contains("north") && shares.contains("south"), "{shares}");
     let refused = admin.holdfast(&["host", "add", "static.uni.example", "--address", "10.1.6.150"]).unwrap_err().to_string();
