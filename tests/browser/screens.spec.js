@@ -46,7 +46,8 @@ for (const [name, path] of Object.entries(SCREENS)) {
     const asked = [];
     wire.on("Network.requestWillBeSent", ({ requestId, request, type }) => asked.push({ requestId, url: request.url, type }));
     const said = [];
-    page.on("console", (message) => said.push(message.text()));
+    // Hints of the browser's makers ("verbose") are no complaints.
+    page.on("console", (message) => { if (["error", "warning"].includes(message.type())) said.push(message.text()); });
     page.on("pageerror", (error) => said.push(String(error)));
     const answer = await page.goto(path);
     expect(answer.status()).toBe(name === "missing" ? 404 : 200);

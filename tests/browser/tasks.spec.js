@@ -82,7 +82,9 @@ for (const [number, Hand] of HANDS.entries()) {
       await expect(page.locator("#effects .what").first()).toContainText(mine("browser-text-#"));
       await expect(page.locator("#effects del").first()).toContainText("seen by a browser");
       await hand.press(page.getByRole("button", { name: "Take it back" }));
-      await isServed(page);
+      await expect(page.locator("#effects")).toHaveCount(0);
+      await page.goto(mine("/zones/uni.example?name=browser-text-#"));
+      await expect(page.locator("main")).not.toContainText("seen by a browser");
     });
 
     test("a pool is added to a subnet", async ({ page }) => {
