@@ -22,7 +22,7 @@ use std::fmt::{Result, Write};
 
 pub use read::{export, files};
 
-/// Everything that is exported, of one moment.
+/// Everything that is exported. It is read page by page: what is changed meanwhile may stand in it as before or as after.
 #[derive(Debug, Clone, Default)]
 pub struct Estate {
     /// Campuses by name.
